@@ -1,0 +1,207 @@
+//! Orders: one record for every change of what a pool is made of (contract tags… §8, semantics §7).
+
+use crate::meta::Uid;
+use crate::name::{DisplayName, FlavorName, OrderName, PoolName, ProjectId, WorkspaceId};
+use crate::pool::{AzCount, BillingMode, PeriodType, PoolResource, Waiting};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub name: OrderName,
+    /// `CS…`; the one the client gave, or a generated one.
+    pub id: String,
+    pub project: ProjectId,
+    pub pool: PoolName,
+    pub pool_uid: Uid,
+    pub pool_display: DisplayName,
+    pub workspace: WorkspaceId,
+    pub created_at: Timestamp,
+    pub began_at: Option<Timestamp>,
+    pub operation: Operation,
+    pub before: Vec<OrderCount>,
+    pub wanted: Vec<OrderCount>,
+    pub phase: OrderPhase,
+    pub billing_mode: BillingMode,
+    pub period_type: Option<PeriodType>,
+    pub period_num: Option<u32>,
+    /// One entry for each thing made or removed.
+    pub items: Vec<OrderItem>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operation {
+    Apply,
+    Modify,
+    Delete,
+}
+
+impl Operation {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Modify => "modify",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// README §8.7. `pending → processing → successed | partialSuccessed | failed`; `pending → failed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderPhase {
+    Pending(Waiting),
+    Processing,
+    Ended {
+        at: Timestamp,
+        outcome: Outcome,
+        reached: Vec<OrderCount>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    Successed,
+    PartialSuccessed { reason: String },
+    Failed { reason: String },
+}
+
+impl OrderPhase {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending(_) => "pending",
+            Self::Processing => "processing",
+            Self::Ended {
+                outcome: Outcome::Successed,
+                ..
+            } => "successed",
+            Self::Ended {
+                outcome: Outcome::PartialSuccessed { .. },
+                ..
+            } => "partialSuccessed",
+            Self::Ended {
+                outcome: Outcome::Failed { .. },
+                ..
+            } => "failed",
+        }
+    }
+
+    pub fn is_ended(&self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderCount {
+    pub flavor: FlavorName,
+    pub count: u32,
+    pub max_count: u32,
+    pub azs: Vec<AzCount>,
+}
+
+impl From<&PoolResource> for OrderCount {
+    fn from(element: &PoolResource) -> Self {
+        Self {
+            flavor: element.flavor.clone(),
+            count: element.count,
+            max_count: element.max_count,
+            azs: element.azs.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Counts of a whole `spec.resources`.
+pub fn counts(resources: &[PoolResource]) -> Vec<OrderCount> {
+    resources.iter().map(OrderCount::from).collect()
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderItem {
+    /// Pool or node name.
+    pub resource: String,
+    pub action: ItemAction,
+    pub status: ItemStatus,
+    pub began_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ItemAction {
+    CreatePool,
+    DeletePool,
+    CreateNode,
+    DeleteNode,
+}
+
+impl ItemAction {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreatePool => "createPool",
+            Self::DeletePool => "deletePool",
+            Self::CreateNode => "createNode",
+            Self::DeleteNode => "deleteNode",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ItemStatus {
+    Processing,
+    Succeed,
+    Failed,
+}
+
+impl ItemStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::Succeed => "succeed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Order {
+    /// Closes the order. Items still in work end as the order does.
+    pub fn end(&mut self, now: Timestamp, outcome: Outcome, reached: Vec<OrderCount>) {
+        let rest = match &outcome {
+            Outcome::Successed => ItemStatus::Succeed,
+            Outcome::PartialSuccessed { .. } | Outcome::Failed { .. } => ItemStatus::Failed,
+        };
+        for item in self.items.iter_mut().filter(|item| item.status == ItemStatus::Processing) {
+            item.status = rest;
+            item.updated_at = now;
+        }
+        self.phase = OrderPhase::Ended { at: now, outcome, reached };
+    }
+
+    /// Begins the work: from `pending`, or right after creation.
+    pub fn begin(&mut self, now: Timestamp) {
+        self.began_at = Some(now);
+        self.phase = OrderPhase::Processing;
+    }
+
+    pub fn item(&mut self, resource: &str, action: ItemAction, now: Timestamp) {
+        self.items.push(OrderItem {
+            resource: resource.to_owned(),
+            action,
+            status: ItemStatus::Processing,
+            began_at: now,
+            updated_at: now,
+            message: String::new(),
+        });
+    }
+
+    /// Marks the item of a thing as done or failed.
+    pub fn settle_item(&mut self, resource: &str, status: ItemStatus, now: Timestamp, message: &str) {
+        for item in self
+            .items
+            .iter_mut()
+            .filter(|item| item.resource == resource && item.status == ItemStatus::Processing)
+        {
+            item.status = status;
+            item.updated_at = now;
+            message.clone_into(&mut item.message);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What a fleet can be told to do.
+
+use domain::meta::Uid;
+use domain::name::{FlavorName, NodeName, TemplateName, ZoneName};
+use domain::pool::PoolRef;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The pool that a command is for, as the fleet marks things with it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PoolMark {
+    pub uid: Uid,
+    pub pool: PoolRef,
+}
+
+/// One thing to be done. Each names its target, so that a repetition finds it done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Sets up what a pool needs before its first node (cluster, name spaces).
+    EnsurePool { pool: PoolMark },
+    /// Removes what `EnsurePool` made and whatever else still carries the pool's mark, nodes included.
+    RemovePool { pool: PoolMark },
+    /// Turns a free machine of the flavor and zone into the node.
+    CreateNode(NodeRequest),
+    /// Empties the node and gives its machine back.
+    DeleteNode { pool: PoolMark, node: NodeName },
+    /// No new jobs on the node; the running ones go on.
+    HoldNode { pool: PoolMark, node: NodeName },
+    /// Open to jobs again.
+    OpenNode { pool: PoolMark, node: NodeName },
+    /// Installs a driver version on the node. What runs there is interrupted.
+    SetDriver { pool: PoolMark, node: NodeName, version: String },
+    /// Installs a plug-in, or brings it to this version and these inputs.
+    EnsurePlugin { pool: PoolMark, plugin: PluginRequest },
+    RemovePlugin { pool: PoolMark, template: TemplateName },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRequest {
+    pub pool: PoolMark,
+    /// Chosen before any machine was.
+    pub node: NodeName,
+    pub flavor: FlavorName,
+    pub az: ZoneName,
+    /// Driver version to install, on accelerator nodes.
+    pub driver: Option<String>,
+    /// Labels for the machine.
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginRequest {
+    pub template: TemplateName,
+    pub version: String,
+    pub inputs: BTreeMap<String, serde_json::Value>,
+}
+
+impl Command {
+    pub fn pool(&self) -> &PoolMark {
+        match self {
+            Self::EnsurePool { pool }
+            | Self::RemovePool { pool }
+            | Self::DeleteNode { pool, .. }
+            | Self::HoldNode { pool, .. }
+            | Self::OpenNode { pool, .. }
+            | Self::SetDriver { pool, .. }
+            | Self::EnsurePlugin { pool, .. }
+            | Self::RemovePlugin { pool, .. } => pool,
+            Self::CreateNode(request) => &request.pool,
+        }
+    }
+
+    /// The node it is about, where it is about one.
+    pub fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::CreateNode(request) => Some(&request.node),
+            Self::DeleteNode { node, .. } | Self::HoldNode { node, .. } | Self::OpenNode { node, .. } | Self::SetDriver { node, .. } => Some(node),
+            Self::EnsurePool { .. } | Self::RemovePool { .. } | Self::EnsurePlugin { .. } | Self::RemovePlugin { .. } => None,
+        }
+    }
+
+    /// For logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::EnsurePool { .. } => "ensure-pool",
+            Self::RemovePool { .. } => "remove-pool",
+            Self::CreateNode(_) => "create-node",
+            Self::DeleteNode { .. } => "delete-node",
+            Self::HoldNode { .. } => "hold-node",
+            Self::OpenNode { .. } => "open-node",
+            Self::SetDriver { .. } => "set-driver",
+            Self::EnsurePlugin { .. } => "ensure-plugin",
+            Self::RemovePlugin { .. } => "remove-plugin",
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! How machines are made: the port, its reference implementation, and the suite that every fleet must pass.
+//!
+//! Owns the [`Fleet`] trait with the [`Command`]s that a fleet carries out and the [`Observation`] it reports, and the
+//! simulated fleet ([`sim`]), which is a product feature. Must not know pools' rules, storage or transport.
+
+pub mod command;
+pub mod conformance;
+pub mod observation;
+pub mod port;
+pub mod sim;
+
+pub use command::{Command, NodeRequest, PluginRequest, PoolMark};
+pub use observation::{DriverFact, MachineState, NodeFact, Observation, PluginFact};
+pub use port::{Fleet, FleetError};

@@ -1,0 +1,97 @@
+//! What a fleet reports of one pool.
+
+use domain::name::{NodeName, TemplateName, ZoneName};
+use domain::pool::JobType;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// Everything that carries a pool's mark.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observation {
+    pub cluster: ClusterFact,
+    pub nodes: BTreeMap<NodeName, NodeFact>,
+    pub plugins: BTreeMap<TemplateName, PluginFact>,
+    /// External dependencies of job types: `Ok` is up, `Err` says what is wrong. Absent: none, or not known yet.
+    pub dependencies: BTreeMap<JobType, Result<(), String>>,
+    /// Workloads queued or running, by job type. Absent: none.
+    pub workloads: BTreeMap<JobType, u32>,
+}
+
+/// The pool's cluster (`EnsurePool`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ClusterFact {
+    #[default]
+    Absent,
+    Starting,
+    Ready,
+    Failed(String),
+    /// Up once, not answering now.
+    Unreachable,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFact {
+    pub state: MachineState,
+    pub az: ZoneName,
+    /// The last sign of life; meaningful once the machine is up.
+    pub heartbeat: Timestamp,
+    pub private_ip: Option<String>,
+    pub instance: Option<String>,
+    /// Allocatable quantities by resource name.
+    pub resources: BTreeMap<String, String>,
+    pub available: BTreeMap<String, String>,
+    pub os: Option<String>,
+    pub driver: Option<DriverFact>,
+    /// Jobs run on it.
+    pub is_busy: bool,
+    /// Closed to new jobs.
+    pub is_held: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineState {
+    /// Bound, not up yet.
+    Booting,
+    /// Up, in its self-test.
+    Checking,
+    Ready,
+    /// Up, and reporting a fault.
+    Faulty(String),
+    /// Will never come up.
+    Failed(String),
+    /// Being emptied and given back.
+    Releasing,
+}
+
+/// The driver of an accelerator node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriverFact {
+    /// What is installed now, if anything.
+    pub installed: Option<String>,
+    pub progress: DriverProgress,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DriverProgress {
+    /// `installed` is what was last asked for.
+    Done,
+    Installing { version: String },
+    Failed { version: String, reason: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginFact {
+    /// What is asked for.
+    pub version: String,
+    /// What runs.
+    pub running: Option<String>,
+    pub state: PluginState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginState {
+    Installing,
+    Running,
+    Failed(String),
+    Removing,
+}

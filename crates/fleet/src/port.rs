@@ -1,0 +1,53 @@
+//! The port.
+
+use crate::command::Command;
+use crate::observation::Observation;
+use async_trait::async_trait;
+use domain::catalogue::Offers;
+use domain::meta::{Fence, Uid};
+
+use std::time::Duration;
+
+/// Machines, wherever they come from.
+#[async_trait]
+pub trait Fleet: Send + Sync + 'static {
+    /// Name of the kind of fleet, for logs: `simulated`, `kubernetes`.
+    fn provider(&self) -> &'static str;
+
+    /// Free and existing machines by flavor and zone.
+    async fn offers(&self) -> Result<Offers, FleetError>;
+
+    /// Everything that carries the mark of a pool, also what nobody remembers asking for.
+    async fn observe(&self, pool: &Uid) -> Result<Observation, FleetError>;
+
+    /// Carries commands out: accepted, not finished. Idempotent: repeating a command has no further effect. One result for
+    /// each command, in their order. A command under an epoch older than the newest one seen is refused.
+    async fn execute(&self, commands: &[Command], fence: &Fence) -> Vec<Result<(), FleetError>>;
+
+    /// Waits until the observation of some pools may have changed since they were last returned here, and names them.
+    /// There is one caller at a time. What changed while nobody waited is not lost.
+    async fn changed(&self) -> Vec<Uid>;
+}
+
+/// Why a command was not, or may not have been, carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FleetError {
+    #[error("no free machine")]
+    NoCapacity,
+    #[error("refused: {reason}")]
+    Refused { reason: String },
+    #[error("throttled for {} ms", retry_after.as_millis())]
+    Throttled { retry_after: Duration },
+    /// The node was to be deleted only if idle, and is not.
+    #[error("the node has work")]
+    Busy,
+    #[error("not reachable: {0}")]
+    Unreachable(String),
+    /// May have been carried out or not: look before doing anything else to the same target.
+    #[error("the outcome is unknown: {0}")]
+    Ambiguous(String),
+    /// A newer epoch has been seen: this holder's time is over.
+    #[error("a newer holder commands the fleet")]
+    Fenced,
+}
+

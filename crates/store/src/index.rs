@@ -1,0 +1,329 @@
+//! The read index: every object of the installation, decoded, in memory, with the orders that lists need.
+//!
+//! It holds committed state only. A batch becomes visible as a whole. Each entry keeps the rendered form of its object
+//! once somebody has asked for it.
+
+mod facet;
+
+pub use facet::Facet;
+
+use crate::batch::CounterKey;
+use crate::object::{Kind, Object, Resource};
+use crate::port::Key;
+use bytes::Bytes;
+use domain::meta::{Revision, Uid};
+use facet::{facets, sort_time};
+use smol_str::SmolStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use tokio::sync::{mpsc, watch};
+
+/// One object at one revision.
+#[derive(Debug)]
+pub struct Entry {
+    pub key: Key,
+    pub revision: Revision,
+    pub object: Object,
+    rendered: OnceLock<Bytes>,
+}
+
+impl Entry {
+    /// The serialised form, made by `render` the first time somebody asks.
+    pub fn rendered(&self, render: impl FnOnce(&Object) -> Bytes) -> Bytes {
+        self.rendered.get_or_init(|| render(&self.object)).clone()
+    }
+
+    pub fn get<T: Resource>(&self) -> Option<&Arc<T>> {
+        T::of(&self.object)
+    }
+}
+
+/// An object together with the revision it was read at.
+#[derive(Debug)]
+pub struct Versioned<T> {
+    pub entry: Arc<Entry>,
+    pub object: Arc<T>,
+}
+
+impl<T> Clone for Versioned<T> {
+    fn clone(&self) -> Self {
+        Self {
+            entry: Arc::clone(&self.entry),
+            object: Arc::clone(&self.object),
+        }
+    }
+}
+
+impl<T> Versioned<T> {
+    pub fn revision(&self) -> Revision {
+        self.entry.revision
+    }
+}
+
+impl<T> std::ops::Deref for Versioned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.object
+    }
+}
+
+/// One object that a commit touched.
+#[derive(Debug, Clone)]
+pub struct Touched {
+    /// The entry after the commit, or the last one before it where the object is gone.
+    pub entry: Arc<Entry>,
+    pub is_deleted: bool,
+}
+
+/// A change to be applied.
+#[derive(Debug)]
+pub enum IndexChange {
+    Put(Object),
+    Delete(Key),
+    Counter(CounterKey, u64),
+}
+
+#[derive(Debug)]
+pub struct Index {
+    inner: RwLock<Inner>,
+    newest: watch::Sender<Revision>,
+}
+
+type FacetKey = (Facet, SmolStr, i64, SmolStr);
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: BTreeMap<Key, Arc<Entry>>,
+    ordered: BTreeMap<FacetKey, Arc<Entry>>,
+    counters: BTreeMap<CounterKey, (Revision, u64)>,
+    /// Everything up to here has been applied.
+    complete: Revision,
+    /// Revisions after `complete` that have been applied already.
+    ahead: BTreeSet<Revision>,
+    /// Deletions after `complete`, so that an older change does not bring the object back.
+    deleted: BTreeMap<Key, Revision>,
+    subscribers: Vec<mpsc::UnboundedSender<Touched>>,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            inner: RwLock::default(),
+            newest: watch::Sender::new(Revision::default()),
+        }
+    }
+}
+
+impl Index {
+    /// A consistent view. Cheap; must not be held across an await (it cannot be: it is not `Send`).
+    pub fn read(&self) -> Snapshot<'_> {
+        Snapshot(self.inner.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Applies the writes of one commit, which every reader sees together.
+    pub fn apply(&self, revision: Revision, changes: Vec<IndexChange>) {
+        {
+            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+            for change in changes {
+                inner.apply(revision, change);
+            }
+            inner.mark(revision);
+        }
+        self.newest.send_if_modified(|newest| {
+            let is_newer = revision > *newest;
+            *newest = revision.max(*newest);
+            is_newer
+        });
+    }
+
+    /// Everything up to `revision` has been applied, whether it changed anything here or not.
+    pub fn complete_up_to(&self, revision: Revision) {
+        {
+            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+            inner.complete = inner.complete.max(revision);
+            inner.settle();
+        }
+        self.newest.send_if_modified(|newest| {
+            let is_newer = revision > *newest;
+            *newest = revision.max(*newest);
+            is_newer
+        });
+    }
+
+    /// Waits until something newer than `after` has been applied.
+    pub async fn changed(&self, after: Revision) -> Revision {
+        let mut newest = self.newest.subscribe();
+        // The sender lives as long as the index, so there is always an answer.
+        newest.wait_for(|newest| *newest > after).await.map_or(after, |newest| *newest)
+    }
+
+    /// The newest revision that has been applied.
+    pub fn newest(&self) -> Revision {
+        *self.newest.borrow()
+    }
+
+    /// Every object touched from now on, in the order of application.
+    pub fn subscribe(&self) -> mpsc::UnboundedReceiver<Touched> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).subscribers.push(sender);
+        receiver
+    }
+}
+
+impl Inner {
+    fn apply(&mut self, revision: Revision, change: IndexChange) {
+        match change {
+            IndexChange::Put(object) => self.put(revision, object),
+            IndexChange::Delete(key) => self.delete(revision, &key),
+            IndexChange::Counter(key, value) => {
+                let slot = self.counters.entry(key).or_insert((revision, value));
+                if revision >= slot.0 {
+                    *slot = (revision, value);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, revision: Revision, object: Object) {
+        let key = object.key();
+        let is_known = self.entries.get(&key).is_some_and(|entry| entry.revision >= revision);
+        let is_gone = self.deleted.get(&key).is_some_and(|at| *at >= revision);
+        if is_known || is_gone {
+            return;
+        }
+        let entry = Arc::new(Entry {
+            key: key.clone(),
+            revision,
+            object,
+            rendered: OnceLock::new(),
+        });
+        if let Some(old) = self.entries.insert(key, Arc::clone(&entry)) {
+            self.unlink(&old);
+        }
+        for facet in facet_keys(&entry) {
+            self.ordered.insert(facet, Arc::clone(&entry));
+        }
+        self.tell(&Touched { entry, is_deleted: false });
+    }
+
+    fn delete(&mut self, revision: Revision, key: &Key) {
+        if self.entries.get(key).is_some_and(|entry| entry.revision > revision) {
+            return;
+        }
+        if revision > self.complete {
+            self.deleted.insert(key.clone(), revision);
+        }
+        if let Some(entry) = self.entries.remove(key) {
+            self.unlink(&entry);
+            self.tell(&Touched { entry, is_deleted: true });
+        }
+    }
+
+    fn unlink(&mut self, entry: &Entry) {
+        for facet in facet_keys(entry) {
+            self.ordered.remove(&facet);
+        }
+    }
+
+    fn tell(&mut self, touched: &Touched) {
+        self.subscribers.retain(|subscriber| subscriber.send(touched.clone()).is_ok());
+    }
+
+    fn mark(&mut self, revision: Revision) {
+        if revision > self.complete {
+            self.ahead.insert(revision);
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        while self.ahead.remove(&Revision(self.complete.0 + 1)) {
+            self.complete.0 += 1;
+        }
+        let complete = self.complete;
+        self.ahead.retain(|revision| *revision > complete);
+        self.deleted.retain(|_, revision| *revision > complete);
+    }
+}
+
+fn facet_keys(entry: &Entry) -> impl Iterator<Item = FacetKey> {
+    let time = sort_time(&entry.object);
+    let name = entry.key.name.clone();
+    facets(&entry.object)
+        .into_iter()
+        .map(move |(facet, value)| (facet, value, time, name.clone()))
+}
+
+/// A consistent view of the index.
+pub struct Snapshot<'a>(RwLockReadGuard<'a, Inner>);
+
+impl Snapshot<'_> {
+    pub fn get<T: Resource>(&self, project: impl AsRef<str>, name: impl AsRef<str>) -> Option<Versioned<T>> {
+        self.at(&Key::new(T::KIND, project, name))
+    }
+
+    pub fn at<T: Resource>(&self, key: &Key) -> Option<Versioned<T>> {
+        self.0.entries.get(key).and_then(versioned)
+    }
+
+    /// All objects of one kind in key order.
+    pub fn all<T: Resource>(&self) -> Vec<Versioned<T>> {
+        let first = Key::new(T::KIND, "", "");
+        self.0
+            .entries
+            .range(first..)
+            .take_while(|(key, _)| key.kind == T::KIND)
+            .filter_map(|(_, entry)| versioned(entry))
+            .collect()
+    }
+
+    /// Entries filed under a facet's value: newest first, then by name (contract README §7).
+    pub fn entries(&self, facet: Facet, value: impl AsRef<str>) -> impl Iterator<Item = &Arc<Entry>> {
+        let value = SmolStr::new(value);
+        let from = (facet, value.clone(), i64::MIN, SmolStr::default());
+        self.0
+            .ordered
+            .range(from..)
+            .take_while(move |((found, text, _, _), _)| *found == facet && *text == value)
+            .map(|(_, entry)| entry)
+    }
+
+    /// Objects filed under a facet's value: newest first, then by name.
+    pub fn under<T: Resource>(&self, facet: Facet, value: impl AsRef<str>) -> Vec<Versioned<T>> {
+        self.entries(facet, value).filter_map(versioned).collect()
+    }
+
+    pub fn count(&self, kind: Kind) -> usize {
+        self.0
+            .entries
+            .range(Key::new(kind, "", "")..)
+            .take_while(|(key, _)| key.kind == kind)
+            .count()
+    }
+
+    pub fn counter(&self, key: &CounterKey) -> u64 {
+        self.0.counters.get(key).map_or(0, |(_, value)| *value)
+    }
+
+    pub fn counters(&self) -> impl Iterator<Item = (&CounterKey, u64)> {
+        self.0.counters.iter().map(|(key, (_, value))| (key, *value))
+    }
+
+    /// Everything up to here has been applied.
+    pub fn complete(&self) -> Revision {
+        self.0.complete
+    }
+
+    /// A pool by its uid.
+    pub fn pool(&self, uid: &Uid) -> Option<Versioned<domain::pool::Pool>> {
+        self.entries(Facet::PoolByUid, uid.as_str()).next().and_then(versioned)
+    }
+}
+
+fn versioned<T: Resource>(entry: &Arc<Entry>) -> Option<Versioned<T>> {
+    T::of(&entry.object).map(|object| Versioned {
+        entry: Arc::clone(entry),
+        object: Arc::clone(object),
+    })
+}

@@ -175,6 +175,35 @@ impl Order {
         self.phase = OrderPhase::Ended { at: now, outcome, reached };
     }
 
+    /// Closes the order because a newer one replaces it (semantics §5 rule 3). `now_counts` is what the pool has.
+    pub fn supersede(&mut self, by: &OrderName, now: Timestamp, reached: Vec<OrderCount>) {
+        let reason = format!("superseded by {by}");
+        let outcome = if self.has_reached_anything(&reached) {
+            Outcome::PartialSuccessed { reason }
+        } else {
+            Outcome::Failed { reason }
+        };
+        self.end(now, outcome, reached);
+    }
+
+    /// Whether these counts lie beyond those before the order, in the direction that it asked for.
+    pub fn has_reached_anything(&self, reached: &[OrderCount]) -> bool {
+        let of = |list: &[OrderCount], flavor: &FlavorName| {
+            list.iter()
+                .filter(|entry| entry.flavor == *flavor)
+                .map(|entry| i64::from(entry.count))
+                .sum::<i64>()
+        };
+        self.before.iter().chain(&self.wanted).any(|entry| {
+            let (before, wanted, now) = (
+                of(&self.before, &entry.flavor),
+                of(&self.wanted, &entry.flavor),
+                of(reached, &entry.flavor),
+            );
+            (wanted - before).signum() == (now - before).signum() && now != before
+        })
+    }
+
     /// Begins the work: from `pending`, or right after creation.
     pub fn begin(&mut self, now: Timestamp) {
         self.began_at = Some(now);

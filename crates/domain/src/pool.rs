@@ -9,6 +9,7 @@ pub mod validate;
 pub use spec::*;
 pub use state::*;
 
+use crate::event::{Event, Occurrence};
 use crate::meta::Uid;
 use crate::name::{DisplayName, DomainId, FlavorName, NodePrefix, OrderName, PoolName, ProjectId, WorkspaceId};
 use crate::tag::Tag;
@@ -146,6 +147,21 @@ impl Pool {
     /// Whether the pool counts against quotas and sums: every phase but `CreationFailed`.
     pub fn counts(&self) -> bool {
         !matches!(self.status.phase, PoolPhase::CreationFailed { .. })
+    }
+
+    /// Gives an occurrence its place among the pool's events.
+    pub fn record(&mut self, occurrence: Occurrence, now: Timestamp) -> Event {
+        self.status.event_sequence += 1;
+        occurrence.at(self.uid.clone(), self.status.event_sequence, now)
+    }
+
+    /// Changes the phase and tells it as an event; `None` where the phase stays the same.
+    pub fn enter(&mut self, phase: PoolPhase, now: Timestamp) -> Option<Event> {
+        let before = std::mem::replace(&mut self.status.phase, phase);
+        if before.as_str() == self.status.phase.as_str() {
+            return None;
+        }
+        Some(self.record(Occurrence::phase_change(&before, &self.status.phase), now))
     }
 
     /// Nodes that the spec wants, over all elements.

@@ -1,1 +1,108 @@
+//! A pool's node counts, derived from its spec and its nodes: one function for whoever changes either.
 
+use crate::catalogue::{Offer, Offers};
+use crate::node::{Node, NodeCounter};
+use crate::place::{self, Zones};
+use crate::pool::{AzCount, ElementKey, FlavorCount, Pool, PoolPhase, PoolResource, ResourceCounts};
+use std::collections::BTreeMap;
+
+/// Nodes by element, state and zone.
+type Table = BTreeMap<ElementKey, BTreeMap<NodeCounter, Zones>>;
+
+/// The four lists of `status.resources`. Nodes that the spec wants and that have no record yet count as creating, in
+/// the zone that placement would choose now.
+pub fn resource_counts<'a>(pool: &Pool, nodes: impl Iterator<Item = &'a Node>, offers: &Offers) -> ResourceCounts {
+    let mut table = Table::new();
+    for node in nodes {
+        *table
+            .entry(node.element())
+            .or_default()
+            .entry(node.counter())
+            .or_default()
+            .entry(node.az.clone())
+            .or_insert(0) += 1;
+    }
+    if is_building(pool) {
+        for element in &pool.spec.resources {
+            let key = element.element();
+            let states = table.entry(key.clone()).or_default();
+            let missing = place::delta(
+                element,
+                &present(states),
+                pool.status.attempt.given_up_of(&key),
+                offer(offers, element),
+            )
+            .add;
+            for (zone, count) in missing {
+                *states.entry(NodeCounter::Creating).or_default().entry(zone).or_insert(0) += count;
+            }
+        }
+    }
+    let list = |counter: NodeCounter| -> Vec<FlavorCount> {
+        table
+            .iter()
+            .filter_map(|(key, states)| flavor_count(key, states.get(&counter)?, &pool.spec.resources))
+            .collect()
+    };
+    ResourceCounts {
+        creating: list(NodeCounter::Creating),
+        available: list(NodeCounter::Available),
+        abnormal: list(NodeCounter::Abnormal),
+        deleting: list(NodeCounter::Deleting),
+    }
+}
+
+/// Whether missing nodes are being made: a physical pool with nothing to wait for.
+pub fn is_building(pool: &Pool) -> bool {
+    pool.is_physical()
+        && pool.deleted_at.is_none()
+        && pool.status.attempt.previous.is_none()
+        && match pool.status.phase {
+            PoolPhase::Creating | PoolPhase::Running | PoolPhase::Abnormal { .. } | PoolPhase::ScalingFailed { .. } => true,
+            PoolPhase::Waiting(_) | PoolPhase::CreationFailed { .. } | PoolPhase::Error { .. } | PoolPhase::Deleting => false,
+        }
+}
+
+/// The nodes of an element that are not on their way out, by zone.
+pub fn present_nodes<'a>(nodes: impl Iterator<Item = &'a Node>, key: &ElementKey) -> Zones {
+    let mut zones = Zones::new();
+    for node in nodes.filter(|node| !node.phase.is_deleting() && node.flavor == key.flavor && node.node_pool == key.node_pool) {
+        *zones.entry(node.az.clone()).or_insert(0) += 1;
+    }
+    zones
+}
+
+/// The offer for an element's flavor; nothing where there is none.
+pub fn offer<'a>(offers: &'a Offers, element: &PoolResource) -> &'a Offer {
+    static NOTHING: Offer = Offer { zones: BTreeMap::new() };
+    offers.get(&element.flavor).unwrap_or(&NOTHING)
+}
+
+fn present(states: &BTreeMap<NodeCounter, Zones>) -> Zones {
+    let mut present = Zones::new();
+    for (_, zones) in states.iter().filter(|(counter, _)| **counter != NodeCounter::Deleting) {
+        for (zone, count) in zones {
+            *present.entry(zone.clone()).or_insert(0) += count;
+        }
+    }
+    present
+}
+
+fn flavor_count(key: &ElementKey, zones: &Zones, resources: &[PoolResource]) -> Option<FlavorCount> {
+    let count: u32 = zones.values().sum();
+    (count > 0).then(|| FlavorCount {
+        key: key.clone(),
+        count,
+        azs: zones
+            .iter()
+            .map(|(az, count)| AzCount {
+                az: az.clone(),
+                count: *count,
+            })
+            .collect(),
+        creating_step: resources
+            .iter()
+            .find(|element| element.element() == *key)
+            .and_then(|element| element.creating_step.clone()),
+    })
+}

@@ -3,6 +3,7 @@
 use crate::port::{Key, StoreError};
 use domain::meta::{Fence, Revision};
 use smol_str::SmolStr;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +15,72 @@ pub struct Batch {
     pub counts: Vec<Count>,
     /// Refused with [`CommitError::Fenced`] unless this epoch of the lease is the current one.
     pub fence: Option<Fence>,
+}
+
+/// What a batch is checked against: the state that the batches before it left.
+pub trait Ground {
+    fn revision_of(&self, key: &Key) -> Option<Revision>;
+
+    fn counter(&self, key: &CounterKey) -> u64;
+
+    /// The current epoch of a lease that has been held at least once.
+    fn epoch(&self, lease: &str) -> Option<u64>;
+}
+
+impl Batch {
+    /// Whether the batch gets a revision of its own: it puts, deletes or adds something, even where that turns out to
+    /// change nothing. So the answer needs no store.
+    pub fn is_writing(&self) -> bool {
+        self.counts.iter().any(|count| count.add != 0)
+            || self.writes.iter().any(|write| match write {
+                Write::Put { .. } | Write::Delete { .. } => true,
+                Write::Check { .. } => false,
+            })
+    }
+
+    /// The checks of a commit, in the order that every store makes them: fence, expectations, counters. All expectations
+    /// are about the state before the batch. Gives the values of the counters after the batch, in the order of `counts`.
+    pub fn check(&self, ground: &impl Ground) -> Result<Vec<u64>, CommitError> {
+        if let Some(fence) = &self.fence
+            && ground.epoch(&fence.lease) != Some(fence.epoch)
+        {
+            return Err(CommitError::Fenced);
+        }
+        for write in &self.writes {
+            if !write.expect().holds(ground.revision_of(write.key())) {
+                return Err(CommitError::Conflict(write.key().clone()));
+            }
+        }
+        let mut touched: BTreeMap<&CounterKey, u64> = BTreeMap::new();
+        let mut values = Vec::with_capacity(self.counts.len());
+        for count in &self.counts {
+            let before = touched.get(&count.key).copied().unwrap_or_else(|| ground.counter(&count.key));
+            let after = count.apply(before).ok_or_else(|| CommitError::Limit(count.key.clone()))?;
+            touched.insert(&count.key, after);
+            values.push(after);
+        }
+        Ok(values)
+    }
+
+    /// Refuses text that not every store can keep: PostgreSQL has no zero bytes in text.
+    pub fn check_text(&self) -> Result<(), StoreError> {
+        let is_bad = |text: &str| text.as_bytes().contains(&0);
+        for write in &self.writes {
+            let key = write.key();
+            let is_bad_body = match write {
+                Write::Put { body, .. } => is_bad(body),
+                Write::Delete { .. } | Write::Check { .. } => false,
+            };
+            if is_bad(&key.project) || is_bad(&key.name) || is_bad_body {
+                return Err(StoreError::Corrupt(format!("{key:?} has a zero byte")));
+            }
+        }
+        let names = self.counts.iter().map(|count| count.key.0.as_str()).chain(self.fence.iter().map(|fence| fence.lease.as_str()));
+        match names.into_iter().find(|name| is_bad(name)) {
+            Some(name) => Err(StoreError::Corrupt(format!("{name:?} has a zero byte"))),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

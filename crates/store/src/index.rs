@@ -15,7 +15,7 @@ use domain::meta::{Revision, Uid};
 use facet::{facets, sort_time};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{mpsc, watch};
 
 /// One object at one revision.
@@ -90,7 +90,8 @@ pub struct Index {
     newest: watch::Sender<Revision>,
 }
 
-type FacetKey = (Facet, SmolStr, i64, SmolStr);
+/// Facet, value, time, name, project. The project only keeps objects of one name apart.
+type FacetKey = (Facet, SmolStr, i64, SmolStr, SmolStr);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -116,34 +117,72 @@ impl Default for Index {
 }
 
 impl Index {
-    /// A consistent view. Cheap; must not be held across an await (it cannot be: it is not `Send`).
+    /// A consistent view. Cheap; held shortly: writers wait for it, and taking a second one inside the first can lock up.
+    /// It cannot be held across an await, since it is not `Send`.
     pub fn read(&self) -> Snapshot<'_> {
         Snapshot(self.inner.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Applies the writes of one commit, which every reader sees together.
+    /// Applies the writes of one commit, which every reader sees together. Does nothing if everything up to `revision`
+    /// has been applied already. `revision` must be one that the commit got for itself ([`crate::Batch::is_writing`]).
     pub fn apply(&self, revision: Revision, changes: Vec<IndexChange>) {
         {
-            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = self.write();
             for change in changes {
                 inner.apply(revision, change);
             }
             inner.mark(revision);
         }
-        self.newest.send_if_modified(|newest| {
-            let is_newer = revision > *newest;
-            *newest = revision.max(*newest);
-            is_newer
-        });
+        self.publish(revision);
+    }
+
+    /// Applies a stretch of history as a whole: everything that changed after what is complete, up to `up_to`.
+    pub fn advance(&self, changes: Vec<(Revision, IndexChange)>, up_to: Revision) {
+        {
+            let mut inner = self.write();
+            for (revision, change) in changes {
+                inner.apply(revision, change);
+            }
+            inner.complete(up_to);
+        }
+        self.publish(up_to);
     }
 
     /// Everything up to `revision` has been applied, whether it changed anything here or not.
     pub fn complete_up_to(&self, revision: Revision) {
+        self.advance(Vec::new(), revision);
+    }
+
+    /// Takes over the whole state as it is at `revision`, in one step: what is not in it is gone, but for what newer
+    /// commits wrote. Does nothing if the index is as far already.
+    pub fn reset(&self, revision: Revision, objects: Vec<(Revision, Object)>, counters: Vec<(Revision, CounterKey, u64)>) {
         {
-            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-            inner.complete = inner.complete.max(revision);
-            inner.settle();
+            let mut inner = self.write();
+            if revision <= inner.complete {
+                return;
+            }
+            let known: BTreeSet<Key> = objects.iter().map(|(_, object)| object.key()).collect();
+            let is_gone = |entry: &&Arc<Entry>| entry.revision <= revision && !known.contains(&entry.key);
+            let gone: Vec<Key> = inner.entries.values().filter(is_gone).map(|entry| entry.key.clone()).collect();
+            for key in gone {
+                inner.delete(revision, &key);
+            }
+            for (at, object) in objects {
+                inner.put(at, object);
+            }
+            for (at, key, value) in counters {
+                inner.count(at, key, value);
+            }
+            inner.complete(revision);
         }
+        self.publish(revision);
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, revision: Revision) {
         self.newest.send_if_modified(|newest| {
             let is_newer = revision > *newest;
             *newest = revision.max(*newest);
@@ -166,22 +205,28 @@ impl Index {
     /// Every object touched from now on, in the order of application.
     pub fn subscribe(&self) -> mpsc::UnboundedReceiver<Touched> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.inner.write().unwrap_or_else(PoisonError::into_inner).subscribers.push(sender);
+        self.write().subscribers.push(sender);
         receiver
     }
 }
 
 impl Inner {
     fn apply(&mut self, revision: Revision, change: IndexChange) {
+        // A late repetition must not bring back an object whose deletion is no longer remembered.
+        if revision <= self.complete {
+            return;
+        }
         match change {
             IndexChange::Put(object) => self.put(revision, object),
             IndexChange::Delete(key) => self.delete(revision, &key),
-            IndexChange::Counter(key, value) => {
-                let slot = self.counters.entry(key).or_insert((revision, value));
-                if revision >= slot.0 {
-                    *slot = (revision, value);
-                }
-            }
+            IndexChange::Counter(key, value) => self.count(revision, key, value),
+        }
+    }
+
+    fn count(&mut self, revision: Revision, key: CounterKey, value: u64) {
+        let slot = self.counters.entry(key).or_insert((revision, value));
+        if revision >= slot.0 {
+            *slot = (revision, value);
         }
     }
 
@@ -211,9 +256,8 @@ impl Inner {
         if self.entries.get(key).is_some_and(|entry| entry.revision > revision) {
             return;
         }
-        if revision > self.complete {
-            self.deleted.insert(key.clone(), revision);
-        }
+        let at = self.deleted.entry(key.clone()).or_insert(revision);
+        *at = revision.max(*at);
         if let Some(entry) = self.entries.remove(key) {
             self.unlink(&entry);
             self.tell(&Touched { entry, is_deleted: true });
@@ -237,6 +281,11 @@ impl Inner {
         }
     }
 
+    fn complete(&mut self, up_to: Revision) {
+        self.complete = self.complete.max(up_to);
+        self.settle();
+    }
+
     fn settle(&mut self) {
         while self.ahead.remove(&Revision(self.complete.0 + 1)) {
             self.complete.0 += 1;
@@ -249,10 +298,8 @@ impl Inner {
 
 fn facet_keys(entry: &Entry) -> impl Iterator<Item = FacetKey> {
     let time = sort_time(&entry.object);
-    let name = entry.key.name.clone();
-    facets(&entry.object)
-        .into_iter()
-        .map(move |(facet, value)| (facet, value, time, name.clone()))
+    let (name, project) = (entry.key.name.clone(), entry.key.project.clone());
+    facets(&entry.object).into_iter().map(move |(facet, value)| (facet, value, time, name.clone(), project.clone()))
 }
 
 /// A consistent view of the index.
@@ -281,12 +328,8 @@ impl Snapshot<'_> {
     /// Entries filed under a facet's value: newest first, then by name (contract README §7).
     pub fn entries(&self, facet: Facet, value: impl AsRef<str>) -> impl Iterator<Item = &Arc<Entry>> {
         let value = SmolStr::new(value);
-        let from = (facet, value.clone(), i64::MIN, SmolStr::default());
-        self.0
-            .ordered
-            .range(from..)
-            .take_while(move |((found, text, _, _), _)| *found == facet && *text == value)
-            .map(|(_, entry)| entry)
+        let from = (facet, value.clone(), i64::MIN, SmolStr::default(), SmolStr::default());
+        self.0.ordered.range(from..).take_while(move |((found, text, ..), _)| *found == facet && *text == value).map(|(_, entry)| entry)
     }
 
     /// Objects filed under a facet's value: newest first, then by name.
@@ -327,3 +370,6 @@ fn versioned<T: Resource>(entry: &Arc<Entry>) -> Option<Versioned<T>> {
         object: Arc::clone(object),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,13 +7,14 @@
 
 pub mod batch;
 pub mod conformance;
+pub mod counters;
 pub mod index;
 pub mod mem;
 pub mod object;
 pub mod port;
 pub mod state;
 
-pub use batch::{Batch, CommitError, Committed, Count, CounterKey, Expect, Write};
+pub use batch::{Batch, CommitError, Committed, Count, CounterKey, Expect, Ground, Write};
 pub use index::{Entry, Index, Snapshot};
 pub use mem::MemStore;
 pub use object::{Kind, Object, Resource};

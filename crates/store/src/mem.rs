@@ -1,6 +1,6 @@
 //! The reference implementation: state in memory, records in their encoded form, as on disk.
 
-use crate::batch::{Batch, CommitError, Committed, CounterKey, Write};
+use crate::batch::{Batch, CommitError, Committed, CounterKey, Ground, Write};
 use crate::object::Kind;
 use crate::port::{Change, Changes, HolderId, Key, Lease, Page, Record, Store, StoreError};
 use async_trait::async_trait;
@@ -43,36 +43,21 @@ impl MemStore {
     }
 }
 
-impl MemState {
+impl Ground for MemState {
     fn revision_of(&self, key: &Key) -> Option<Revision> {
         self.records.get(key).map(|(revision, _)| *revision)
     }
 
-    fn check(&self, batch: &Batch) -> Result<Vec<u64>, CommitError> {
-        if let Some(fence) = &batch.fence
-            && self.leases.get(&fence.lease).map(|lease| lease.epoch) != Some(fence.epoch)
-        {
-            return Err(CommitError::Fenced);
-        }
-        for write in &batch.writes {
-            if !write.expect().holds(self.revision_of(write.key())) {
-                return Err(CommitError::Conflict(write.key().clone()));
-            }
-        }
-        let mut counters = BTreeMap::new();
-        let mut values = Vec::new();
-        for count in &batch.counts {
-            let before = counters
-                .get(&count.key)
-                .copied()
-                .unwrap_or_else(|| self.counters.get(&count.key).map_or(0, |(_, value)| *value));
-            let after = count.apply(before).ok_or_else(|| CommitError::Limit(count.key.clone()))?;
-            counters.insert(count.key.clone(), after);
-            values.push(after);
-        }
-        Ok(values)
+    fn counter(&self, key: &CounterKey) -> u64 {
+        self.counters.get(key).map_or(0, |(_, value)| *value)
     }
 
+    fn epoch(&self, lease: &str) -> Option<u64> {
+        self.leases.get(lease).map(|lease| lease.epoch)
+    }
+}
+
+impl MemState {
     fn apply(&mut self, batch: &Batch, counters: &[u64], revision: Revision) {
         for write in &batch.writes {
             match write {
@@ -88,7 +73,7 @@ impl MemState {
                 Write::Check { .. } => {}
             }
         }
-        for (count, value) in batch.counts.iter().zip(counters) {
+        for (count, value) in batch.counts.iter().zip(counters).filter(|(count, _)| count.add != 0) {
             self.counters.insert(count.key.clone(), (revision, *value));
         }
     }
@@ -118,26 +103,17 @@ impl Store for MemStore {
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
-        let committed = {
-            let mut state = self.state();
-            let counters = state.check(&batch)?;
-            let writes = batch.counts.iter().any(|count| count.add != 0)
-                || batch
-                    .writes
-                    .iter()
-                    .any(|write| matches!(write, Write::Put { .. } | Write::Delete { .. }));
-            if writes {
-                state.revision.0 += 1;
-                let revision = state.revision;
-                state.apply(&batch, &counters, revision);
-            }
-            Committed {
-                revision: state.revision,
-                counters,
-            }
-        };
-        self.newest.send_replace(committed.revision);
-        Ok(committed)
+        batch.check_text()?;
+        let mut state = self.state();
+        let counters = batch.check(&*state)?;
+        if batch.is_writing() {
+            state.revision.0 += 1;
+            let revision = state.revision;
+            state.apply(&batch, &counters, revision);
+            // Under the lock, so that the newest revision never goes back.
+            self.newest.send_replace(revision);
+        }
+        Ok(Committed { revision: state.revision, counters })
     }
 
     async fn changes(&self, after: Revision, limit: NonZeroU32) -> Result<Changes, StoreError> {
@@ -171,7 +147,6 @@ impl Store for MemStore {
                     revision: *at,
                 }),
         );
-        changes.sort_by_key(Change::revision);
         Ok(bounded(changes, state.revision, limit))
     }
 
@@ -198,32 +173,19 @@ impl Store for MemStore {
 
     async fn acquire(&self, lease: &str, holder: &HolderId, ttl: Duration, now: Timestamp) -> Result<Option<Lease>, StoreError> {
         let mut state = self.state();
-        let current = state.leases.get(lease);
-        let epoch = match current {
-            Some(held) if held.holder == *holder => held.epoch,
-            Some(held) if held.expires_at > now => return Ok(None),
-            Some(held) => held.epoch + 1,
-            None => 1,
-        };
-        let expires_at = now.saturating_add(ttl).unwrap_or(Timestamp::MAX);
-        let taken = Lease {
-            name: lease.to_owned(),
-            holder: holder.clone(),
-            epoch,
-            expires_at,
-        };
-        state.leases.insert(lease.to_owned(), taken.clone());
-        Ok(Some(taken))
+        let taken = Lease::acquired(state.leases.get(lease), lease, holder, ttl, now);
+        if let Some(taken) = &taken {
+            state.leases.insert(lease.to_owned(), taken.clone());
+        }
+        Ok(taken)
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
         let mut state = self.state();
         if let Some(held) = state.leases.get_mut(&lease.name)
-            && held.epoch == lease.epoch
-            && held.holder == lease.holder
+            && let Some(free) = held.released(lease)
         {
-            held.expires_at = Timestamp::MIN;
-            held.holder = HolderId(String::new());
+            *held = free;
         }
         Ok(())
     }
@@ -237,8 +199,9 @@ fn record(key: &Key, revision: Revision, body: &Arc<str>) -> Record {
     }
 }
 
-/// Cuts a sorted list of changes to about `limit`, never in the middle of a revision.
+/// Puts changes in order and cuts them to about `limit`, never in the middle of a revision.
 pub fn bounded(mut changes: Vec<Change>, newest: Revision, limit: NonZeroU32) -> Changes {
+    changes.sort_by(|a, b| place(a).cmp(&place(b)));
     let limit = limit.get() as usize;
     if changes.len() <= limit {
         return Changes { changes, up_to: newest };
@@ -248,3 +211,15 @@ pub fn bounded(mut changes: Vec<Change>, newest: Revision, limit: NonZeroU32) ->
     changes.truncate(end);
     Changes { changes, up_to }
 }
+
+/// Within a revision: objects in key order, then counters.
+fn place(change: &Change) -> (Revision, Option<&CounterKey>, Option<&Key>) {
+    match change {
+        Change::Put(record) => (record.revision, None, Some(&record.key)),
+        Change::Deleted { key, revision } => (*revision, None, Some(key)),
+        Change::Counter { key, revision, .. } => (*revision, Some(key), None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

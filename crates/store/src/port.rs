@@ -89,10 +89,27 @@ pub struct Lease {
 
 impl Lease {
     pub fn fence(&self) -> Fence {
-        Fence {
-            lease: self.name.clone(),
-            epoch: self.epoch,
-        }
+        Fence { lease: self.name.clone(), epoch: self.epoch }
+    }
+
+    /// The rule of [`Store::acquire`]: what becomes of `current` when `holder` asks at `now`, or `None` where it must
+    /// wait. A holder that comes back before anybody else keeps its epoch, even after its time has run out.
+    pub fn acquired(current: Option<&Self>, name: &str, holder: &HolderId, ttl: Duration, now: Timestamp) -> Option<Self> {
+        let epoch = match current {
+            Some(held) if held.holder == *holder => held.epoch,
+            Some(held) if held.expires_at > now => return None,
+            Some(held) => held.epoch + 1,
+            None => 1,
+        };
+        let expires_at = now.saturating_add(ttl).unwrap_or(Timestamp::MAX);
+        Some(Self { name: name.to_owned(), holder: holder.clone(), epoch, expires_at })
+    }
+
+    /// The rule of [`Store::release`]: what becomes of `self`, the current lease, when `given` is given back; `None`
+    /// where `given` is no longer held. The epoch stays, so that the next holder gets a higher one.
+    pub fn released(&self, given: &Self) -> Option<Self> {
+        let is_held = self.epoch == given.epoch && self.holder == given.holder;
+        is_held.then(|| Self { holder: HolderId(String::new()), expires_at: Timestamp::MIN, ..self.clone() })
     }
 }
 
@@ -132,7 +149,8 @@ pub trait Store: Send + Sync + 'static {
     async fn list(&self, kind: Kind, after: Option<&Key>, limit: NonZeroU32) -> Result<Page, StoreError>;
 
     /// The one write: all of the batch or nothing, checked and written in one transaction, on disk when this returns.
-    /// A batch that writes nothing still has its checks made and gets the current revision.
+    /// A batch that writes nothing ([`Batch::is_writing`]) still has its checks made and gets the current revision.
+    /// Dropping the future does not take the batch back.
     async fn commit(&self, batch: Batch) -> Result<Committed, CommitError>;
 
     /// What changed after a revision; `limit` bounds the number of changes. [`StoreError::Compacted`] where deletions

@@ -1,10 +1,11 @@
 //! A store and its index, kept in step: what services and controllers read from and write to.
 
-use crate::batch::{Batch, CommitError, Count, Expect, Write};
+use crate::batch::{Batch, CommitError, Count, CounterKey, Expect, Write};
 use crate::index::{Index, IndexChange};
 use crate::object::{Kind, Object};
 use crate::port::{Change, Key, Store, StoreError};
 use domain::meta::{Fence, Revision};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -78,21 +79,17 @@ impl State {
     /// Commits and makes the result visible to readers of this process before it returns. After any failure the index
     /// has caught up with the store, as far as the store answers.
     pub async fn commit(&self, batch: TypedBatch) -> Result<Applied, CommitError> {
-        let (records, changes) = encode(batch)?;
+        let (records, mut changes) = encode(batch)?;
+        let is_writing = records.is_writing();
         let counts: Vec<_> = records.counts.iter().map(|count| count.key.clone()).collect();
         match self.store.commit(records).await {
             Ok(committed) => {
-                let mut changes = changes;
-                changes.extend(
-                    counts
-                        .into_iter()
-                        .zip(committed.counters)
-                        .map(|(key, value)| IndexChange::Counter(key, value)),
-                );
-                self.index.apply(committed.revision, changes);
-                Ok(Applied {
-                    revision: committed.revision,
-                })
+                // Otherwise the revision is that of another commit, whose changes may not be here yet.
+                if is_writing {
+                    changes.extend(counts.into_iter().zip(committed.counters).map(|(key, value)| IndexChange::Counter(key, value)));
+                    self.index.apply(committed.revision, changes);
+                }
+                Ok(Applied { revision: committed.revision })
             }
             Err(error) => {
                 if let Err(refresh) = self.refresh().await {
@@ -103,22 +100,16 @@ impl State {
         }
     }
 
-    /// Applies what others wrote.
+    /// Applies what others wrote, and what a dropped [`State::commit`] did not come to apply.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        loop {
-            let after = self.index.read().complete();
-            let changes = match self.store.changes(after, PAGE).await {
-                Ok(changes) => changes,
-                Err(StoreError::Compacted(_)) => return self.reload().await,
-                Err(error) => return Err(error),
-            };
-            let up_to = changes.up_to;
-            let is_partial = changes.changes.len() >= PAGE.get() as usize;
-            self.apply_changes(changes.changes)?;
-            self.index.complete_up_to(up_to);
-            if !is_partial {
-                return Ok(());
+        let after = self.index.read().complete();
+        match self.history(after).await {
+            Ok((changes, up_to)) => {
+                self.index.advance(changes, up_to);
+                Ok(())
             }
+            Err(StoreError::Compacted(_)) => self.reload().await,
+            Err(error) => Err(error),
         }
     }
 
@@ -127,8 +118,9 @@ impl State {
         loop {
             let seen = self.index.read().complete();
             let step = async {
-                self.store.changed(seen).await?;
-                self.refresh().await
+                let newest = self.store.changed(seen).await?;
+                // Own commits are mostly here already.
+                if self.index.read().complete() < newest { self.refresh().await } else { Ok(()) }
             };
             if let Err(error) = step.await {
                 return error;
@@ -136,57 +128,78 @@ impl State {
         }
     }
 
-    fn apply_changes(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        let mut pending: Vec<IndexChange> = Vec::new();
-        let mut at = Revision::default();
-        for change in changes {
-            if change.revision() != at && !pending.is_empty() {
-                self.index.apply(at, std::mem::take(&mut pending));
+    /// Everything that changed after a revision, and up to where. All of it is read before any of it is applied, since
+    /// a page alone may hold one half of a batch whose other half was changed again later.
+    async fn history(&self, after: Revision) -> Result<(Vec<(Revision, IndexChange)>, Revision), StoreError> {
+        let mut history = Vec::new();
+        let mut up_to = after;
+        loop {
+            let page = self.store.changes(up_to, PAGE).await?;
+            let is_last = page.changes.len() < PAGE.get() as usize;
+            up_to = page.up_to;
+            for change in page.changes {
+                let revision = change.revision();
+                history.extend(index_change(change)?.map(|change| (revision, change)));
             }
-            at = change.revision();
-            pending.push(match change {
-                Change::Put(record) => {
-                    if !is_indexed(record.key.kind) {
-                        continue;
-                    }
-                    IndexChange::Put(Object::decode(&record)?)
-                }
-                Change::Deleted { key, .. } => IndexChange::Delete(key),
-                Change::Counter { key, value, .. } => IndexChange::Counter(key, value),
-            });
+            if is_last {
+                return Ok((history, up_to));
+            }
         }
-        if !pending.is_empty() {
-            self.index.apply(at, pending);
-        }
-        Ok(())
     }
 
     async fn reload(&self) -> Result<(), StoreError> {
-        // Read the revision first: what is written while listing is read again by the next refresh.
-        let revision = self.store.revision().await?;
-        for (key, value) in self.store.counters().await? {
-            self.index.apply(revision, vec![IndexChange::Counter(key, value)]);
+        loop {
+            match self.read_all().await {
+                // The listing took longer than the store remembers deletions.
+                Err(StoreError::Compacted(revision)) => tracing::warn!(%revision, "reading everything once more"),
+                other => return other,
+            }
         }
+    }
+
+    async fn read_all(&self) -> Result<(), StoreError> {
+        // Read the revision first: what is written while listing comes again with the history since then.
+        let begin = self.store.revision().await?;
+        let mut counters: BTreeMap<CounterKey, (Revision, u64)> =
+            self.store.counters().await?.into_iter().map(|(key, value)| (key, (begin, value))).collect();
+        let mut objects: BTreeMap<Key, (Revision, Object)> = BTreeMap::new();
         for kind in Kind::ALL.iter().copied().filter(|kind| is_indexed(*kind)) {
             let mut after: Option<Key> = None;
             loop {
                 let page = self.store.list(kind, after.as_ref(), PAGE).await?;
                 after = page.records.last().map(|record| record.key.clone());
-                for record in &page.records {
-                    self.index.apply(record.revision, vec![IndexChange::Put(Object::decode(record)?)]);
+                for record in page.records {
+                    let object = Object::decode(&record)?;
+                    objects.insert(record.key, (record.revision, object));
                 }
                 if !page.has_more {
                     break;
                 }
             }
         }
-        self.index.complete_up_to(revision);
-        self.refresh_after_reload().await
+        let (history, up_to) = self.history(begin).await?;
+        for (revision, change) in history {
+            match change {
+                IndexChange::Put(object) => drop(objects.insert(object.key(), (revision, object))),
+                IndexChange::Delete(key) => drop(objects.remove(&key)),
+                IndexChange::Counter(key, value) => drop(counters.insert(key, (revision, value))),
+            }
+        }
+        let counters = counters.into_iter().map(|(key, (revision, value))| (revision, key, value)).collect();
+        self.index.reset(up_to, objects.into_values().collect(), counters);
+        Ok(())
     }
+}
 
-    async fn refresh_after_reload(&self) -> Result<(), StoreError> {
-        Box::pin(self.refresh()).await
-    }
+/// `None` for what is not indexed.
+fn index_change(change: Change) -> Result<Option<IndexChange>, StoreError> {
+    Ok(match change {
+        Change::Put(record) if !is_indexed(record.key.kind) => None,
+        Change::Put(record) => Some(IndexChange::Put(Object::decode(&record)?)),
+        Change::Deleted { key, .. } if !is_indexed(key.kind) => None,
+        Change::Deleted { key, .. } => Some(IndexChange::Delete(key)),
+        Change::Counter { key, value, .. } => Some(IndexChange::Counter(key, value)),
+    })
 }
 
 /// Machines belong to the simulated fleet, which keeps its own picture of them.
@@ -220,3 +233,6 @@ fn encode(batch: TypedBatch) -> Result<(Batch, Vec<IndexChange>), StoreError> {
         .extend(batch.checks.into_iter().map(|(key, expect)| Write::Check { key, expect }));
     Ok((records, changes))
 }
+
+#[cfg(test)]
+mod tests;

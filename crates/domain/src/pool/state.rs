@@ -132,6 +132,8 @@ pub struct Attempt {
     pub retry_at: Option<Timestamp>,
     /// Whether the order has been closed.
     pub is_finished: bool,
+    /// Billing of the nodes that this attempt makes, where it differs from the pool's.
+    pub node_billing: Option<super::BillingMode>,
     /// The spec's resources before, for an order that still has to be confirmed and may be rejected.
     pub previous: Option<Vec<super::PoolResource>>,
 }
@@ -293,16 +295,16 @@ mod tests {
 
     #[test]
     fn phases_change_only_along_the_table() {
-        let mut table = String::new();
+        let mut rows = Vec::new();
         for from in every_phase() {
             let next: Vec<_> = every_phase()
                 .iter()
                 .filter(|to| from.as_str() != to.as_str() && from.may_become(to))
                 .map(PoolPhase::as_str)
                 .collect();
-            table.push_str(&format!("{} -> {}\n", from.as_str(), next.join(" ")));
+            rows.push(format!("{} -> {}", from.as_str(), next.join(" ")));
         }
-        insta::assert_snapshot!(table, @r"
+        insta::assert_snapshot!(rows.join("\n"), @r"
         Waiting -> Creating Running CreationFailed Deleting
         Creating -> Running CreationFailed Error Deleting
         Running -> Abnormal ScalingFailed Error Deleting

@@ -1,0 +1,109 @@
+//! Orders: made with every change of what a pool is made of; confirmed or rejected by the operator.
+
+mod decide;
+mod query;
+
+pub use decide::Decision as OrderDecision;
+pub use query::{OrderFilter, OrderPhaseFilter};
+
+use crate::context::{CallContext, Service};
+use domain::name::{OrderName, suffix};
+use domain::order::{Operation, Order, OrderCount, OrderPhase};
+use domain::pool::{FlavorCount, Pool, PoolResource};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+impl Service {
+    /// A new order for a change of `pool` that has not been written yet.
+    pub(crate) fn new_order(
+        &self,
+        pool: &Pool,
+        operation: Operation,
+        before: &[PoolResource],
+        wanted: &[PoolResource],
+        now: Timestamp,
+    ) -> Order {
+        Order {
+            name: self.order_name(pool),
+            id: pool.billing.order_id.clone().unwrap_or_else(|| self.order_id(now)),
+            project: pool.owner.project.clone(),
+            pool: pool.name.clone(),
+            pool_uid: pool.uid.clone(),
+            pool_display: pool.display_name.clone(),
+            workspace: pool.workspace.clone(),
+            created_at: now,
+            began_at: Some(now),
+            operation,
+            before: domain::order::counts(before),
+            wanted: domain::order::counts(wanted),
+            phase: OrderPhase::Processing,
+            billing_mode: pool.billing.mode,
+            period_type: pool.billing.period_type,
+            period_num: pool.billing.period_num,
+            items: Vec::new(),
+        }
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "a name made of an accepted display name and five letters is never empty or too long"
+    )]
+    fn order_name(&self, pool: &Pool) -> OrderName {
+        OrderName::parse(&format!("order.{}-{}", pool.display_name, suffix(self.entropy().next_u64())))
+            .expect("a generated order name is valid")
+    }
+
+    /// `CS`, the minute, and seven letters or digits (contract README §4.1).
+    pub(crate) fn order_id(&self, now: Timestamp) -> String {
+        const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+        let mut random = self.entropy().next_u64();
+        let mut tail = String::with_capacity(7);
+        for _ in 0..7 {
+            tail.push(char::from(ALPHABET[(random % 36) as usize]));
+            random /= 36;
+        }
+        format!("CS{}{tail}", now.strftime("%y%m%d%H%M"))
+    }
+
+    /// The order that the pool is being worked on for, if it is not ended, with its revision.
+    pub(crate) fn open_order(&self, pool: &Pool) -> Option<store::index::Versioned<Order>> {
+        let order = self
+            .parts
+            .state
+            .index()
+            .read()
+            .get::<Order>(&pool.owner.project, &pool.status.attempt.order)?;
+        (!order.phase.is_ended()).then_some(order)
+    }
+
+    /// Whether a prepaid purchase has to be paid for before anything is made.
+    pub(crate) fn awaits_payment(ctx: &CallContext, is_prepaid: bool, auto_pay: bool) -> bool {
+        is_prepaid && ctx.is_console && !auto_pay
+    }
+}
+
+/// What the pool has now, by flavor, in the order of its spec.
+pub fn reached(pool: &Pool) -> Vec<OrderCount> {
+    if pool.logical().is_some() {
+        return domain::order::counts(&pool.spec.resources);
+    }
+    let counts = &pool.status.resources;
+    let mut sums: BTreeMap<_, OrderCount> = BTreeMap::new();
+    for FlavorCount { key, count, azs, .. } in counts.available.iter().chain(&counts.abnormal) {
+        let sum = sums.entry(key.flavor.clone()).or_insert_with(|| OrderCount {
+            flavor: key.flavor.clone(),
+            count: 0,
+            max_count: 0,
+            azs: Vec::new(),
+        });
+        sum.count += count;
+        sum.max_count += count;
+        for entry in azs {
+            match sum.azs.iter_mut().find(|known| known.az == entry.az) {
+                Some(known) => known.count += entry.count,
+                None => sum.azs.push(entry.clone()),
+            }
+        }
+    }
+    sums.into_values().collect()
+}

@@ -1,0 +1,256 @@
+//! Pools: create, list, show, patch, delete, statistics, retry of a job type.
+
+mod create;
+mod delete;
+mod patch;
+
+use crate::context::{CallContext, Service, check_match};
+use crate::error::{Missing, ServiceError};
+use crate::{Outcome, admission};
+use auth::Action;
+use domain::field::FieldErrors;
+use domain::label::Selector;
+use domain::name::{PoolName, WorkspaceId};
+use domain::plugin::{Plugin, PluginPhase};
+use domain::pool::{JobType, Pool, PoolPhase, Restricted, ScopeState};
+use std::sync::Arc;
+use std::time::Duration;
+use store::index::{Entry, Facet, Versioned};
+use store::{Expect, TypedBatch};
+
+use crate::commit::Decided;
+
+/// Which pools a list shows.
+#[derive(Debug, Clone)]
+pub struct PoolFilter {
+    pub workspace: WorkspaceId,
+    pub selector: Selector,
+    pub status: Option<StatusFilter>,
+    pub parent: Option<PoolName>,
+}
+
+/// `status` of ListPools (contract pools §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusFilter {
+    Created,
+    Creating,
+    Failed,
+}
+
+impl StatusFilter {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "created" => Some(Self::Created),
+            "creating" => Some(Self::Creating),
+            "failed" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+
+    fn admits(self, phase: &PoolPhase) -> bool {
+        match phase {
+            PoolPhase::Running
+            | PoolPhase::Abnormal { .. }
+            | PoolPhase::ScalingFailed { .. }
+            | PoolPhase::Error { .. }
+            | PoolPhase::Deleting => self == Self::Created,
+            PoolPhase::Creating | PoolPhase::Waiting(_) => self == Self::Creating,
+            PoolPhase::CreationFailed { .. } => self == Self::Failed,
+        }
+    }
+}
+
+/// Pools by what they are doing (contract pools §12).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolStatistics {
+    pub created: u32,
+    pub creating: u32,
+    pub deleting: u32,
+    pub failed: u32,
+    pub pending: u32,
+}
+
+impl Service {
+    /// The pools of one workspace, newest first, then by name. `labels` gives the labels as the API shows them.
+    pub fn list_pools(
+        &self,
+        ctx: &CallContext,
+        filter: impl FnOnce() -> Result<PoolFilter, FieldErrors>,
+        matches: impl Fn(&Selector, &Pool) -> bool,
+    ) -> Result<Vec<Arc<Entry>>, ServiceError> {
+        self.authorize(ctx, Action::PoolList)?;
+        let user = self.effective_user(ctx, Action::PoolList)?;
+        let filter = filter()?;
+        if let Some(workspace) = self.workspace(&ctx.project, &filter.workspace)
+            && !workspace.admits(&user)
+        {
+            self.check_workspace(ctx, Action::PoolList, &filter.workspace)?;
+        }
+        let parent = filter.parent.as_ref();
+        let index = self.parts.state.index().read();
+        let found = index
+            .entries(Facet::PoolsOfWorkspace, format!("{}/{}", ctx.project, filter.workspace))
+            .filter(|entry| {
+                entry.get::<Pool>().is_some_and(|pool| {
+                    filter.status.is_none_or(|status| status.admits(&pool.status.phase))
+                        && parent.is_none_or(|parent| {
+                            pool.logical()
+                                .and_then(|spec| spec.parent.as_ref())
+                                .is_some_and(|own| own.name == *parent)
+                        })
+                        && (filter.selector.is_empty() || matches(&filter.selector, pool))
+                })
+            });
+        Ok(found.cloned().collect())
+    }
+
+    /// Checks 5 to 7a for a pool of a path.
+    pub(crate) fn find_pool(&self, ctx: &CallContext, action: Action, name: &PoolName) -> Result<Versioned<Pool>, ServiceError> {
+        self.authorize(ctx, action)?;
+        let found = self
+            .parts
+            .state
+            .index()
+            .read()
+            .get::<Pool>(&ctx.project, name)
+            .ok_or(ServiceError::NotFound(Missing::Pool))?;
+        self.check_workspace(ctx, action, &found.workspace)?;
+        check_match(ctx, found.revision())?;
+        Ok(found)
+    }
+
+    pub fn show_pool(&self, ctx: &CallContext, name: &PoolName) -> Result<Versioned<Pool>, ServiceError> {
+        self.find_pool(ctx, Action::PoolGet, name)
+    }
+
+    /// Shows the pool as soon as `holds` is true of it, or when the time is over, or the error of the moment it is gone.
+    pub async fn await_pool(
+        &self,
+        ctx: &CallContext,
+        name: &PoolName,
+        timeout: Duration,
+        holds: impl Fn(&Pool) -> bool,
+    ) -> Result<Versioned<Pool>, ServiceError> {
+        let timeout = timeout.min(self.parts.limits.wait);
+        let deadline = self.now().saturating_add(timeout).unwrap_or(jiff::Timestamp::MAX);
+        let mut over = self.parts.clock.sleep_until(deadline);
+        loop {
+            let seen = self.parts.state.index().newest();
+            let found = self.show_pool(ctx, name)?;
+            if holds(&found) {
+                return Ok(found);
+            }
+            tokio::select! {
+                biased;
+                _ = self.parts.state.index().changed(seen) => {}
+                () = &mut over => return self.show_pool(ctx, name),
+            }
+        }
+    }
+
+    pub fn pool_statistics(
+        &self,
+        ctx: &CallContext,
+        workspace: impl FnOnce() -> Result<WorkspaceId, FieldErrors>,
+    ) -> Result<PoolStatistics, ServiceError> {
+        let filter = || {
+            Ok(PoolFilter {
+                workspace: workspace()?,
+                selector: Selector::default(),
+                status: None,
+                parent: None,
+            })
+        };
+        let mut statistics = PoolStatistics::default();
+        for entry in self.list_pools(ctx, filter, |_, _| true)? {
+            let Some(pool) = entry.get::<Pool>() else { continue };
+            let slot = match pool.status.phase {
+                PoolPhase::Running | PoolPhase::Abnormal { .. } | PoolPhase::ScalingFailed { .. } | PoolPhase::Error { .. } => {
+                    &mut statistics.created
+                }
+                PoolPhase::Creating => &mut statistics.creating,
+                PoolPhase::Waiting(_) => &mut statistics.pending,
+                PoolPhase::Deleting => &mut statistics.deleting,
+                PoolPhase::CreationFailed { .. } => &mut statistics.failed,
+            };
+            *slot += 1;
+        }
+        statistics.failed = statistics.failed.min(500);
+        Ok(statistics)
+    }
+
+    /// Tries a job type again that could not be enabled.
+    pub async fn retry_scope(
+        &self,
+        ctx: &CallContext,
+        name: &PoolName,
+        decode: impl Fn() -> Result<JobType, FieldErrors>,
+    ) -> Result<Outcome<Pool>, ServiceError> {
+        let _turn = self.locks.lock(self.tree_of(ctx, name)).await;
+        self.change(ctx, async || {
+            let found = self.find_pool(ctx, Action::PoolUpdate, name)?;
+            let job_type = decode()?;
+            self.refuse_restricted(&found.object, Restricted::Service)?;
+            let mut next = Pool::clone(&found);
+            let scope = next
+                .status
+                .scopes
+                .iter_mut()
+                .find(|scope| scope.job_type == job_type && scope.state == ScopeState::EnableFailed);
+            let Some(scope) = scope.filter(|_| found.deleted_at.is_none()) else {
+                return Err(ServiceError::Refused(format!(
+                    "The pool {name} scope {job_type} cannot be enabled."
+                )));
+            };
+            scope.state = ScopeState::Enabling;
+            scope.message = None;
+            let plugins: Vec<_> = scope.plugins.iter().map(|(template, _)| template.clone()).collect();
+            let mut batch = TypedBatch::default();
+            let now = self.now();
+            for plugin in self
+                .parts
+                .state
+                .index()
+                .read()
+                .under::<Plugin>(Facet::PluginsOfPool, found.uid.as_str())
+            {
+                if plugin.phase == PluginPhase::Abnormal && plugins.contains(&plugin.template) {
+                    let mut again = Plugin::clone(&plugin);
+                    again.phase = PluginPhase::Updating;
+                    again.since = now;
+                    again.reason = None;
+                    batch.put(again, Expect::At(plugin.revision()));
+                }
+            }
+            batch.put(next.clone(), Expect::At(found.revision()));
+            Ok(Decided {
+                batch,
+                object: Arc::new(next),
+                unchanged: None,
+            })
+        })
+        .await
+    }
+
+    /// Check 11 for one class of operations, with the masks of all ancestors.
+    pub(crate) fn refuse_restricted(&self, pool: &Arc<Pool>, what: Restricted) -> Result<(), ServiceError> {
+        let mask = admission::effective_mask(&self.parts.state.index().read(), pool);
+        match mask.refuses(what) {
+            Some(reason) => Err(ServiceError::restricted(&pool.name, reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// The key of the root of a pool's tree, for [`crate::commit::Locks`]; the pool's own where it is unknown.
+    pub(crate) fn tree_of(&self, ctx: &CallContext, name: &PoolName) -> store::Key {
+        let index = self.parts.state.index().read();
+        let own = store::Key::new(store::Kind::Pool, &ctx.project, name);
+        match index
+            .get::<Pool>(&ctx.project, name)
+            .and_then(|pool| pool.logical().and_then(|spec| spec.root.clone()))
+        {
+            Some(root) => store::Key::new(store::Kind::Pool, &root.project, &root.name),
+            None => own,
+        }
+    }
+}

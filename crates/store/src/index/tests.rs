@@ -1,0 +1,256 @@
+use super::*;
+use domain::iam::User;
+use domain::name::{DomainId, ProjectId, UserId, WorkspaceId};
+use domain::workspace::Workspace;
+use jiff::Timestamp;
+use std::collections::BTreeMap as Map;
+
+fn project(letter: &str) -> ProjectId {
+    ProjectId::parse(&letter.repeat(32)).unwrap()
+}
+
+fn workspace(letter: &str, id: &str, second: i64) -> Workspace {
+    let owner = UserId::parse("owner").unwrap();
+    let created_at = Timestamp::from_second(second).unwrap();
+    Workspace { id: WorkspaceId::parse(id).unwrap(), ..Workspace::default_of(&project(letter), &owner, created_at) }
+}
+
+fn user(id: &str, name: &str) -> User {
+    User {
+        id: UserId::parse(id).unwrap(),
+        name: name.to_owned(),
+        domain: DomainId::parse("d").unwrap(),
+        password_hash: None,
+        roles: Map::new(),
+        is_enabled: true,
+        created_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn put(object: impl Into<Object>) -> IndexChange {
+    IndexChange::Put(object.into())
+}
+
+fn delete(id: &str) -> IndexChange {
+    IndexChange::Delete(Key::new(Kind::User, "", id))
+}
+
+fn name(index: &Index, id: &str) -> Option<String> {
+    index.read().get::<User>("", id).map(|user| user.name.clone())
+}
+
+fn at(revision: u64) -> Revision {
+    Revision(revision)
+}
+
+#[test]
+fn a_batch_is_visible_as_a_whole() {
+    let index = Arc::new(Index::default());
+    index.apply(at(1), vec![put(user("a", "0")), put(user("b", "0"))]);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut last = String::new();
+            while last != "200" {
+                let view = index.read();
+                let both = ["a", "b"].map(|id| view.get::<User>("", id).unwrap().name.clone());
+                assert_eq!(both[0], both[1]);
+                assert_eq!(view.counter(&CounterKey::new("c")).to_string(), both[0]);
+                last.clone_from(&both[0]);
+            }
+        });
+        for i in 1..=200_u64 {
+            let name = i.to_string();
+            let changes = vec![put(user("a", &name)), IndexChange::Counter(CounterKey::new("c"), i), put(user("b", &name))];
+            // Both ways in: own commits, and the history of others.
+            if i % 2 == 0 {
+                index.apply(at(i + 1), changes);
+            } else {
+                index.advance(changes.into_iter().map(|change| (at(i + 1), change)).collect(), at(i + 1));
+            }
+        }
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn objects_under_a_facet_come_newest_first_and_then_by_name() {
+    let index = Index::default();
+    let all = [("c", 10), ("a", 20), ("d", 20), ("b", 20), ("e", 5)];
+    for (revision, (id, second)) in (1..).zip(all) {
+        index.apply(at(revision), vec![put(workspace("a", id, second)), put(workspace("b", id, second))]);
+    }
+    let ids = |project: &ProjectId| -> Vec<String> {
+        let view = index.read();
+        view.under::<Workspace>(Facet::WorkspacesOfProject, project).iter().map(|found| found.id.to_string()).collect()
+    };
+    assert_eq!(ids(&project("a")), ["a", "b", "d", "c", "e"]);
+    index.apply(at(6), vec![IndexChange::Delete(workspace("a", "d", 0).key())]);
+    assert_eq!(ids(&project("a")), ["a", "b", "c", "e"]);
+    assert_eq!(ids(&project("b")), ["a", "b", "d", "c", "e"]);
+    assert_eq!(ids(&project("c")), [""; 0]);
+    assert_eq!(index.read().count(Kind::Workspace), 9);
+}
+
+#[test]
+fn a_changed_object_is_filed_under_its_new_values_only() {
+    let index = Index::default();
+    let by_name = |name: &str| index.read().under::<User>(Facet::UserByName, format!("d/{name}")).first().map(|user| user.id.to_string());
+    index.apply(at(1), vec![put(user("1", "ann"))]);
+    assert_eq!(by_name("ann").as_deref(), Some("1"));
+    index.apply(at(2), vec![put(user("1", "bea"))]);
+    assert_eq!((by_name("ann"), by_name("bea").as_deref()), (None, Some("1")));
+    index.apply(at(3), vec![delete("1")]);
+    assert_eq!(by_name("bea"), None);
+}
+
+#[test]
+fn commits_may_be_applied_in_any_order() {
+    // Revision 1 creates x, 2 changes it, 3 deletes it, 4 creates it again, 5 writes something else.
+    let change = |revision| match revision {
+        1 => put(user("x", "one")),
+        2 => put(user("x", "two")),
+        3 => delete("x"),
+        4 => put(user("x", "four")),
+        _ => put(user("y", "five")),
+    };
+    let mut orders: Vec<Vec<u64>> = vec![vec![]];
+    for revision in 1..=5 {
+        orders = orders
+            .iter()
+            .flat_map(|order| {
+                (0..=order.len()).map(move |i| {
+                    let mut order = order.clone();
+                    order.insert(i, revision);
+                    order
+                })
+            })
+            .collect();
+    }
+    assert_eq!(orders.len(), 120);
+    for order in orders {
+        let index = Index::default();
+        for (done, revision) in order.iter().enumerate() {
+            index.apply(at(*revision), vec![change(*revision)]);
+            let newest = order[..=done].iter().filter(|revision| **revision < 5).max();
+            let expected = match newest {
+                Some(1) => Some("one"),
+                Some(2) => Some("two"),
+                Some(4) => Some("four"),
+                _ => None,
+            };
+            assert_eq!(name(&index, "x").as_deref(), expected, "after {:?}", &order[..=done]);
+            let complete = (1..=5).take_while(|revision| order[..=done].contains(revision)).last().unwrap_or(0);
+            assert_eq!(index.read().complete(), at(complete), "after {:?}", &order[..=done]);
+        }
+    }
+}
+
+#[test]
+fn what_was_deleted_stays_deleted() {
+    let index = Index::default();
+    index.apply(at(2), vec![delete("x")]);
+    index.apply(at(1), vec![put(user("x", "late"))]);
+    assert_eq!(name(&index, "x"), None);
+    // Two deletions, the older of which comes last; then the creation between them.
+    index.apply(at(6), vec![delete("y")]);
+    index.apply(at(4), vec![delete("y")]);
+    index.apply(at(5), vec![put(user("y", "between"))]);
+    assert_eq!(name(&index, "y"), None);
+    // A repetition that comes after everything up to it is known, when no deletion is remembered any more.
+    index.complete_up_to(at(9));
+    index.apply(at(1), vec![put(user("x", "late"))]);
+    index.advance(vec![(at(5), put(user("y", "between")))], at(5));
+    assert_eq!((name(&index, "x"), name(&index, "y")), (None, None));
+    assert_eq!(index.read().complete(), at(9));
+}
+
+#[test]
+fn an_old_counter_does_not_replace_a_newer_one() {
+    let index = Index::default();
+    let key = CounterKey::new("c");
+    index.apply(at(2), vec![IndexChange::Counter(key.clone(), 7)]);
+    index.apply(at(1), vec![IndexChange::Counter(key.clone(), 5)]);
+    assert_eq!(index.read().counter(&key), 7);
+    index.apply(at(3), vec![IndexChange::Counter(key.clone(), 8), IndexChange::Counter(key.clone(), 6)]);
+    assert_eq!(index.read().counters().collect::<Vec<_>>(), [(&key, 6)]);
+}
+
+#[test]
+fn an_object_is_rendered_once_per_revision() {
+    let index = Index::default();
+    index.apply(at(1), vec![put(user("a", "one"))]);
+    let times = std::cell::Cell::new(0);
+    let render = || {
+        let entry = index.read().get::<User>("", "a").unwrap().entry;
+        entry.rendered(|object| {
+            times.set(times.get() + 1);
+            let user = User::of(object).unwrap();
+            Bytes::from(user.name.clone())
+        })
+    };
+    assert_eq!((render(), render()), (Bytes::from("one"), Bytes::from("one")));
+    assert_eq!(times.get(), 1);
+    index.apply(at(2), vec![put(user("a", "two"))]);
+    assert_eq!((render(), render()), (Bytes::from("two"), Bytes::from("two")));
+    assert_eq!(times.get(), 2);
+    // The same commit from the change feed is no reason to render again.
+    index.apply(at(2), vec![put(user("a", "two"))]);
+    assert_eq!((render(), times.get()), (Bytes::from("two"), 2));
+}
+
+#[test]
+fn a_reset_takes_over_the_whole_state_but_keeps_newer_commits() {
+    let index = Index::default();
+    index.apply(at(1), vec![put(user("same", "1")), put(user("changed", "1")), put(user("gone", "1"))]);
+    // Own commits, newer than what is about to be read.
+    index.apply(at(12), vec![put(user("own", "12")), put(user("both", "12")), delete("same")]);
+    index.apply(at(13), vec![IndexChange::Counter(CounterKey::new("own"), 13)]);
+    let objects = vec![
+        (at(1), user("same", "1").into()),
+        (at(7), user("changed", "7").into()),
+        (at(8), user("both", "8").into()),
+        (at(9), user("new", "9").into()),
+    ];
+    let counters = vec![(at(10), CounterKey::new("own"), 1), (at(10), CounterKey::new("new"), 2)];
+    index.reset(at(10), objects, counters);
+    let names = ["same", "changed", "gone", "own", "both", "new"].map(|id| name(&index, id));
+    let names = names.each_ref().map(Option::as_deref);
+    assert_eq!(names, [None, Some("7"), None, Some("12"), Some("12"), Some("9")]);
+    assert_eq!(index.read().counter(&CounterKey::new("own")), 13);
+    assert_eq!(index.read().counter(&CounterKey::new("new")), 2);
+    assert_eq!(index.read().complete(), at(10));
+    // What is older than the index changes nothing.
+    index.reset(at(9), Vec::new(), Vec::new());
+    assert_eq!(index.read().count(Kind::User), 4);
+}
+
+#[tokio::test]
+async fn subscribers_hear_of_every_touched_object() {
+    let index = Index::default();
+    let mut touched = index.subscribe();
+    index.apply(at(1), vec![put(user("a", "1")), put(user("b", "1"))]);
+    index.apply(at(2), vec![delete("a"), delete("never")]);
+    index.apply(at(1), vec![put(user("a", "1"))]);
+    drop(index);
+    let mut heard = Vec::new();
+    while let Some(touched) = touched.recv().await {
+        heard.push((touched.entry.key.name.to_string(), touched.entry.revision.0, touched.is_deleted));
+    }
+    assert_eq!(heard, [("a".to_owned(), 1, false), ("b".to_owned(), 1, false), ("a".to_owned(), 1, true)]);
+}
+
+#[tokio::test]
+async fn waiting_ends_with_the_next_revision() {
+    let index = Arc::new(Index::default());
+    assert_eq!(index.newest(), at(0));
+    let waiter = tokio::spawn({
+        let index = Arc::clone(&index);
+        async move { index.changed(at(1)).await }
+    });
+    index.apply(at(1), Vec::new());
+    tokio::task::yield_now().await;
+    index.apply(at(3), Vec::new());
+    assert_eq!(waiter.await.unwrap(), at(3));
+    index.apply(at(2), Vec::new());
+    assert_eq!(index.newest(), at(3));
+}

@@ -1,0 +1,31 @@
+//! What a change must pass.
+
+use crate::run::{command, run, succeeds};
+use crate::{clients, layers, openapi, postgres};
+use anyhow::Result;
+
+/// Runs every test of the workspace, with a PostgreSQL server, and then the clients written in Python.
+pub fn test(with_clients: bool) -> Result<()> {
+    if !succeeds("cargo", &["nextest", "--version"]) {
+        run(command("cargo", &["install", "cargo-nextest", "--locked"]))?;
+    }
+    let server = postgres::start()?;
+    let mut tests = command("cargo", &["nextest", "run", "--workspace", "--locked"]);
+    tests.env("POOLKEEPER_TEST_POSTGRES", server.url());
+    run(tests)?;
+    if with_clients {
+        clients::test()?;
+    }
+    Ok(())
+}
+
+/// Everything but the tests.
+pub fn check() -> Result<()> {
+    run(command("cargo", &["fmt", "--all", "--check"]))?;
+    layers::check()?;
+    run(command("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    let mut docs = command("cargo", &["doc", "--workspace", "--no-deps", "--locked"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    run(docs)?;
+    openapi::write(true)
+}

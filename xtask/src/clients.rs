@@ -1,0 +1,94 @@
+//! Tests that run unmodified clients written in Python against the built server.
+
+use crate::run::{command, root, run, succeeds};
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+/// Values that both the server's demo and the clients are given.
+const DEMO: &[(&str, &str)] = &[
+    ("PROJECT_ID", "6f5da086876d4cd084d36f8bd3346036"),
+    ("PROJECT_NAME", "demo-region"),
+    ("DOMAIN", "demo-domain"),
+    ("USER", "demo-user"),
+    ("PASSWORD", "a long enough password"),
+    ("ACCESS_KEY", "CLIENTTESTKEY0000001"),
+    ("SECRET_KEY", "client-test-secret-key"),
+    ("ADMIN_TOKEN", "client-test-admin-token"),
+];
+
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _killed = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+pub fn test() -> Result<()> {
+    let python = environment()?;
+    run(command("cargo", &["build", "--release", "--locked", "--package", "poolkeeper"]))?;
+    let data = std::env::temp_dir().join(format!("poolkeeper-clients-{}", std::process::id()));
+    let (server, url) = serve(&data)?;
+    let mut pytest = command(&python.to_string_lossy(), &["-m", "pytest", "-q", "tests/clients"]);
+    pytest.env("POOLKEEPER_URL", &url);
+    for (name, value) in DEMO {
+        pytest.env(format!("POOLKEEPER_{name}"), value);
+    }
+    let outcome = run(pytest);
+    drop(server);
+    let _removed = std::fs::remove_dir_all(&data);
+    outcome
+}
+
+/// A virtual environment with the pinned clients, in `.venv` of the checkout.
+fn environment() -> Result<PathBuf> {
+    let venv = root().join(".venv");
+    let python = venv.join("bin/python");
+    let requirements = root().join("tests/clients/requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements)?;
+    let stamp = venv.join("requirements.txt");
+    if python.exists() && std::fs::read_to_string(&stamp).is_ok_and(|known| known == wanted) {
+        return Ok(python);
+    }
+    let target = venv.to_string_lossy().into_owned();
+    if !succeeds("python3", &["-m", "venv", "--clear", &target]) {
+        let sudo = if succeeds("sudo", &["-n", "true"]) { "sudo" } else { "env" };
+        run(command(sudo, &["apt-get", "update", "-qq"]))?;
+        run(command(sudo, &["apt-get", "install", "-y", "-qq", "--no-install-recommends", "python3-venv"]))?;
+        run(command("python3", &["-m", "venv", "--clear", &target]))?;
+    }
+    run(command(&python.to_string_lossy(), &["-m", "pip", "install", "-q", "-r", &requirements.to_string_lossy()]))?;
+    std::fs::write(stamp, wanted)?;
+    Ok(python)
+}
+
+fn serve(data: &Path) -> Result<(Server, String)> {
+    let binary = target_dir().join("release/poolkeeper");
+    let data = data.to_string_lossy().into_owned();
+    let mut serve = command(&binary.to_string_lossy(), &["serve", "--listen", "127.0.0.1:0", "--data", &data, "--fleet-speed", "0"]);
+    for (name, value) in DEMO {
+        serve.env(format!("POOLKEEPER_DEMO_{name}"), value);
+    }
+    let mut child = serve.stdout(Stdio::piped()).spawn().context("the server could not be started")?;
+    let output = child.stdout.take().context("the server has no output")?;
+    let mut server = Server(child);
+    let mut lines = BufReader::new(output).lines();
+    while let Some(line) = lines.next() {
+        let line = line?;
+        if let Some(at) = line.find("http://127.0.0.1:") {
+            let url = line[at..].split([' ', '\'', '"']).next().unwrap_or_default().trim_end_matches('/').to_owned();
+            // The rest of what it prints is read too, or it would block on a full pipe.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Ok((server, url));
+        }
+    }
+    let status = server.0.wait()?;
+    bail!("the server ended with {status} before it printed its address")
+}
+
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}

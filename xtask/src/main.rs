@@ -1,0 +1,47 @@
+//! Tasks of the project: `cargo xtask <task>`. Nothing has to be installed for them beforehand.
+
+mod check;
+mod clients;
+mod layers;
+mod openapi;
+mod postgres;
+mod run;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Tasks of the project", long_about = None)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs every test, and installs what they need: cargo-nextest, PostgreSQL, a Python environment.
+    Test {
+        /// Leave out the tests that run clients written in Python.
+        #[arg(long)]
+        no_clients: bool,
+    },
+    /// What a change must pass besides the tests: format, lints, layers, documentation, OpenAPI.
+    Check,
+    /// Dependencies between crates go downwards only.
+    CheckLayers,
+    /// Writes openapi/poolkeeper.json anew.
+    Openapi {
+        /// Only tell whether it is up to date.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().task {
+        Task::Test { no_clients } => check::test(!no_clients),
+        Task::Check => check::check(),
+        Task::CheckLayers => layers::check(),
+        Task::Openapi { check } => openapi::write(check),
+    }
+}

@@ -1,7 +1,7 @@
 //! From the credential of a request to its caller.
 
-use crate::aksk::verify::Claim;
 use crate::aksk::SECURITY_TOKEN;
+use crate::aksk::verify::Claim;
 use crate::credential::{AccessKey, TokenHash};
 use crate::error::{AuthnError, SignatureProblem, TokenProblem};
 use crate::request::{HeaderField, RequestView};
@@ -15,7 +15,7 @@ use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 /// How far `X-Sdk-Date` may be from the clock, either way, unless configured otherwise (semantics §16).
-pub const DEFAULT_SKEW: Duration = Duration::from_secs(15 * 60);
+pub const DEFAULT_SKEW: Duration = Duration::from_mins(15);
 
 const AUTH_TOKEN: &str = "x-auth-token";
 

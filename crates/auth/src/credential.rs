@@ -76,10 +76,7 @@ mod tests {
     #[test]
     fn a_token_hash_survives_its_stored_form() {
         let hash = TokenHash::of(b"abc");
-        assert_eq!(
-            hash.to_string(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(hash.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(TokenHash::parse(&hash.to_string()), Some(hash));
         for bad in ["", "ba78", "zz", &"g".repeat(64), &"a".repeat(66)] {
             assert_eq!(TokenHash::parse(bad), None, "{bad}");

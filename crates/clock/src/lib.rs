@@ -108,6 +108,51 @@ impl Clock for ManualClock {
     }
 }
 
+/// The wall clock, moved ahead at will: time goes on by itself, and tests of a real server need not wait for hours.
+#[derive(Debug, Clone)]
+pub struct ShiftedClock {
+    ahead: Arc<tokio::sync::watch::Sender<Duration>>,
+}
+
+impl Default for ShiftedClock {
+    fn default() -> Self {
+        Self { ahead: Arc::new(tokio::sync::watch::Sender::new(Duration::ZERO)) }
+    }
+}
+
+impl ShiftedClock {
+    pub fn advance(&self, by: Duration) {
+        self.ahead.send_modify(|ahead| *ahead += by);
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Timestamp {
+        let ahead = *self.ahead.borrow();
+        SystemClock.now().saturating_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
+        let mut moves = self.ahead.subscribe();
+        let clock = self.clone();
+        Box::pin(async move {
+            loop {
+                let ahead = *moves.borrow_and_update();
+                if clock.now() >= deadline {
+                    return;
+                }
+                let real = deadline.saturating_sub(ahead).unwrap_or(Timestamp::MAX);
+                tokio::select! {
+                    biased;
+                    // An error means that the clock is gone; the deadline is then a real one.
+                    moved = moves.changed() => if moved.is_err() { return SystemClock.sleep_until(real).await },
+                    () = SystemClock.sleep_until(real) => {}
+                }
+            }
+        })
+    }
+}
+
 /// The operating system's random numbers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemEntropy;

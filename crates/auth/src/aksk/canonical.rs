@@ -85,7 +85,11 @@ fn decode_pair(pair: &str) -> (Vec<u8>, Vec<u8>) {
 
 /// `%XX` and `+` for a space; an escape that is none stays as it is.
 fn decode_form(text: &str) -> Vec<u8> {
-    let spaced: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
+    let spaced: Cow<'_, str> = if text.contains('+') {
+        text.replace('+', " ").into()
+    } else {
+        text.into()
+    };
     percent_decode(spaced.as_bytes()).collect()
 }
 

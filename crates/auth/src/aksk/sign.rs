@@ -124,7 +124,10 @@ impl Signer {
             }
         };
         let signature = hex::encode(scheme.signature(access_key, &self.secret, date, canonical_sha256));
-        format!("{} {credential}, SignedHeaders={signed_headers}, Signature={signature}", scheme.name())
+        format!(
+            "{} {credential}, SignedHeaders={signed_headers}, Signature={signature}",
+            scheme.name()
+        )
     }
 }
 

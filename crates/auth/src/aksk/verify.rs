@@ -44,7 +44,9 @@ impl Claim {
             return Ok(None);
         };
         let date = timely_date(request, skew)?;
-        Self::of(request, authorization, date).map(Some).map_err(AuthnError::SignatureInvalid)
+        Self::of(request, authorization, date)
+            .map(Some)
+            .map_err(AuthnError::SignatureInvalid)
     }
 
     fn of(request: &RequestView<'_>, authorization: Authorization<'_>, date: &str) -> Result<Self, SignatureProblem> {
@@ -67,7 +69,14 @@ impl Claim {
         }
         let hash_with = |body: &str| -> [u8; 32] {
             let RequestView { method, path, query, .. } = *request;
-            let parts = Parts { method, path, query, headers: &headers, signed_headers, body };
+            let parts = Parts {
+                method,
+                path,
+                query,
+                headers: &headers,
+                signed_headers,
+                body,
+            };
             Sha256::digest(canonical_request(&parts)).into()
         };
         let (body, other_body) = body_lines(request)?;
@@ -135,16 +144,21 @@ impl<'a> Authorization<'a> {
         let rest = str::from_utf8(rest).map_err(|_| SignatureProblem::Malformed("not text"))?;
         let fields = Fields::parse(rest)?;
         let (access_key, scheme) = fields.credential(is_derived)?;
-        let mut signature = [0; 32];
-        hex::decode_to_slice(fields.signature.unwrap_or_default(), &mut signature)
-            .map_err(|_| SignatureProblem::Malformed("the signature is not 64 hexadecimal digits"))?;
+        let signature = fields.signature.and_then(decode_signature);
         Ok(Some(Self {
             scheme,
             access_key: AccessKeyId::parse(access_key).map_err(|_| SignatureProblem::Malformed("no usable access key id"))?,
             signed_headers: fields.signed_headers.ok_or(SignatureProblem::Malformed("no signed headers"))?,
-            signature,
+            signature: signature.ok_or(SignatureProblem::Malformed("the signature is not 64 lower-case hexadecimal digits"))?,
         }))
     }
+}
+
+/// Lower case only, as clients send it: there is one way to write a signature.
+fn decode_signature(text: &str) -> Option<[u8; 32]> {
+    let mut signature = [0; 32];
+    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    (is_lower && hex::decode_to_slice(text, &mut signature).is_ok()).then_some(signature)
 }
 
 /// The `name=value` pairs behind the algorithm.
@@ -160,7 +174,10 @@ impl<'a> Fields<'a> {
     fn parse(text: &'a str) -> Result<Self, SignatureProblem> {
         let mut fields = Self::default();
         for field in text.split(',') {
-            let (name, value) = field.trim().split_once('=').ok_or(SignatureProblem::Malformed("not a list of name=value"))?;
+            let (name, value) = field
+                .trim()
+                .split_once('=')
+                .ok_or(SignatureProblem::Malformed("not a list of name=value"))?;
             let place = match name {
                 "Access" => &mut fields.access,
                 "Credential" => &mut fields.credential,

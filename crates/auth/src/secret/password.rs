@@ -35,7 +35,8 @@ pub fn hash_password(password: &SecretString, entropy: &dyn Entropy) -> Result<S
     let params = Params::new(MEMORY_KIB, PASSES, 1, None).map_err(|_| PasswordError::Unhashable)?;
     let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash = hasher.hash_password_with_salt(password.expose_secret().as_bytes(), &salt);
-    hash.map(|hash: PasswordHash| hash.to_string()).map_err(|_| PasswordError::Unhashable)
+    hash.map(|hash: PasswordHash| hash.to_string())
+        .map_err(|_| PasswordError::Unhashable)
 }
 
 /// Whether the password is the one of the hash, at the cost that the hash names. Blocks like [`hash_password`].
@@ -80,7 +81,10 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static) -> Result<T, PasswordError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PasswordError::Interrupted)?;
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| PasswordError::Interrupted)?;
         let job = tokio::task::spawn_blocking(move || {
             // Held by the work itself: it goes on when its caller has gone.
             let _permit = permit;
@@ -125,7 +129,13 @@ mod tests {
 
     #[test]
     fn a_broken_hash_is_an_error_and_not_a_wrong_password() {
-        for phc in ["", "x", "$argon2id$", "$scrypt$ln=1$c29tZXNhbHQ$AAAA", "$argon2id$v=18$m=256,t=2,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAA"] {
+        for phc in [
+            "",
+            "x",
+            "$argon2id$",
+            "$scrypt$ln=1$c29tZXNhbHQ$AAAA",
+            "$argon2id$v=18$m=256,t=2,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
+        ] {
             assert_eq!(verify_password(&secret("p"), phc), Err(PasswordError::BadHash), "{phc}");
         }
     }
@@ -134,7 +144,10 @@ mod tests {
     fn the_hash_of_nobody_costs_as_much_as_any_other() {
         let phc = hash_password(&secret("p"), &SeededEntropy::new(1)).unwrap();
         let (nobody, any) = (PasswordHash::new(NOBODY).unwrap(), PasswordHash::new(&phc).unwrap());
-        assert_eq!((nobody.algorithm, nobody.version, &nobody.params), (any.algorithm, any.version, &any.params));
+        assert_eq!(
+            (nobody.algorithm, nobody.version, &nobody.params),
+            (any.algorithm, any.version, &any.params)
+        );
         assert_eq!(nobody.hash.unwrap().len(), any.hash.unwrap().len());
         assert_eq!(verify_password(&secret("p"), NOBODY), Ok(false));
     }

@@ -60,7 +60,9 @@ impl SealingKey {
         if decoded.len() != 32 {
             return Err(SealError::BadKey);
         }
-        Ok(Self::of(SecretBox::init_with_mut(|bytes: &mut [u8; 32]| bytes.copy_from_slice(&decoded))))
+        Ok(Self::of(SecretBox::init_with_mut(|bytes: &mut [u8; 32]| {
+            bytes.copy_from_slice(&decoded);
+        })))
     }
 
     fn of(material: SecretBox<[u8; 32]>) -> Self {
@@ -110,7 +112,10 @@ impl KeyRing {
         }
         let mut keys = keys.into_iter();
         let first = keys.next().ok_or(SealError::NoKey)?;
-        Ok(Self { first, older: keys.collect() })
+        Ok(Self {
+            first,
+            older: keys.collect(),
+        })
     }
 
     fn find(&self, id: &str) -> Option<&SealingKey> {
@@ -146,14 +151,20 @@ impl Sealer {
     /// The secret that was sealed for this access key.
     pub fn open(&self, access_key: &AccessKeyId, sealed: &str) -> Result<SecretString, SealError> {
         let (key_id, body) = split(sealed)?;
-        let key = self.ring.find(key_id).ok_or_else(|| SealError::UnknownKey(key_id.chars().take(16).collect()))?;
+        let key = self
+            .ring
+            .find(key_id)
+            .ok_or_else(|| SealError::UnknownKey(key_id.chars().take(16).collect()))?;
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(body).map_err(|_| SealError::Malformed)?;
         let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_LENGTH>().ok_or(SealError::Malformed)?;
         let payload = Payload {
             msg: ciphertext,
             aad: access_key.as_str().as_bytes(),
         };
-        let plain = key.cipher().decrypt(&Nonce::from(*nonce), payload).map_err(|_| SealError::NotGenuine)?;
+        let plain = key
+            .cipher()
+            .decrypt(&Nonce::from(*nonce), payload)
+            .map_err(|_| SealError::NotGenuine)?;
         let plain = Zeroizing::new(plain);
         let text = str::from_utf8(&plain).map_err(|_| SealError::Malformed)?;
         Ok(SecretString::from(text))

@@ -41,8 +41,14 @@ fn old_keys_open_and_new_keys_seal() {
     let new = between.seal(&id("A"), &opened).unwrap();
     assert!(!between.is_outdated(&new));
     assert_eq!(after.open(&id("A"), &new).unwrap().expose_secret(), "s");
-    assert_eq!(after.open(&id("A"), &old).unwrap_err(), SealError::UnknownKey(key(1).id().to_owned()));
-    assert_eq!(before.open(&id("A"), &new).unwrap_err(), SealError::UnknownKey(key(2).id().to_owned()));
+    assert_eq!(
+        after.open(&id("A"), &old).unwrap_err(),
+        SealError::UnknownKey(key(1).id().to_owned())
+    );
+    assert_eq!(
+        before.open(&id("A"), &new).unwrap_err(),
+        SealError::UnknownKey(key(2).id().to_owned())
+    );
 }
 
 #[test]
@@ -56,10 +62,7 @@ fn a_ring_needs_a_key_and_each_only_once() {
 
 #[test]
 fn keys_are_read_from_either_alphabet_with_or_without_padding() {
-    // 32 bytes of 0xfb hold the characters in which the alphabets differ.
-    let url = "-_v7".to_owned() + &"-_v7".repeat(9) + "-_s";
-    let id = SealingKey::parse(&SecretString::from(url.as_str())).unwrap_err();
-    assert_eq!(id, SealError::BadKey, "31 bytes");
+    // The encoded form of these bytes holds the characters in which the alphabets differ.
     let bytes = [0xfb_u8; 32];
     let texts = [
         base64::prelude::BASE64_STANDARD.encode(bytes),
@@ -67,11 +70,15 @@ fn keys_are_read_from_either_alphabet_with_or_without_padding() {
         base64::prelude::BASE64_URL_SAFE.encode(bytes) + "\n",
         base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(bytes),
     ];
-    let ids: Vec<String> = texts.iter().map(|text| SealingKey::parse(&SecretString::from(text.as_str())).unwrap().id).collect();
+    let ids: Vec<String> = texts
+        .iter()
+        .map(|text| SealingKey::parse(&SecretString::from(text.as_str())).unwrap().id)
+        .collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     let generated = key(5);
     assert_eq!(SealingKey::parse(&generated.to_text()).unwrap().id(), generated.id());
-    for bad in ["", "abc", "not base64 at all", &"A".repeat(44), &"A".repeat(86)] {
+    let short = base64::prelude::BASE64_STANDARD.encode([0xfb_u8; 31]);
+    for bad in ["", "abc", "not base64 at all", &short, &"A".repeat(44), &"A".repeat(86)] {
         assert_eq!(SealingKey::parse(&SecretString::from(bad)).unwrap_err(), SealError::BadKey, "{bad}");
     }
 }
@@ -90,7 +97,8 @@ proptest! {
     fn every_secret_comes_back(secret in "\\PC{0,60}", name in "[A-Z0-9]{1,20}") {
         let sealer = sealer(&[1]);
         let sealed = sealer.seal(&id(&name), &SecretString::from(secret.as_str())).unwrap();
-        prop_assert_eq!(sealer.open(&id(&name), &sealed).unwrap().expose_secret(), secret.as_str());
+        let opened = sealer.open(&id(&name), &sealed).unwrap();
+        prop_assert_eq!(opened.expose_secret(), secret.as_str());
     }
 
     #[test]

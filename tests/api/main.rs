@@ -1,0 +1,26 @@
+//! Black-box tests over HTTP against the real server, each on SQLite and on PostgreSQL.
+
+mod acceptance;
+mod bodies;
+mod conventions;
+mod life;
+mod unauthorized;
+
+/// Runs each function against a fresh server on either store.
+#[macro_export]
+macro_rules! on_both_stores {
+    ($($name:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(testkit::TestServer::start(testkit::Backend::Sqlite).await).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(testkit::TestServer::start(testkit::Backend::Postgres).await).await;
+            })+
+        }
+    };
+}

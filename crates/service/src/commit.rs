@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::context::{CallContext, Idempotency, Service};
 use crate::error::{QuotaKind, ServiceError};
+use domain::catalogue::Offers;
 use domain::meta::Revision;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -50,10 +51,37 @@ enum Answer<T> {
 impl Service {
     /// Decides and commits until the commit finds the world as the decision did, for at most the replay limit. With an
     /// `Idempotency-Key`, a repetition gets the first answer.
-    pub(crate) async fn change<T, D>(&self, ctx: &CallContext, mut decide: D) -> Result<Outcome<T>, ServiceError>
+    pub(crate) async fn change<T>(
+        &self,
+        ctx: &CallContext,
+        mut decide: impl FnMut() -> Result<Decided<T>, ServiceError>,
+    ) -> Result<Outcome<T>, ServiceError>
     where
-        T: Serialize + DeserializeOwned + Clone,
-        D: AsyncFnMut() -> Result<Decided<T>, ServiceError>,
+        T: Serialize + DeserializeOwned,
+    {
+        self.replaying(ctx, false, |_| decide()).await
+    }
+
+    /// As [`Service::change`], for decisions that depend on the machines that are free.
+    pub(crate) async fn change_with_offers<T>(
+        &self,
+        ctx: &CallContext,
+        decide: impl FnMut(&Offers) -> Result<Decided<T>, ServiceError>,
+    ) -> Result<Outcome<T>, ServiceError>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        self.replaying(ctx, true, decide).await
+    }
+
+    async fn replaying<T>(
+        &self,
+        ctx: &CallContext,
+        needs_offers: bool,
+        mut decide: impl FnMut(&Offers) -> Result<Decided<T>, ServiceError>,
+    ) -> Result<Outcome<T>, ServiceError>
+    where
+        T: Serialize + DeserializeOwned,
     {
         let deadline = self.deadline();
         let mut attempt = 0;
@@ -63,7 +91,8 @@ impl Service {
             {
                 return answer;
             }
-            let mut decided = match decide().await {
+            let offers = if needs_offers { self.offers().await? } else { Offers::new() };
+            let mut decided = match decide(&offers) {
                 Ok(decided) => decided,
                 Err(error) => return Err(self.remember_failure(ctx, error).await),
             };

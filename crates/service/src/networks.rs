@@ -23,7 +23,7 @@ impl Service {
         decode: impl Fn() -> Result<NetworkDraft, FieldErrors>,
     ) -> Result<Outcome<Network>, ServiceError> {
         self.authorize(ctx, Action::NetworkCreate)?;
-        self.change(ctx, async || {
+        self.change(ctx, || {
             let draft = decode()?;
             let workspace = draft.workspace.clone().unwrap_or_else(WorkspaceId::default_workspace);
             let home = self.target_workspace(ctx, Action::NetworkCreate, &workspace)?;
@@ -124,7 +124,7 @@ impl Service {
         name: &NetworkName,
         edit: impl Fn(&Network) -> Result<NetworkDraft, FieldErrors>,
     ) -> Result<Outcome<Network>, ServiceError> {
-        self.change(ctx, async || {
+        self.change(ctx, || {
             let found = self.find_network(ctx, Action::NetworkUpdate, name)?;
             let draft = edit(&found)?;
             let mut next = Network::clone(&found);
@@ -162,7 +162,7 @@ impl Service {
     }
 
     pub async fn delete_network(&self, ctx: &CallContext, name: &NetworkName) -> Result<Outcome<Network>, ServiceError> {
-        self.change(ctx, async || {
+        self.change(ctx, || {
             let found = self.find_network(ctx, Action::NetworkDelete, name)?;
             let users = counters::users_of_network(&ctx.project, name);
             let index = self.parts.state.index().read();

@@ -187,7 +187,7 @@ impl Service {
         decode: impl Fn() -> Result<JobType, FieldErrors>,
     ) -> Result<Outcome<Pool>, ServiceError> {
         let _turn = self.locks.lock(self.tree_of(ctx, name)).await;
-        self.change(ctx, async || {
+        self.change(ctx, || {
             let found = self.find_pool(ctx, Action::PoolUpdate, name)?;
             let job_type = decode()?;
             self.refuse_restricted(&found.object, Restricted::Service)?;

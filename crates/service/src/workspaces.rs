@@ -28,7 +28,7 @@ impl Service {
         decode: impl Fn() -> Result<WorkspaceDraft, FieldErrors>,
     ) -> Result<Outcome<Workspace>, ServiceError> {
         self.authorize(ctx, Action::WorkspaceCreate)?;
-        self.change(ctx, async || {
+        self.change(ctx, || {
             let draft = decode()?;
             let name = draft.name.clone().unwrap_or_default();
             self.check_workspace_name(ctx, &name, None)?;
@@ -106,7 +106,7 @@ impl Service {
         id: &WorkspaceId,
         decode: impl Fn() -> Result<WorkspaceDraft, FieldErrors>,
     ) -> Result<Outcome<Workspace>, ServiceError> {
-        self.change(ctx, async || {
+        self.change(ctx, || {
             let found = self.find_workspace(ctx, Action::WorkspaceUpdate, id)?;
             let draft = decode()?;
             if id.is_default() {
@@ -170,7 +170,7 @@ impl Service {
                 return Err(refusal);
             }
         }
-        self.change(ctx, async || {
+        self.change(ctx, || {
             let found = self.find_workspace(ctx, Action::WorkspaceDelete, id)?;
             let mut batch = TypedBatch::default();
             batch.delete(found.entry.key.clone(), Expect::At(found.revision()));
@@ -198,7 +198,7 @@ impl Service {
     }
 
     async fn set_status(&self, ctx: &CallContext, id: &WorkspaceId, status: WorkspaceStatus) -> Result<(), ServiceError> {
-        self.change(ctx, async || {
+        self.change(ctx, || {
             let found = self.find_workspace(ctx, Action::WorkspaceDelete, id)?;
             let mut next = Workspace::clone(&found);
             next.status = status;

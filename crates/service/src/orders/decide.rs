@@ -5,6 +5,7 @@ use crate::commit::Decided;
 use crate::context::{CallContext, Service};
 use crate::error::ServiceError;
 use crate::{Outcome, orders};
+use domain::catalogue::Offers;
 use domain::name::OrderName;
 use domain::order::{Operation, Order, OrderPhase, Outcome as OrderOutcome};
 use domain::pool::{Business, JobType, Pool, PoolKind, PoolPhase, PoolRef, Waiting, tree};
@@ -35,7 +36,7 @@ impl Service {
     /// Confirms or rejects a pending order. Operators only; `ctx.project` is the order's project.
     pub async fn decide_order(&self, ctx: &CallContext, name: &OrderName, decision: &Decision) -> Result<Outcome<Order>, ServiceError> {
         self.authorize_operator(&ctx.principal)?;
-        self.change(ctx, async || {
+        self.change_with_offers(ctx, |offers| {
             let index = self.parts.state.index().read();
             let order = index
                 .get::<Order>(&ctx.project, name)
@@ -54,7 +55,7 @@ impl Service {
             match decision {
                 Decision::Reject { reason } => Ok(self.reject(&order, &pool, reason)),
                 Decision::Confirm { host } => match waiting {
-                    Waiting::Payment => self.confirm_payment(&order, &pool).await,
+                    Waiting::Payment => Ok(self.confirm_payment(&order, &pool, offers)),
                     Waiting::Approval => self.approve(ctx, &order, &pool, host.as_ref()),
                 },
             }
@@ -85,11 +86,9 @@ impl Service {
             }
             Operation::Modify | Operation::Delete => {
                 if let Some(previous) = next.status.attempt.previous.take() {
-                    batch.counts.extend(admission::promise(
-                        &next.spec.resources,
-                        &previous,
-                        &domain::catalogue::Offers::new(),
-                    ));
+                    batch
+                        .counts
+                        .extend(admission::promise(&next.spec.resources, &previous, &Offers::new()));
                     let wanted: u32 = previous.iter().map(|element| element.count).sum();
                     count_addresses(&next, i64::from(wanted) - i64::from(next.wanted()), &mut batch);
                     next.spec.resources = previous;
@@ -120,9 +119,7 @@ impl Service {
                     add: -1,
                     at_most: None,
                 });
-                batch
-                    .counts
-                    .extend(admission::promise(&pool.spec.resources, &[], &domain::catalogue::Offers::new()));
+                batch.counts.extend(admission::promise(&pool.spec.resources, &[], &Offers::new()));
                 count_addresses(pool, -i64::from(pool.wanted()), batch);
             }
             PoolKind::Logical(spec) => {
@@ -136,9 +133,8 @@ impl Service {
         }
     }
 
-    async fn confirm_payment(&self, order: &Versioned<Order>, pool: &Versioned<Pool>) -> Result<Decided<Order>, ServiceError> {
+    fn confirm_payment(&self, order: &Versioned<Order>, pool: &Versioned<Pool>, offers: &Offers) -> Decided<Order> {
         let now = self.now();
-        let offers = self.offers().await?;
         let mut batch = TypedBatch::default();
         let mut begun = Order::clone(order);
         begun.begin(now);
@@ -155,11 +151,11 @@ impl Service {
         next.status.resources = status::resource_counts(&next, nodes.iter().map(|node| node.object.as_ref()), &offers);
         batch.put(next, Expect::At(pool.revision()));
         batch.put(begun.clone(), Expect::At(order.revision()));
-        Ok(Decided {
+        Decided {
             batch,
             object: Arc::new(begun),
             unchanged: None,
-        })
+        }
     }
 
     /// A logical pool is `Running` as soon as it is approved.

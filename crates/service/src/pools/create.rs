@@ -54,11 +54,10 @@ impl Service {
             Some(tree) => Some(self.locks.lock(tree).await),
             None => None,
         };
-        self.change(ctx, async || {
+        self.change_with_offers(ctx, |offers| {
             let draft = decode()?;
             validate::check_create(&draft).into_result()?;
-            let offers = self.offers().await?;
-            let admitted = self.admit(ctx, &draft, offers)?;
+            let admitted = self.admit(ctx, &draft, offers.clone())?;
             Ok(self.build(ctx, draft, admitted))
         })
         .await

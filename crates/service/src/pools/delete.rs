@@ -19,7 +19,7 @@ use store::{Count, Expect, TypedBatch, counters};
 impl Service {
     pub async fn delete_pool(&self, ctx: &CallContext, name: &PoolName) -> Result<Outcome<Pool>, ServiceError> {
         let _turn = self.locks.lock(self.tree_of(ctx, name)).await;
-        self.change(ctx, async || {
+        self.change(ctx, || {
             let found = self.find_pool(ctx, Action::PoolDelete, name)?;
             if found.status.phase == PoolPhase::Deleting {
                 return Ok(Decided {

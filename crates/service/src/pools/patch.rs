@@ -30,21 +30,20 @@ impl Service {
         edit: impl Fn(&Pool) -> Result<PoolEdit, FieldErrors>,
     ) -> Result<Outcome<Pool>, ServiceError> {
         let _turn = self.locks.lock(self.tree_of(ctx, name)).await;
-        self.change(ctx, async || {
+        self.change_with_offers(ctx, |offers| {
             let found = self.find_pool(ctx, Action::PoolUpdate, name)?;
             let edit = edit(&found)?;
             let change = validate::apply_edit(&found, &edit)?;
             if change.is_nothing(&found) {
                 return Ok(unchanged(&found));
             }
-            let offers = self.offers().await?;
             let target = if change.workspace_changed {
                 Some(self.target_workspace(ctx, Action::PoolUpdate, &change.next.workspace)?)
             } else {
                 None
             };
-            self.admit_change(ctx, &found, &change, &offers)?;
-            let mut decided = self.carry_out(ctx, &found, change, &offers)?;
+            self.admit_change(ctx, &found, &change, offers)?;
+            let mut decided = self.carry_out(ctx, &found, change, offers)?;
             if let Some(target) = target {
                 decided.batch.check(target.entry.key.clone(), Expect::At(target.revision()));
             }

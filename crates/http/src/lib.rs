@@ -1,1 +1,17 @@
-//! poolkeeper-http
+//! The API over HTTP: reads requests, finds out who calls, calls the use cases, renders what they answer.
+//!
+//! Owns routes, headers, statuses and error codes. Must not know SQL, pools' rules or how anything becomes reality.
+
+pub mod app;
+pub mod call;
+pub mod error;
+mod handlers;
+pub mod metrics;
+pub mod openapi;
+mod pipeline;
+mod render;
+pub mod router;
+pub mod serve;
+
+pub use app::{App, AppParts, Readiness};
+pub use serve::serve;

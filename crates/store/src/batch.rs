@@ -75,7 +75,11 @@ impl Batch {
                 return Err(StoreError::Corrupt(format!("{key:?} has a zero byte")));
             }
         }
-        let names = self.counts.iter().map(|count| count.key.0.as_str()).chain(self.fence.iter().map(|fence| fence.lease.as_str()));
+        let names = self
+            .counts
+            .iter()
+            .map(|count| count.key.0.as_str())
+            .chain(self.fence.iter().map(|fence| fence.lease.as_str()));
         match names.into_iter().find(|name| is_bad(name)) {
             Some(name) => Err(StoreError::Corrupt(format!("{name:?} has a zero byte"))),
             None => Ok(()),

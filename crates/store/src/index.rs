@@ -162,9 +162,9 @@ impl Index {
                 return;
             }
             let known: BTreeSet<Key> = objects.iter().map(|(_, object)| object.key()).collect();
-            let is_gone = |entry: &&Arc<Entry>| entry.revision <= revision && !known.contains(&entry.key);
-            let gone: Vec<Key> = inner.entries.values().filter(is_gone).map(|entry| entry.key.clone()).collect();
-            for key in gone {
+            let missing: Vec<Key> = inner.entries.keys().filter(|key| !known.contains(key)).cloned().collect();
+            for key in missing {
+                // Does nothing to what is newer.
                 inner.delete(revision, &key);
             }
             for (at, object) in objects {
@@ -299,7 +299,9 @@ impl Inner {
 fn facet_keys(entry: &Entry) -> impl Iterator<Item = FacetKey> {
     let time = sort_time(&entry.object);
     let (name, project) = (entry.key.name.clone(), entry.key.project.clone());
-    facets(&entry.object).into_iter().map(move |(facet, value)| (facet, value, time, name.clone(), project.clone()))
+    facets(&entry.object)
+        .into_iter()
+        .map(move |(facet, value)| (facet, value, time, name.clone(), project.clone()))
 }
 
 /// A consistent view of the index.
@@ -329,7 +331,11 @@ impl Snapshot<'_> {
     pub fn entries(&self, facet: Facet, value: impl AsRef<str>) -> impl Iterator<Item = &Arc<Entry>> {
         let value = SmolStr::new(value);
         let from = (facet, value.clone(), i64::MIN, SmolStr::default(), SmolStr::default());
-        self.0.ordered.range(from..).take_while(move |((found, text, ..), _)| *found == facet && *text == value).map(|(_, entry)| entry)
+        self.0
+            .ordered
+            .range(from..)
+            .take_while(move |((found, text, ..), _)| *found == facet && *text == value)
+            .map(|(_, entry)| entry)
     }
 
     /// Objects filed under a facet's value: newest first, then by name.

@@ -113,7 +113,10 @@ impl Store for MemStore {
             // Under the lock, so that the newest revision never goes back.
             self.newest.send_replace(revision);
         }
-        Ok(Committed { revision: state.revision, counters })
+        Ok(Committed {
+            revision: state.revision,
+            counters,
+        })
     }
 
     async fn changes(&self, after: Revision, limit: NonZeroU32) -> Result<Changes, StoreError> {
@@ -201,7 +204,7 @@ fn record(key: &Key, revision: Revision, body: &Arc<str>) -> Record {
 
 /// Puts changes in order and cuts them to about `limit`, never in the middle of a revision.
 pub fn bounded(mut changes: Vec<Change>, newest: Revision, limit: NonZeroU32) -> Changes {
-    changes.sort_by(|a, b| place(a).cmp(&place(b)));
+    put_in_order(&mut changes);
     let limit = limit.get() as usize;
     if changes.len() <= limit {
         return Changes { changes, up_to: newest };
@@ -212,7 +215,11 @@ pub fn bounded(mut changes: Vec<Change>, newest: Revision, limit: NonZeroU32) ->
     Changes { changes, up_to }
 }
 
-/// Within a revision: objects in key order, then counters.
+/// The order of [`Changes`]: by revision, and within one objects by key, then counters.
+pub fn put_in_order(changes: &mut [Change]) {
+    changes.sort_by(|a, b| place(a).cmp(&place(b)));
+}
+
 fn place(change: &Change) -> (Revision, Option<&CounterKey>, Option<&Key>) {
     match change {
         Change::Put(record) => (record.revision, None, Some(&record.key)),

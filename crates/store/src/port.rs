@@ -89,7 +89,10 @@ pub struct Lease {
 
 impl Lease {
     pub fn fence(&self) -> Fence {
-        Fence { lease: self.name.clone(), epoch: self.epoch }
+        Fence {
+            lease: self.name.clone(),
+            epoch: self.epoch,
+        }
     }
 
     /// The rule of [`Store::acquire`]: what becomes of `current` when `holder` asks at `now`, or `None` where it must
@@ -102,14 +105,23 @@ impl Lease {
             None => 1,
         };
         let expires_at = now.saturating_add(ttl).unwrap_or(Timestamp::MAX);
-        Some(Self { name: name.to_owned(), holder: holder.clone(), epoch, expires_at })
+        Some(Self {
+            name: name.to_owned(),
+            holder: holder.clone(),
+            epoch,
+            expires_at,
+        })
     }
 
     /// The rule of [`Store::release`]: what becomes of `self`, the current lease, when `given` is given back; `None`
     /// where `given` is no longer held. The epoch stays, so that the next holder gets a higher one.
     pub fn released(&self, given: &Self) -> Option<Self> {
         let is_held = self.epoch == given.epoch && self.holder == given.holder;
-        is_held.then(|| Self { holder: HolderId(String::new()), expires_at: Timestamp::MIN, ..self.clone() })
+        is_held.then(|| Self {
+            holder: HolderId(String::new()),
+            expires_at: Timestamp::MIN,
+            ..self.clone()
+        })
     }
 }
 

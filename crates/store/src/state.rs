@@ -86,10 +86,17 @@ impl State {
             Ok(committed) => {
                 // Otherwise the revision is that of another commit, whose changes may not be here yet.
                 if is_writing {
-                    changes.extend(counts.into_iter().zip(committed.counters).map(|(key, value)| IndexChange::Counter(key, value)));
+                    changes.extend(
+                        counts
+                            .into_iter()
+                            .zip(committed.counters)
+                            .map(|(key, value)| IndexChange::Counter(key, value)),
+                    );
                     self.index.apply(committed.revision, changes);
                 }
-                Ok(Applied { revision: committed.revision })
+                Ok(Applied {
+                    revision: committed.revision,
+                })
             }
             Err(error) => {
                 if let Err(refresh) = self.refresh().await {
@@ -120,7 +127,11 @@ impl State {
             let step = async {
                 let newest = self.store.changed(seen).await?;
                 // Own commits are mostly here already.
-                if self.index.read().complete() < newest { self.refresh().await } else { Ok(()) }
+                if self.index.read().complete() < newest {
+                    self.refresh().await
+                } else {
+                    Ok(())
+                }
             };
             if let Err(error) = step.await {
                 return error;
@@ -160,8 +171,13 @@ impl State {
     async fn read_all(&self) -> Result<(), StoreError> {
         // Read the revision first: what is written while listing comes again with the history since then.
         let begin = self.store.revision().await?;
-        let mut counters: BTreeMap<CounterKey, (Revision, u64)> =
-            self.store.counters().await?.into_iter().map(|(key, value)| (key, (begin, value))).collect();
+        let mut counters: BTreeMap<CounterKey, (Revision, u64)> = self
+            .store
+            .counters()
+            .await?
+            .into_iter()
+            .map(|(key, value)| (key, (begin, value)))
+            .collect();
         let mut objects: BTreeMap<Key, (Revision, Object)> = BTreeMap::new();
         for kind in Kind::ALL.iter().copied().filter(|kind| is_indexed(*kind)) {
             let mut after: Option<Key> = None;
@@ -185,7 +201,10 @@ impl State {
                 IndexChange::Counter(key, value) => drop(counters.insert(key, (revision, value))),
             }
         }
-        let counters = counters.into_iter().map(|(key, (revision, value))| (revision, key, value)).collect();
+        let counters = counters
+            .into_iter()
+            .map(|(key, (revision, value))| (revision, key, value))
+            .collect();
         self.index.reset(up_to, objects.into_values().collect(), counters);
         Ok(())
     }

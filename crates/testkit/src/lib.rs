@@ -1,1 +1,11 @@
-//! poolkeeper-testkit
+//! What tests and benchmarks start: a real server in this process on either store, clients that sign, a PostgreSQL server
+//! that lasts as long as the test.
+//!
+//! Named by dev-dependencies only.
+
+pub mod client;
+pub mod postgres;
+pub mod server;
+
+pub use client::{Answer, Client};
+pub use server::{Backend, TestServer};

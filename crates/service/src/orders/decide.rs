@@ -28,8 +28,8 @@ pub enum Decision {
 
 impl Service {
     /// All pending orders, newest first. Operators only.
-    pub fn pending_orders(&self, ctx: &CallContext) -> Result<Vec<Versioned<Order>>, ServiceError> {
-        self.authorize_operator(&ctx.principal)?;
+    pub fn pending_orders(&self, who: &domain::principal::Principal) -> Result<Vec<Versioned<Order>>, ServiceError> {
+        self.authorize_operator(who)?;
         Ok(self.parts.state.index().read().under::<Order>(Facet::OrdersPending, ""))
     }
 

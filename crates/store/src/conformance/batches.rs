@@ -59,7 +59,12 @@ pub async fn a_check_is_guarded_by_its_expectation(store: Arc<dyn Store>) {
         conflict(&store, [bad], on).await;
     }
     assert_eq!(body(&store, &new).await, None);
-    let good = [check(&there, Expect::At(at)), check(&gone, Expect::Absent), check(&there, Expect::Any), check(&gone, Expect::Any)];
+    let good = [
+        check(&there, Expect::At(at)),
+        check(&gone, Expect::Absent),
+        check(&there, Expect::Any),
+        check(&gone, Expect::Any),
+    ];
     let committed = commit(&store, good.into_iter().chain([put(&new, "y", Expect::Absent)])).await;
     assert_eq!(committed.revision.0, at.0 + 1);
     // What was only checked keeps its revision.
@@ -103,7 +108,11 @@ pub async fn a_batch_that_writes_nothing_gets_the_current_revision(store: Arc<dy
     let a = key("a");
     assert_eq!(store.commit(Batch::default()).await.unwrap().revision, Revision(0));
     let at = commit(&store, [put(&a, "x", Expect::Absent)]).await.revision;
-    for nothing in [Batch::default(), writes([check(&a, Expect::At(at))]), counts([add("c", 0, Some(5))])] {
+    for nothing in [
+        Batch::default(),
+        writes([check(&a, Expect::At(at))]),
+        counts([add("c", 0, Some(5))]),
+    ] {
         assert_eq!(store.commit(nothing).await.unwrap().revision, at);
         assert_eq!(revision(&store).await, at);
     }
@@ -117,7 +126,11 @@ pub async fn a_batch_that_writes_nothing_gets_the_current_revision(store: Arc<dy
 pub async fn expectations_are_about_the_state_before_the_batch(store: Arc<dyn Store>) {
     let (a, b) = (key("a"), key("b"));
     let at = commit(&store, [put(&a, "1", Expect::Absent)]).await.revision;
-    commit(&store, [delete(&a, Expect::At(at)), put(&a, "2", Expect::At(at)), check(&a, Expect::At(at))]).await;
+    commit(
+        &store,
+        [delete(&a, Expect::At(at)), put(&a, "2", Expect::At(at)), check(&a, Expect::At(at))],
+    )
+    .await;
     assert_eq!(body(&store, &a).await.as_deref(), Some("2"));
     conflict(&store, [delete(&a, Expect::Any), put(&a, "3", Expect::Absent)], &a).await;
     commit(&store, [put(&b, "1", Expect::Absent), put(&b, "2", Expect::Absent)]).await;
@@ -126,12 +139,29 @@ pub async fn expectations_are_about_the_state_before_the_batch(store: Arc<dyn St
 
 pub async fn writes_to_one_key_happen_in_order(store: Arc<dyn Store>) {
     let (a, b) = (key("a"), key("b"));
-    let committed =
-        commit(&store, [put(&a, "1", Expect::Any), put(&a, "2", Expect::Any), put(&b, "1", Expect::Any), delete(&b, Expect::Any)]).await;
+    let committed = commit(
+        &store,
+        [
+            put(&a, "1", Expect::Any),
+            put(&a, "2", Expect::Any),
+            put(&b, "1", Expect::Any),
+            delete(&b, Expect::Any),
+        ],
+    )
+    .await;
     let record = store.get(&a).await.unwrap().unwrap();
     assert_eq!((&*record.body, record.revision), ("2", committed.revision));
     assert_eq!(store.get(&b).await.unwrap(), None);
-    commit(&store, [delete(&a, Expect::Any), put(&a, "3", Expect::Any), delete(&a, Expect::Any), put(&a, "4", Expect::Any)]).await;
+    commit(
+        &store,
+        [
+            delete(&a, Expect::Any),
+            put(&a, "3", Expect::Any),
+            delete(&a, Expect::Any),
+            put(&a, "4", Expect::Any),
+        ],
+    )
+    .await;
     assert_eq!(body(&store, &a).await.as_deref(), Some("4"));
 }
 
@@ -141,9 +171,20 @@ pub async fn a_large_batch_is_one_batch(store: Arc<dyn Store>) {
     assert_eq!(committed.revision, Revision(1));
     let all = everything(&store).await;
     assert_eq!(all.len(), keys.len());
-    assert!(all.iter().zip(&keys).all(|(record, key)| record.key == *key && *record.body == *key.name && record.revision == Revision(1)));
+    assert!(
+        all.iter()
+            .zip(&keys)
+            .all(|(record, key)| record.key == *key && *record.body == *key.name && record.revision == Revision(1))
+    );
     let last = keys.last().unwrap();
-    conflict(&store, keys.iter().map(|key| delete(key, Expect::At(Revision(1)))).chain([put(last, "x", Expect::Absent)]), last).await;
+    conflict(
+        &store,
+        keys.iter()
+            .map(|key| delete(key, Expect::At(Revision(1))))
+            .chain([put(last, "x", Expect::Absent)]),
+        last,
+    )
+    .await;
     commit(&store, keys.iter().map(|key| delete(key, Expect::At(Revision(1))))).await;
     assert!(everything(&store).await.is_empty());
 }

@@ -29,7 +29,10 @@ pub async fn of_concurrent_creations_one_wins(store: Arc<dyn Store>) {
     let create = |i: u64, store: Arc<dyn Store>| async move {
         let mut won = Vec::new();
         for name in 0..20 {
-            match store.commit(super::writes([put(&key(format!("n{name}")), &i.to_string(), Expect::Absent)])).await {
+            match store
+                .commit(super::writes([put(&key(format!("n{name}")), &i.to_string(), Expect::Absent)]))
+                .await
+            {
                 Ok(_) => won.push(name),
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => panic!("{error:?}"),
@@ -44,7 +47,11 @@ pub async fn of_concurrent_creations_one_wins(store: Arc<dyn Store>) {
     assert_eq!(names, (0..20).collect::<Vec<_>>(), "every key has exactly one creator");
     for (i, names) in won.iter().enumerate() {
         for name in names {
-            assert_eq!(body(&store, &key(format!("n{name}"))).await, Some(i.to_string()), "the winner's text is there");
+            assert_eq!(
+                body(&store, &key(format!("n{name}"))).await,
+                Some(i.to_string()),
+                "the winner's text is there"
+            );
         }
     }
     assert_eq!(revision(&store).await, Revision(20));
@@ -59,7 +66,10 @@ pub async fn of_concurrent_updates_none_is_lost(store: Arc<dyn Store>) {
             loop {
                 let record = store.get(&shared).await.unwrap().unwrap();
                 let next = record.body.parse::<u64>().unwrap() + 1;
-                match store.commit(super::writes([put(&shared, &next.to_string(), Expect::At(record.revision))])).await {
+                match store
+                    .commit(super::writes([put(&shared, &next.to_string(), Expect::At(record.revision))]))
+                    .await
+                {
                     Ok(_) => break,
                     Err(CommitError::Conflict(_)) => tokio::task::yield_now().await,
                     Err(error) => panic!("{error:?}"),
@@ -78,10 +88,20 @@ pub async fn revisions_are_used_once_and_without_gaps(store: Arc<dyn Store>) {
         let mut got = Vec::new();
         for round in 0..15 {
             let own = key(format!("{i}-{round}"));
-            got.push(commit(&store, [put(&own, "x", Expect::Absent), put(&key(format!("own-{i}")), "y", Expect::Any)]).await.revision);
+            got.push(
+                commit(
+                    &store,
+                    [put(&own, "x", Expect::Absent), put(&key(format!("own-{i}")), "y", Expect::Any)],
+                )
+                .await
+                .revision,
+            );
             let refused = store.commit(super::writes([put(&key("taken"), "y", Expect::Absent)])).await;
             assert!(matches!(refused, Err(CommitError::Conflict(_))), "{refused:?}");
-            let read = store.commit(super::writes([super::check(&own, Expect::At(got[round]))])).await.unwrap();
+            let read = store
+                .commit(super::writes([super::check(&own, Expect::At(got[round]))]))
+                .await
+                .unwrap();
             assert!(read.revision >= got[round]);
         }
         assert!(got.is_sorted(), "later commits of one task have higher revisions");
@@ -135,7 +155,12 @@ pub async fn of_concurrent_claims_one_gets_the_lease(store: Arc<dyn Store>) {
 pub async fn a_reader_never_sees_half_a_batch(store: Arc<dyn Store>) {
     let (a, b) = (key("a"), Key::new(Kind::Node, "p2", "b"));
     let both = |text: &str| Batch {
-        writes: vec![put(&a, text, Expect::Any), put(&b, text, Expect::Any), put(&key("x"), text, Expect::Any), delete(&key("x"), Expect::Any)],
+        writes: vec![
+            put(&a, text, Expect::Any),
+            put(&b, text, Expect::Any),
+            put(&key("x"), text, Expect::Any),
+            delete(&key("x"), Expect::Any),
+        ],
         counts: vec![add("c", 1, None)],
         fence: None,
     };
@@ -151,7 +176,10 @@ pub async fn a_reader_never_sees_half_a_batch(store: Arc<dyn Store>) {
                 assert_eq!(page.records[0].body, page.records[1].body);
                 let changes = store.changes(Revision(0), limit(10)).await.unwrap();
                 assert_eq!(changes.changes.len(), 4);
-                assert!(changes.changes.iter().all(|change| change.revision() == changes.up_to), "{changes:?}");
+                assert!(
+                    changes.changes.iter().all(|change| change.revision() == changes.up_to),
+                    "{changes:?}"
+                );
                 seen.insert(page.records[0].body.to_string());
             }
         })

@@ -13,7 +13,10 @@ async fn values(store: &Arc<dyn Store>) -> Vec<(CounterKey, u64)> {
 async fn refused(store: &Arc<dyn Store>, batch: Batch, on: &str) {
     let before = (values(store).await, revision(store).await);
     let error = store.commit(batch).await.unwrap_err();
-    assert!(matches!(&error, CommitError::Limit(key) if *key == CounterKey::new(on)), "{error:?}");
+    assert!(
+        matches!(&error, CommitError::Limit(key) if *key == CounterKey::new(on)),
+        "{error:?}"
+    );
     assert_eq!((values(store).await, revision(store).await), before);
 }
 
@@ -46,7 +49,15 @@ pub async fn taking_away_is_always_allowed_and_stops_at_zero(store: Arc<dyn Stor
 }
 
 pub async fn several_counts_of_one_batch_add_up(store: Arc<dyn Store>) {
-    let committed = store.commit(counts([add("c", 3, None), add("d", 1, None), add("c", -1, None), add("c", 2, Some(4))])).await.unwrap();
+    let committed = store
+        .commit(counts([
+            add("c", 3, None),
+            add("d", 1, None),
+            add("c", -1, None),
+            add("c", 2, Some(4)),
+        ]))
+        .await
+        .unwrap();
     assert_eq!(committed.counters, [3, 1, 2, 4]);
     assert_eq!(values(&store).await, [(CounterKey::new("c"), 4), (CounterKey::new("d"), 1)]);
     refused(&store, counts([add("c", 1, Some(5)), add("c", 1, Some(5))]), "c").await;
@@ -96,14 +107,27 @@ pub async fn a_count_of_zero_only_checks(store: Arc<dyn Store>) {
     let committed = store.commit(counts([add("c", 0, Some(5)), add("d", 1, None)])).await.unwrap();
     assert_eq!(committed.counters, [5, 1]);
     let changes = store.changes(Revision(1), super::limit(10)).await.unwrap();
-    assert_eq!(changes.changes.len(), 1, "a counter that was only checked has not changed: {changes:?}");
+    assert_eq!(
+        changes.changes.len(),
+        1,
+        "a counter that was only checked has not changed: {changes:?}"
+    );
 }
 
 pub async fn counters_hold_any_number(store: Arc<dyn Store>) {
-    assert_eq!(store.commit(counts([add("c", i64::MAX, None)])).await.unwrap().counters, [i64::MAX as u64]);
-    let most = store.commit(counts([add("c", i64::MAX, None), add("c", i64::MAX, None)])).await.unwrap();
+    assert_eq!(
+        store.commit(counts([add("c", i64::MAX, None)])).await.unwrap().counters,
+        [i64::MAX as u64]
+    );
+    let most = store
+        .commit(counts([add("c", i64::MAX, None), add("c", i64::MAX, None)]))
+        .await
+        .unwrap();
     assert_eq!(most.counters, [u64::MAX - 1, u64::MAX]);
     assert_eq!(values(&store).await, [(CounterKey::new("c"), u64::MAX)]);
-    assert_eq!(store.commit(counts([add("c", i64::MIN, None)])).await.unwrap().counters, [i64::MAX as u64]);
+    assert_eq!(
+        store.commit(counts([add("c", i64::MIN, None)])).await.unwrap().counters,
+        [i64::MAX as u64]
+    );
     assert_eq!(store.commit(counts([add("c", i64::MIN, Some(0))])).await.unwrap().counters, [0]);
 }

@@ -20,10 +20,22 @@ async fn acquire(store: &Arc<dyn Store>, holder: &str, second: i64) -> Option<Le
 
 pub async fn only_one_holder_has_a_lease(store: Arc<dyn Store>) {
     let lease = acquire(&store, "a", 0).await.unwrap();
-    assert_eq!(lease, Lease { name: "fleet".to_owned(), holder: HolderId("a".to_owned()), epoch: 1, expires_at: at(10) });
+    assert_eq!(
+        lease,
+        Lease {
+            name: "fleet".to_owned(),
+            holder: HolderId("a".to_owned()),
+            epoch: 1,
+            expires_at: at(10)
+        }
+    );
     assert_eq!(acquire(&store, "b", 0).await, None);
     assert_eq!(acquire(&store, "b", 9).await, None);
-    let other = store.acquire("other", &HolderId("b".to_owned()), TTL, at(0)).await.unwrap().unwrap();
+    let other = store
+        .acquire("other", &HolderId("b".to_owned()), TTL, at(0))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(other.epoch, 1);
 }
 
@@ -51,16 +63,38 @@ pub async fn a_released_lease_goes_to_the_next_with_a_higher_epoch(store: Arc<dy
     let next = acquire(&store, "b", 1).await.unwrap();
     assert_eq!((next.epoch, next.expires_at), (2, at(11)));
     store.release(&next).await.unwrap();
-    assert_eq!(acquire(&store, "b", 2).await.unwrap().epoch, 3, "whoever gives a lease back comes back as a new holder");
+    assert_eq!(
+        acquire(&store, "b", 2).await.unwrap().epoch,
+        3,
+        "whoever gives a lease back comes back as a new holder"
+    );
 }
 
 pub async fn only_the_holder_can_release(store: Arc<dyn Store>) {
     let old = acquire(&store, "a", 0).await.unwrap();
-    store.release(&Lease { name: "unknown".to_owned(), ..old.clone() }).await.unwrap();
+    store
+        .release(&Lease {
+            name: "unknown".to_owned(),
+            ..old.clone()
+        })
+        .await
+        .unwrap();
     let new = acquire(&store, "b", 10).await.unwrap();
     store.release(&old).await.unwrap();
-    store.release(&Lease { epoch: new.epoch, ..old.clone() }).await.unwrap();
-    store.release(&Lease { epoch: old.epoch, ..new.clone() }).await.unwrap();
+    store
+        .release(&Lease {
+            epoch: new.epoch,
+            ..old.clone()
+        })
+        .await
+        .unwrap();
+    store
+        .release(&Lease {
+            epoch: old.epoch,
+            ..new.clone()
+        })
+        .await
+        .unwrap();
     assert_eq!(acquire(&store, "a", 11).await, None);
     assert_eq!(acquire(&store, "b", 12).await.unwrap().epoch, 2);
 }
@@ -77,32 +111,51 @@ pub async fn a_fence_lets_only_the_current_epoch_write(store: Arc<dyn Store>) {
     let write = |fence: Fence| {
         let store = Arc::clone(&store);
         async move {
-            let batch = Batch { fence: Some(fence), ..writes([put(&key("a"), "x", Expect::Any)]) };
+            let batch = Batch {
+                fence: Some(fence),
+                ..writes([put(&key("a"), "x", Expect::Any)])
+            };
             store.commit(batch).await.map(|committed| committed.revision)
         }
     };
-    let fence = |epoch| Fence { lease: "fleet".to_owned(), epoch };
+    let fence = |epoch| Fence {
+        lease: "fleet".to_owned(),
+        epoch,
+    };
     assert!(matches!(write(fence(0)).await, Err(CommitError::Fenced)));
     assert!(matches!(write(fence(1)).await, Err(CommitError::Fenced)));
     let first = acquire(&store, "a", 0).await.unwrap();
     write(first.fence()).await.unwrap();
     assert!(matches!(write(fence(0)).await, Err(CommitError::Fenced)));
     assert!(matches!(write(fence(2)).await, Err(CommitError::Fenced)));
-    assert!(matches!(write(Fence { lease: "other".to_owned(), epoch: 1 }).await, Err(CommitError::Fenced)));
+    assert!(matches!(
+        write(Fence {
+            lease: "other".to_owned(),
+            epoch: 1
+        })
+        .await,
+        Err(CommitError::Fenced)
+    ));
     // Time alone does not end an epoch, only the next holder does.
     let second = acquire(&store, "b", 50).await.unwrap();
     assert!(matches!(write(first.fence()).await, Err(CommitError::Fenced)));
     let last = write(second.fence()).await.unwrap();
     assert_eq!(revision(&store).await, last);
     // The fence is looked at before anything else.
-    let batch = Batch { fence: Some(first.fence()), ..writes([put(&key("a"), "x", Expect::Absent)]) };
+    let batch = Batch {
+        fence: Some(first.fence()),
+        ..writes([put(&key("a"), "x", Expect::Absent)])
+    };
     assert!(matches!(store.commit(batch).await, Err(CommitError::Fenced)));
 }
 
 pub async fn a_lease_comes_back_as_it_was_taken(store: Arc<dyn Store>) {
     let holder = HolderId("host-1/4711 \"ä\"".to_owned());
     for (ttl, now) in [
-        (Duration::from_nanos(123_456_789), Timestamp::from_nanosecond(1_700_000_000_123_456_789).unwrap()),
+        (
+            Duration::from_nanos(123_456_789),
+            Timestamp::from_nanosecond(1_700_000_000_123_456_789).unwrap(),
+        ),
         (Duration::ZERO, Timestamp::UNIX_EPOCH),
         (Duration::MAX, at(0)),
     ] {
@@ -116,6 +169,9 @@ pub async fn a_lease_comes_back_as_it_was_taken(store: Arc<dyn Store>) {
         {
             assert_eq!(store.acquire(&name, &stranger, TTL, before).await.unwrap(), None);
         }
-        assert_eq!(store.acquire(&name, &stranger, TTL, taken.expires_at).await.unwrap().unwrap().epoch, 2);
+        assert_eq!(
+            store.acquire(&name, &stranger, TTL, taken.expires_at).await.unwrap().unwrap().epoch,
+            2
+        );
     }
 }

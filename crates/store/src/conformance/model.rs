@@ -18,10 +18,21 @@ use std::time::Duration;
 enum Step {
     /// Batches that are handed over at the same time, in this order. A store may write them together.
     Commit(Vec<Batch>),
-    Acquire { lease: String, holder: HolderId, ttl: Duration },
+    Acquire {
+        lease: String,
+        holder: HolderId,
+        ttl: Duration,
+    },
     Release(Lease),
-    List { kind: Kind, after: Option<Key>, most: u32 },
-    Changes { after: Revision, most: u32 },
+    List {
+        kind: Kind,
+        after: Option<Key>,
+        most: u32,
+    },
+    Changes {
+        after: Revision,
+        most: u32,
+    },
 }
 
 /// Draws small numbers from a large one.
@@ -40,7 +51,11 @@ impl Draw {
 
     fn key(&mut self) -> Key {
         let kind = [Kind::Pool, Kind::Node, Kind::Event][self.below(3) as usize];
-        Key::new(kind, ["", "p1", "P2"][self.below(3) as usize], ["a", "b", "ä", "B"][self.below(4) as usize])
+        Key::new(
+            kind,
+            ["", "p1", "P2"][self.below(3) as usize],
+            ["a", "b", "ä", "B"][self.below(4) as usize],
+        )
     }
 
     fn expect(&mut self, world: &World, key: &Key) -> Expect {
@@ -60,7 +75,11 @@ impl Draw {
         match self.below(6) {
             0 | 1 => Write::Delete { key, expect },
             2 => Write::Check { key, expect },
-            _ => Write::Put { body: Arc::from(format!("{{\"n\":{}}}", self.below(1000))), key, expect },
+            _ => Write::Put {
+                body: Arc::from(format!("{{\"n\":{}}}", self.below(1000))),
+                key,
+                expect,
+            },
         }
     }
 
@@ -74,7 +93,10 @@ impl Draw {
     fn batch(&mut self, world: &World) -> Batch {
         let writes = (0..self.below(4)).map(|_| self.write(world)).collect();
         let counts = (0..self.below(6).saturating_sub(3)).map(|_| self.count()).collect();
-        let fence = (self.below(5) == 0).then(|| Fence { lease: self.lease(), epoch: 1 + self.below(3) });
+        let fence = (self.below(5) == 0).then(|| Fence {
+            lease: self.lease(),
+            epoch: 1 + self.below(3),
+        });
         Batch { writes, counts, fence }
     }
 
@@ -88,16 +110,32 @@ impl Draw {
 
     fn step(&mut self, world: &World) -> Step {
         match self.below(10) {
-            0 => Step::Acquire { lease: self.lease(), holder: self.holder(), ttl: Duration::from_millis(self.below(4) * 700) },
+            0 => Step::Acquire {
+                lease: self.lease(),
+                holder: self.holder(),
+                ttl: Duration::from_millis(self.below(4) * 700),
+            },
             1 => {
                 let epoch = 1 + self.below(3);
-                Step::Release(Lease { name: self.lease(), holder: self.holder(), epoch, expires_at: Timestamp::UNIX_EPOCH })
+                Step::Release(Lease {
+                    name: self.lease(),
+                    holder: self.holder(),
+                    epoch,
+                    expires_at: Timestamp::UNIX_EPOCH,
+                })
             }
             2 => {
                 let after = (self.below(2) == 0).then(|| self.key());
-                Step::List { kind: self.key().kind, after, most: 1 + self.below(5) as u32 }
+                Step::List {
+                    kind: self.key().kind,
+                    after,
+                    most: 1 + self.below(5) as u32,
+                }
             }
-            3 => Step::Changes { after: Revision(self.below(world.revision.0 + 2)), most: 1 + self.below(8) as u32 },
+            3 => Step::Changes {
+                after: Revision(self.below(world.revision.0 + 2)),
+                most: 1 + self.below(8) as u32,
+            },
             _ => Step::Commit((0..=self.below(6)).map(|_| self.batch(world)).collect()),
         }
     }
@@ -127,8 +165,15 @@ pub async fn both_answer_alike(numbers: &[u64], reference: &Arc<dyn Store>, stor
 }
 
 async fn world(store: &Arc<dyn Store>) -> World {
-    let records = super::everything(store).await.into_iter().map(|record| (record.key, record.revision)).collect();
-    World { revision: super::revision(store).await, records }
+    let records = super::everything(store)
+        .await
+        .into_iter()
+        .map(|record| (record.key, record.revision))
+        .collect();
+    World {
+        revision: super::revision(store).await,
+        records,
+    }
 }
 
 /// The answer as text, since errors cannot be compared.

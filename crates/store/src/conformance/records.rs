@@ -17,9 +17,21 @@ pub async fn what_was_never_put_is_not_there(store: Arc<dyn Store>) {
 pub async fn what_was_put_is_read_back(store: Arc<dyn Store>) {
     let committed = commit(&store, [put(&key("a"), "one", Expect::Absent), put(&key("b"), "two", Expect::Any)]).await;
     let record = store.get(&key("a")).await.unwrap();
-    assert_eq!(record, Some(Record { key: key("a"), revision: committed.revision, body: Arc::from("one") }));
+    assert_eq!(
+        record,
+        Some(Record {
+            key: key("a"),
+            revision: committed.revision,
+            body: Arc::from("one")
+        })
+    );
     // The three parts of a key are all part of it.
-    for other in [Key::new(Kind::Pool, "p1", "a"), Key::new(Kind::Node, "p2", "a"), Key::new(Kind::Node, "", "a"), key("A")] {
+    for other in [
+        Key::new(Kind::Pool, "p1", "a"),
+        Key::new(Kind::Node, "p2", "a"),
+        Key::new(Kind::Node, "", "a"),
+        key("A"),
+    ] {
         assert_eq!(store.get(&other).await.unwrap(), None, "{other}");
     }
     let again = commit(&store, [put(&key("a"), "three", Expect::At(committed.revision))]).await;
@@ -31,8 +43,29 @@ pub async fn what_was_put_is_read_back(store: Arc<dyn Store>) {
 pub async fn every_text_survives(store: Arc<dyn Store>) {
     let long = "0123456789abcdef".repeat(65_536);
     let texts = [
-        "", " ", "'", "\"", "''; DROP TABLE object; --", "%", "_", "\\", "\\u0000", "$1", "?", ":name", "{\"a\": \"b\"}", "\n\r\t", "ä", "ß",
-        "日本語", "🦀", "\u{7f}\u{1}", "e\u{301}", "\u{feff}", "\u{10ffff}", &long,
+        "",
+        " ",
+        "'",
+        "\"",
+        "''; DROP TABLE object; --",
+        "%",
+        "_",
+        "\\",
+        "\\u0000",
+        "$1",
+        "?",
+        ":name",
+        "{\"a\": \"b\"}",
+        "\n\r\t",
+        "ä",
+        "ß",
+        "日本語",
+        "🦀",
+        "\u{7f}\u{1}",
+        "e\u{301}",
+        "\u{feff}",
+        "\u{10ffff}",
+        &long,
     ];
     for (i, text) in texts.iter().enumerate() {
         let name = if text.len() > 1000 { "long" } else { text };
@@ -47,12 +80,21 @@ pub async fn every_text_survives(store: Arc<dyn Store>) {
 
 pub async fn a_list_has_one_kind_in_key_order(store: Arc<dyn Store>) {
     // The order of bytes, which is not that of any language.
-    let names = ["a", "B", "b", "A", "a-", "a-1", "a.", "a0", "aa", "_", "ä", "Z", "~", "-", "10", "9"];
+    let names = [
+        "a", "B", "b", "A", "a-", "a-1", "a.", "a0", "aa", "_", "ä", "Z", "~", "-", "10", "9",
+    ];
     let mut expected = Vec::new();
     for name in names {
         for project in ["p2", "p1", ""] {
             let key = Key::new(Kind::Order, project, name);
-            commit(&store, [put(&key, name, Expect::Absent), put(&Key::new(Kind::Pool, project, name), "x", Expect::Absent)]).await;
+            commit(
+                &store,
+                [
+                    put(&key, name, Expect::Absent),
+                    put(&Key::new(Kind::Pool, project, name), "x", Expect::Absent),
+                ],
+            )
+            .await;
             expected.push(key);
         }
     }

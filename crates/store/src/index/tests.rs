@@ -1,6 +1,8 @@
 use super::*;
 use domain::iam::User;
-use domain::name::{DomainId, ProjectId, UserId, WorkspaceId};
+use domain::name::{DisplayName, DomainId, OrderName, PoolName, ProjectId, UserId, WorkspaceId};
+use domain::order::{Operation, Order, OrderPhase};
+use domain::pool::{BillingMode, Waiting};
 use domain::workspace::Workspace;
 use jiff::Timestamp;
 use std::collections::BTreeMap as Map;
@@ -12,7 +14,10 @@ fn project(letter: &str) -> ProjectId {
 fn workspace(letter: &str, id: &str, second: i64) -> Workspace {
     let owner = UserId::parse("owner").unwrap();
     let created_at = Timestamp::from_second(second).unwrap();
-    Workspace { id: WorkspaceId::parse(id).unwrap(), ..Workspace::default_of(&project(letter), &owner, created_at) }
+    Workspace {
+        id: WorkspaceId::parse(id).unwrap(),
+        ..Workspace::default_of(&project(letter), &owner, created_at)
+    }
 }
 
 fn user(id: &str, name: &str) -> User {
@@ -60,7 +65,11 @@ fn a_batch_is_visible_as_a_whole() {
         });
         for i in 1..=200_u64 {
             let name = i.to_string();
-            let changes = vec![put(user("a", &name)), IndexChange::Counter(CounterKey::new("c"), i), put(user("b", &name))];
+            let changes = vec![
+                put(user("a", &name)),
+                IndexChange::Counter(CounterKey::new("c"), i),
+                put(user("b", &name)),
+            ];
             // Both ways in: own commits, and the history of others.
             if i % 2 == 0 {
                 index.apply(at(i + 1), changes);
@@ -81,7 +90,10 @@ fn objects_under_a_facet_come_newest_first_and_then_by_name() {
     }
     let ids = |project: &ProjectId| -> Vec<String> {
         let view = index.read();
-        view.under::<Workspace>(Facet::WorkspacesOfProject, project).iter().map(|found| found.id.to_string()).collect()
+        view.under::<Workspace>(Facet::WorkspacesOfProject, project)
+            .iter()
+            .map(|found| found.id.to_string())
+            .collect()
     };
     assert_eq!(ids(&project("a")), ["a", "b", "d", "c", "e"]);
     index.apply(at(6), vec![IndexChange::Delete(workspace("a", "d", 0).key())]);
@@ -91,10 +103,59 @@ fn objects_under_a_facet_come_newest_first_and_then_by_name() {
     assert_eq!(index.read().count(Kind::Workspace), 9);
 }
 
+fn order(letter: &str) -> Order {
+    let display = DisplayName::parse("pool").unwrap();
+    Order {
+        name: OrderName::parse("order.pool-12345").unwrap(),
+        id: "CS1".to_owned(),
+        project: project(letter),
+        pool: PoolName::of(&display, &project(letter)),
+        pool_uid: Uid::from_text("1"),
+        pool_display: display,
+        workspace: WorkspaceId::default_workspace(),
+        created_at: Timestamp::UNIX_EPOCH,
+        began_at: None,
+        operation: Operation::Apply,
+        before: Vec::new(),
+        wanted: Vec::new(),
+        phase: OrderPhase::Pending(Waiting::Approval),
+        billing_mode: BillingMode::PayPerUse,
+        period_type: None,
+        period_num: None,
+        items: Vec::new(),
+    }
+}
+
+#[test]
+fn objects_of_one_name_and_time_in_two_projects_do_not_displace_each_other() {
+    let index = Index::default();
+    let pending = || -> Vec<String> {
+        let view = index.read();
+        view.under::<Order>(Facet::OrdersPending, "")
+            .iter()
+            .map(|order| order.project.to_string())
+            .collect()
+    };
+    index.apply(at(1), vec![put(order("b")), put(order("a"))]);
+    assert_eq!(pending(), [project("a").to_string(), project("b").to_string()]);
+    let processing = Order {
+        phase: OrderPhase::Processing,
+        ..order("b")
+    };
+    index.apply(at(2), vec![put(processing)]);
+    assert_eq!(pending(), [project("a").to_string()]);
+}
+
 #[test]
 fn a_changed_object_is_filed_under_its_new_values_only() {
     let index = Index::default();
-    let by_name = |name: &str| index.read().under::<User>(Facet::UserByName, format!("d/{name}")).first().map(|user| user.id.to_string());
+    let by_name = |name: &str| {
+        index
+            .read()
+            .under::<User>(Facet::UserByName, format!("d/{name}"))
+            .first()
+            .map(|user| user.id.to_string())
+    };
     index.apply(at(1), vec![put(user("1", "ann"))]);
     assert_eq!(by_name("ann").as_deref(), Some("1"));
     index.apply(at(2), vec![put(user("1", "bea"))]);
@@ -171,7 +232,10 @@ fn an_old_counter_does_not_replace_a_newer_one() {
     index.apply(at(2), vec![IndexChange::Counter(key.clone(), 7)]);
     index.apply(at(1), vec![IndexChange::Counter(key.clone(), 5)]);
     assert_eq!(index.read().counter(&key), 7);
-    index.apply(at(3), vec![IndexChange::Counter(key.clone(), 8), IndexChange::Counter(key.clone(), 6)]);
+    index.apply(
+        at(3),
+        vec![IndexChange::Counter(key.clone(), 8), IndexChange::Counter(key.clone(), 6)],
+    );
     assert_eq!(index.read().counters().collect::<Vec<_>>(), [(&key, 6)]);
 }
 
@@ -201,7 +265,10 @@ fn an_object_is_rendered_once_per_revision() {
 #[test]
 fn a_reset_takes_over_the_whole_state_but_keeps_newer_commits() {
     let index = Index::default();
-    index.apply(at(1), vec![put(user("same", "1")), put(user("changed", "1")), put(user("gone", "1"))]);
+    index.apply(
+        at(1),
+        vec![put(user("same", "1")), put(user("changed", "1")), put(user("gone", "1"))],
+    );
     // Own commits, newer than what is about to be read.
     index.apply(at(12), vec![put(user("own", "12")), put(user("both", "12")), delete("same")]);
     index.apply(at(13), vec![IndexChange::Counter(CounterKey::new("own"), 13)]);
@@ -236,7 +303,10 @@ async fn subscribers_hear_of_every_touched_object() {
     while let Some(touched) = touched.recv().await {
         heard.push((touched.entry.key.name.to_string(), touched.entry.revision.0, touched.is_deleted));
     }
-    assert_eq!(heard, [("a".to_owned(), 1, false), ("b".to_owned(), 1, false), ("a".to_owned(), 1, true)]);
+    assert_eq!(
+        heard,
+        [("a".to_owned(), 1, false), ("b".to_owned(), 1, false), ("a".to_owned(), 1, true)]
+    );
 }
 
 #[tokio::test]

@@ -2,8 +2,11 @@ use super::*;
 use crate::conformance::{Fixture, model};
 use proptest::prelude::*;
 
-async fn make(_test: &str) -> Fixture {
-    Fixture { store: Arc::new(MemStore::default()), keep: Box::new(()) }
+fn make(_test: &str) -> std::future::Ready<Fixture> {
+    std::future::ready(Fixture {
+        store: Arc::new(MemStore::default()),
+        keep: Box::new(()),
+    })
 }
 
 crate::conformance_tests!(make);
@@ -25,7 +28,16 @@ async fn clones_share_their_state() {
     let one = MemStore::default();
     let other = one.clone();
     let key = Key::new(Kind::Pool, "p", "a");
-    let write = Write::Put { key: key.clone(), body: Arc::from("x"), expect: crate::Expect::Absent };
-    one.commit(Batch { writes: vec![write], ..Batch::default() }).await.unwrap();
+    let write = Write::Put {
+        key: key.clone(),
+        body: Arc::from("x"),
+        expect: crate::Expect::Absent,
+    };
+    one.commit(Batch {
+        writes: vec![write],
+        ..Batch::default()
+    })
+    .await
+    .unwrap();
     assert!(other.get(&key).await.unwrap().is_some());
 }

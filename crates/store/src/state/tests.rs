@@ -1,9 +1,10 @@
 use super::*;
 use crate::MemStore;
+use crate::Resource;
 use crate::batch::Committed;
 use crate::port::{Changes, HolderId, Lease, Page, Record};
 use async_trait::async_trait;
-use domain::iam::User;
+use domain::iam::{Domain, User};
 use domain::name::{DomainId, UserId};
 use jiff::Timestamp;
 use std::sync::Mutex;
@@ -27,6 +28,8 @@ enum Outage {
     Compacted(u64),
     /// Only the first page of the whole history can be read.
     SecondPage,
+    /// Somebody writes while users are listed, which is after domains are.
+    WriteWhileListing,
 }
 
 impl Faulty {
@@ -46,6 +49,13 @@ impl Store for Faulty {
     }
 
     async fn list(&self, kind: Kind, after: Option<&Key>, limit: NonZeroU32) -> Result<Page, StoreError> {
+        if kind == Kind::User && self.outage() == Some(Outage::WriteWhileListing) {
+            self.order(None);
+            let mut batch = put("late", "x");
+            batch.put(domain("late"), Expect::Any);
+            batch.delete(domain("gone").key(), Expect::Any);
+            self.inner.commit(encode(batch)?.0).await.unwrap();
+        }
         self.inner.list(kind, after, limit).await
     }
 
@@ -64,7 +74,7 @@ impl Store for Faulty {
                 self.order(None);
                 std::future::pending().await
             }
-            Some(Outage::Unavailable | Outage::Compacted(_) | Outage::SecondPage) | None => committed,
+            Some(Outage::Unavailable | Outage::Compacted(_) | Outage::SecondPage | Outage::WriteWhileListing) | None => committed,
         }
     }
 
@@ -73,7 +83,7 @@ impl Store for Faulty {
             Some(Outage::Unavailable) => Err(StoreError::Unavailable("ordered".to_owned())),
             Some(Outage::Compacted(up_to)) if after.0 < up_to => Err(StoreError::Compacted(Revision(up_to))),
             Some(Outage::SecondPage) if after.0 > 0 => Err(StoreError::Unavailable("ordered".to_owned())),
-            Some(Outage::LostReply | Outage::NoReply | Outage::Compacted(_) | Outage::SecondPage) | None => {
+            Some(Outage::LostReply | Outage::NoReply | Outage::Compacted(_) | Outage::SecondPage | Outage::WriteWhileListing) | None => {
                 self.inner.changes(after, limit).await
             }
         }
@@ -86,7 +96,7 @@ impl Store for Faulty {
     async fn changed(&self, after: Revision) -> Result<Revision, StoreError> {
         match self.outage() {
             Some(Outage::Unavailable) => Err(StoreError::Unavailable("ordered".to_owned())),
-            Some(Outage::LostReply | Outage::NoReply | Outage::Compacted(_) | Outage::SecondPage) | None => {
+            Some(Outage::LostReply | Outage::NoReply | Outage::Compacted(_) | Outage::SecondPage | Outage::WriteWhileListing) | None => {
                 self.inner.changed(after).await
             }
         }
@@ -117,6 +127,14 @@ fn user(id: &str, name: &str) -> User {
     }
 }
 
+fn domain(id: &str) -> Domain {
+    Domain {
+        id: DomainId::parse(id).unwrap(),
+        name: "x".to_owned(),
+        created_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
 fn key(id: &str) -> Key {
     Key::new(Kind::User, "", id)
 }
@@ -141,7 +159,10 @@ fn name(state: &State, id: &str) -> Option<String> {
 async fn two() -> (Arc<Faulty>, State, State) {
     let faulty = Arc::new(Faulty::default());
     let direct: Arc<dyn Store> = Arc::new(faulty.inner.clone());
-    let (own, other) = (State::load(Arc::clone(&faulty) as Arc<dyn Store>).await.unwrap(), State::load(direct).await.unwrap());
+    let (own, other) = (
+        State::load(Arc::clone(&faulty) as Arc<dyn Store>).await.unwrap(),
+        State::load(direct).await.unwrap(),
+    );
     (faulty, own, other)
 }
 
@@ -151,7 +172,11 @@ async fn everything_there_is_is_loaded() {
     let before = State::load(Arc::new(store.clone())).await.unwrap();
     for i in 0..30 {
         let mut batch = put(&format!("u{i}"), "x");
-        batch.count(Count { key: CounterKey::new("users"), add: 1, at_most: None });
+        batch.count(Count {
+            key: CounterKey::new("users"),
+            add: 1,
+            at_most: None,
+        });
         before.commit(batch).await.unwrap();
     }
     before.commit(delete("u7")).await.unwrap();
@@ -167,7 +192,11 @@ async fn everything_there_is_is_loaded() {
 async fn a_commit_is_visible_when_it_returns() {
     let (_, own, _) = two().await;
     let mut batch = put("a", "1");
-    batch.count(Count { key: CounterKey::new("c"), add: 2, at_most: Some(2) });
+    batch.count(Count {
+        key: CounterKey::new("c"),
+        add: 2,
+        at_most: Some(2),
+    });
     let applied = own.commit(batch).await.unwrap();
     assert_eq!(name(&own, "a").as_deref(), Some("1"));
     assert_eq!(own.index().read().counter(&CounterKey::new("c")), 2);
@@ -202,7 +231,10 @@ async fn a_failed_catch_up_is_made_good_later() {
     let (faulty, own, other) = two().await;
     other.commit(put("a", "theirs")).await.unwrap();
     faulty.order(Some(Outage::Unavailable));
-    assert!(matches!(own.commit(put("b", "own")).await, Err(CommitError::Store(StoreError::Unavailable(_)))));
+    assert!(matches!(
+        own.commit(put("b", "own")).await,
+        Err(CommitError::Store(StoreError::Unavailable(_)))
+    ));
     assert_eq!(name(&own, "a"), None);
     assert!(own.refresh().await.is_err());
     faulty.order(None);
@@ -250,7 +282,10 @@ async fn a_long_history_is_applied_as_a_whole() {
     own.refresh().await.unwrap();
     assert_eq!(own.index().read().complete(), newest);
     assert_eq!(own.index().read().count(Kind::User), 11_002);
-    assert_eq!((name(&own, "early").as_deref(), name(&own, "late").as_deref()), (Some("1"), Some("2")));
+    assert_eq!(
+        (name(&own, "early").as_deref(), name(&own, "late").as_deref()),
+        (Some("1"), Some("2"))
+    );
     let mut heard = 0;
     while touched.try_recv().is_ok() {
         heard += 1;
@@ -270,13 +305,33 @@ async fn where_history_is_forgotten_everything_is_read_again() {
     faulty.order(Some(Outage::Compacted(4)));
     let mut touched = own.index().subscribe();
     own.refresh().await.unwrap();
-    assert_eq!((name(&own, "gone"), name(&own, "kept").as_deref(), name(&own, "new").as_deref()), (None, Some("2"), Some("1")));
+    assert_eq!(
+        (name(&own, "gone"), name(&own, "kept").as_deref(), name(&own, "new").as_deref()),
+        (None, Some("2"), Some("1"))
+    );
     assert_eq!(own.index().read().complete(), Revision(5));
     let mut heard = Vec::new();
     while let Ok(touched) = touched.try_recv() {
         heard.push((touched.entry.key.name.to_string(), touched.is_deleted));
     }
-    assert_eq!(heard, [("gone".to_owned(), true), ("kept".to_owned(), false), ("new".to_owned(), false)]);
+    assert_eq!(
+        heard,
+        [("gone".to_owned(), true), ("kept".to_owned(), false), ("new".to_owned(), false)]
+    );
+}
+
+#[tokio::test]
+async fn what_is_written_while_everything_is_read_is_there_as_a_whole() {
+    let (faulty, _, other) = two().await;
+    let mut batch = TypedBatch::default();
+    batch.put(domain("gone"), Expect::Absent);
+    other.commit(batch).await.unwrap();
+    faulty.order(Some(Outage::WriteWhileListing));
+    let loaded = State::load(faulty).await.unwrap();
+    let view = loaded.index().read();
+    assert!(view.get::<User>("", "late").is_some() && view.get::<Domain>("", "late").is_some());
+    assert!(view.get::<Domain>("", "gone").is_none());
+    assert_eq!(view.complete(), Revision(2));
 }
 
 #[tokio::test]
@@ -306,7 +361,10 @@ async fn following_brings_in_what_others_and_dropped_commits_wrote() {
 #[tokio::test]
 async fn machines_are_stored_but_not_indexed() {
     let (_, own, other) = two().await;
-    let machine = crate::object::Machine { id: "m1".to_owned(), state: serde_json::Value::Null };
+    let machine = crate::object::Machine {
+        id: "m1".to_owned(),
+        state: serde_json::Value::Null,
+    };
     let mut batch = TypedBatch::default();
     batch.put(machine, Expect::Absent);
     own.commit(batch).await.unwrap();

@@ -1,0 +1,55 @@
+//! What handlers work with.
+
+use crate::metrics::Metrics;
+use auth::Authenticator;
+use bytes::Bytes;
+use clock::{Clock, Entropy};
+use service::Service;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Everything the router needs. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) parts: Arc<AppParts>,
+    pub(crate) openapi: Arc<Bytes>,
+}
+
+pub struct AppParts {
+    pub service: Service,
+    pub authenticator: Arc<dyn Authenticator>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub metrics: Arc<Metrics>,
+    pub readiness: Readiness,
+    /// Region shown in the catalogue of tokens.
+    pub region: String,
+}
+
+impl App {
+    pub fn new(parts: AppParts) -> Self {
+        let openapi = Arc::new(Bytes::from(crate::openapi::document().to_string()));
+        Self {
+            parts: Arc::new(parts),
+            openapi,
+        }
+    }
+
+    pub fn service(&self) -> &Service {
+        &self.parts.service
+    }
+}
+
+/// Whether requests should be sent here. Clones share the answer.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    pub fn set(&self, is_ready: bool) {
+        self.0.store(is_ready, Ordering::Release);
+    }
+
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}

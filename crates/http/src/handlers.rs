@@ -1,0 +1,10 @@
+//! Handlers: they read the request, call a use case and render its answer. One file per noun, as in `service`.
+
+pub(crate) mod admin;
+pub(crate) mod catalogue;
+pub(crate) mod health;
+pub(crate) mod networks;
+pub(crate) mod nodes;
+pub(crate) mod orders;
+pub(crate) mod pools;
+pub(crate) mod workspaces;

@@ -1,0 +1,231 @@
+//! Pools (contract `pools.md`).
+
+use crate::app::App;
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::render::{self, Paging};
+use axum::extract::State;
+use axum::response::Response;
+use domain::field::{FieldErrors, FieldPath, Reason};
+use domain::label::Selector;
+use domain::name::{PoolName, WorkspaceId};
+use domain::pool::{JobType, Pool, PoolPhase, ScopeState};
+use service::pools::{PoolFilter, StatusFilter};
+use service::{Missing, Outcome, ServiceError};
+use std::time::Duration;
+use wire::query::Query;
+
+/// Items of a page of pools at most.
+const MAXIMUM: usize = 500;
+
+pub(crate) fn pool_name(call: &Call) -> Result<PoolName, ApiError> {
+    call.name("pool_name", PoolName::parse, || ServiceError::NotFound(Missing::Pool))
+}
+
+pub(crate) fn workspace(query: &Query, errors: &mut FieldErrors) -> WorkspaceId {
+    match query.get("workspaceId").filter(|text| !text.is_empty()) {
+        None => WorkspaceId::default_workspace(),
+        Some(text) => WorkspaceId::parse(text).unwrap_or_else(|error| {
+            errors.push(FieldPath::of("workspaceId"), Reason::Invalid, error.to_string());
+            WorkspaceId::default_workspace()
+        }),
+    }
+}
+
+pub(crate) fn selector(query: &Query, errors: &mut FieldErrors) -> Selector {
+    Selector::parse(query.get("labelSelector").unwrap_or_default()).unwrap_or_else(|error| {
+        errors.push(FieldPath::of("labelSelector"), Reason::Invalid, error.to_string());
+        Selector::default()
+    })
+}
+
+fn rendered(outcome: &Outcome<Pool>) -> Response {
+    render::tagged(render::encode(&wire::pool::Pool::from(outcome.object.as_ref())), outcome.revision)
+}
+
+pub(crate) async fn create(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let outcome = app.service().create_pool(&ctx, || wire::pool::decode_create(&call.json()?)).await?;
+    Ok(rendered(&outcome))
+}
+
+pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let mut paging = None;
+    let read = || {
+        let query = call.query()?;
+        let mut errors = FieldErrors::new();
+        let filter = PoolFilter {
+            workspace: workspace(&query, &mut errors),
+            selector: selector(&query, &mut errors),
+            status: status_filter(&query, &mut errors),
+            parent: query
+                .get("parent")
+                .filter(|text| !text.is_empty())
+                .and_then(|text| PoolName::parse(text).ok()),
+        };
+        paging = Some(Paging::read(&query, MAXIMUM, &mut errors));
+        errors.into_result()?;
+        Ok(filter)
+    };
+    let entries = app
+        .service()
+        .list_pools(&ctx, read, |selector, pool| selector.matches_map(&wire::pool::labels(pool)))?;
+    let paging = paging.unwrap_or(Paging { limit: None, after: None });
+    let page = render::page(&entries, &paging, None);
+    let metadata = paging.is_requested().then(|| wire::list::ListMeta::of(page.next));
+    Ok(render::bytes(wire::list::join("PoolList", "v2", metadata.as_ref(), &page.items)))
+}
+
+fn status_filter(query: &Query, errors: &mut FieldErrors) -> Option<StatusFilter> {
+    let text = query.get("status").filter(|text| !text.is_empty())?;
+    let status = StatusFilter::parse(text);
+    if status.is_none() {
+        errors.push(FieldPath::of("status"), Reason::Invalid, "must be created, creating or failed");
+    }
+    status
+}
+
+pub(crate) async fn show(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let name = pool_name(&call)?;
+    let found = app.service().show_pool(&ctx, &name)?;
+    let Some(wait) = Wait::read(&call.query()?)? else {
+        return Ok(render::entry(&found.entry));
+    };
+    let found = app
+        .service()
+        .await_pool(&ctx, &name, wait.timeout, |pool| wait.condition.holds(pool))
+        .await?;
+    Ok(render::entry(&found.entry))
+}
+
+/// `wait=<phase or condition>&timeout=<seconds>` (semantics §12).
+struct Wait {
+    condition: Condition,
+    timeout: Duration,
+}
+
+enum Condition {
+    Phase(String),
+    /// Running, with every wanted node available and nothing in work.
+    Ready,
+    /// A job type has reached a state.
+    Scope(JobType, String),
+    /// Never true of a pool: the wait ends with 404 when it is gone.
+    Gone,
+}
+
+impl Wait {
+    fn read(query: &Query) -> Result<Option<Self>, FieldErrors> {
+        let mut errors = FieldErrors::new();
+        let seconds = query.integer("timeout", 0, 60, &mut errors).unwrap_or(60);
+        let condition = match query.get("wait").filter(|text| !text.is_empty()) {
+            None => None,
+            Some(text) => Some(Condition::parse(text).unwrap_or_else(|| {
+                errors.push(
+                    FieldPath::of("wait"),
+                    Reason::Invalid,
+                    format!(
+                        "must be a phase ({}), Ready, Gone, or a job type and state such as Train=Enabled",
+                        PoolPhase::NAMES.join(", ")
+                    ),
+                );
+                Condition::Ready
+            })),
+        };
+        errors.into_result()?;
+        let timeout = Duration::from_secs(u64::try_from(seconds).unwrap_or(60));
+        Ok(condition.map(|condition| Self { condition, timeout }))
+    }
+}
+
+impl Condition {
+    fn parse(text: &str) -> Option<Self> {
+        if PoolPhase::NAMES.contains(&text) {
+            return Some(Self::Phase(text.to_owned()));
+        }
+        match text {
+            "Ready" => Some(Self::Ready),
+            "Gone" => Some(Self::Gone),
+            _ => {
+                let (job_type, state) = text.split_once('=')?;
+                let states = [
+                    ScopeState::Enabling,
+                    ScopeState::Enabled,
+                    ScopeState::EnableFailed,
+                    ScopeState::Disabling,
+                    ScopeState::Disabled,
+                ];
+                let state = states.into_iter().find(|known| known.as_str() == state)?;
+                Some(Self::Scope(JobType::parse(job_type)?, state.as_str().to_owned()))
+            }
+        }
+    }
+
+    fn holds(&self, pool: &Pool) -> bool {
+        match self {
+            Self::Phase(phase) => pool.status.phase.as_str() == phase,
+            Self::Ready => is_ready(pool),
+            Self::Scope(job_type, state) => pool
+                .status
+                .scopes
+                .iter()
+                .any(|scope| scope.job_type == *job_type && scope.state.as_str() == state),
+            Self::Gone => false,
+        }
+    }
+}
+
+fn is_ready(pool: &Pool) -> bool {
+    let counters = pool.status.resources.counters();
+    pool.status.phase == PoolPhase::Running
+        && pool.status.attempt.is_finished
+        && (!pool.is_physical() || (counters.available == pool.wanted() && counters.creating + counters.deleting + counters.abnormal == 0))
+}
+
+pub(crate) async fn update(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let name = pool_name(&call)?;
+    let outcome = app
+        .service()
+        .patch_pool(&ctx, &name, |current| wire::pool::decode_patch(current, &call.json()?))
+        .await?;
+    Ok(rendered(&outcome))
+}
+
+pub(crate) async fn remove(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let outcome = app.service().delete_pool(&ctx, &pool_name(&call)?).await?;
+    Ok(rendered(&outcome))
+}
+
+pub(crate) async fn statistics(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let statistics = app.service().pool_statistics(&ctx, || {
+        let mut errors = FieldErrors::new();
+        let workspace = workspace(&call.query()?, &mut errors);
+        errors.into_result()?;
+        Ok(workspace)
+    })?;
+    Ok(render::json(&wire::statistics::PoolStatistics {
+        statistics: wire::statistics::Statistics {
+            status: wire::statistics::StatusCounts {
+                created: statistics.created,
+                creating: statistics.creating,
+                deleting: statistics.deleting,
+                failed: statistics.failed,
+                pending: statistics.pending,
+            },
+        },
+        operation_time: wire::statistics::operation_time(app.parts.clock.now()),
+    }))
+}
+
+pub(crate) async fn retry_scope(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    app.service()
+        .retry_scope(&ctx, &pool_name(&call)?, || wire::pool::decode_retry_scope(&call.json()?))
+        .await?;
+    Ok(render::json(&serde_json::json!({})))
+}

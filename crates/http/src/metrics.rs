@@ -1,0 +1,132 @@
+//! What the server counts, in the form that Prometheus reads.
+
+use axum::http::{Method, StatusCode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    operation: &'static str,
+    method: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+/// The registry and what is registered in it.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<OperationLabels, Histogram>,
+    pools: Family<PhaseLabels, Gauge>,
+    nodes: Family<PhaseLabels, Gauge>,
+    steps: Family<OutcomeLabels, Counter>,
+    queue: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("poolkeeper");
+        let requests = Family::default();
+        let durations =
+            Family::<OperationLabels, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 16)));
+        let pools = Family::default();
+        let nodes = Family::default();
+        let steps = Family::default();
+        let queue = Gauge::default();
+        registry.register("http_requests", "Requests by operation, method and status", requests.clone());
+        registry.register(
+            "http_request_duration_seconds",
+            "Time from the first byte to the answer",
+            durations.clone(),
+        );
+        registry.register("pools", "Pools by phase", pools.clone());
+        registry.register("nodes", "Nodes by state", nodes.clone());
+        registry.register("reconcile_steps", "Reconcile steps by outcome", steps.clone());
+        registry.register("reconcile_queue", "Pool trees that wait for a step", queue.clone());
+        Self {
+            registry,
+            requests,
+            durations,
+            pools,
+            nodes,
+            steps,
+            queue,
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn request(&self, method: &Method, operation: &'static str, status: StatusCode, elapsed: Duration) {
+        let labels = RequestLabels {
+            operation,
+            method: method.as_str().to_owned(),
+            status: status.as_u16(),
+        };
+        self.requests.get_or_create(&labels).inc();
+        self.durations
+            .get_or_create(&OperationLabels { operation })
+            .observe(elapsed.as_secs_f64());
+    }
+
+    /// One step of the reconciler ended.
+    pub fn step(&self, outcome: &'static str) {
+        self.steps.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// So many pool trees wait for a step.
+    pub fn queued(&self, length: usize) {
+        self.queue.set(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    /// The text of `/metrics`, with pools and nodes counted now.
+    pub(crate) fn render(&self, service: &service::Service) -> String {
+        let index = service.state().index().read();
+        let mut pools: std::collections::BTreeMap<&'static str, i64> =
+            domain::pool::PoolPhase::NAMES.into_iter().map(|name| (name, 0)).collect();
+        let mut nodes = domain::event::Counters::default();
+        for pool in index.all::<domain::pool::Pool>() {
+            *pools.entry(pool.status.phase.as_str()).or_default() += 1;
+            let counters = pool.status.resources.counters();
+            nodes.available += counters.available;
+            nodes.abnormal += counters.abnormal;
+            nodes.creating += counters.creating;
+            nodes.deleting += counters.deleting;
+        }
+        drop(index);
+        for (phase, count) in pools {
+            self.pools.get_or_create(&PhaseLabels { phase }).set(count);
+        }
+        for (phase, count) in [
+            ("available", nodes.available),
+            ("abnormal", nodes.abnormal),
+            ("creating", nodes.creating),
+            ("deleting", nodes.deleting),
+        ] {
+            self.nodes.get_or_create(&PhaseLabels { phase }).set(i64::from(count));
+        }
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        let _written = encode(&mut text, &self.registry);
+        text
+    }
+}

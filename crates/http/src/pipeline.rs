@@ -1,0 +1,209 @@
+//! What happens to every request around its handler: an id, limits, the signature check, the access log, metrics.
+
+use crate::app::App;
+use crate::call::Authenticated;
+use crate::error::ApiError;
+use auth::{AuthnError, BodyDigest, HeaderField, RequestView, require_project_scope};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use service::ServiceError;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of a request body (contract README §5).
+pub const BODY_LIMIT: usize = 1024 * 1024;
+/// Bytes of all headers together.
+const HEADER_LIMIT: usize = 64 * 1024;
+/// How long a body may take to arrive.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Outermost: request id, panics, the access log and the metrics of whatever happens inside.
+pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let began = Began::now();
+    let request_id: Arc<str> = uuid(&app).into();
+    request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    let failure = response.extensions_mut().remove::<ApiError>();
+    if let Some(error) = &failure
+        && path.starts_with("/v3")
+    {
+        let body = error.keystone_body();
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        *response.body_mut() = Body::from(body);
+    }
+    let route = response.extensions_mut().remove::<Route>().map_or("none", |route| route.0);
+    let elapsed = began.elapsed();
+    app.parts.metrics.request(&method, route, response.status(), elapsed);
+    log(&method, &path, &response, failure.as_ref(), &request_id, elapsed);
+    response
+}
+
+#[derive(Clone)]
+struct RequestId(Arc<str>);
+
+/// The operation that answered, for metrics.
+#[derive(Clone, Copy)]
+pub(crate) struct Route(pub &'static str);
+
+/// Measures a request. Nothing that is decided depends on it.
+struct Began(std::time::Instant);
+
+impl Began {
+    #[expect(clippy::disallowed_methods, reason = "durations of requests are measured, not decided on")]
+    fn now() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+fn uuid(app: &App) -> String {
+    let mut bytes: [u8; 16] = clock::random(app.parts.entropy.as_ref());
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let text = hex::encode(bytes);
+    format!(
+        "{}-{}-{}-{}-{}",
+        &text[..8],
+        &text[8..12],
+        &text[12..16],
+        &text[16..20],
+        &text[20..]
+    )
+}
+
+fn log(method: &Method, path: &str, response: &Response, failure: Option<&ApiError>, request_id: &str, elapsed: Duration) {
+    let status = response.status().as_u16();
+    let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
+    match failure {
+        Some(error) if error.status.is_server_error() => {
+            let reason = error.internal.as_deref().unwrap_or(&error.message);
+            tracing::error!(%method, path, status, elapsed_ms, request_id, reason, "request failed");
+        }
+        Some(error) => {
+            let reason = error.internal.as_deref().unwrap_or(&error.message);
+            tracing::info!(%method, path, status, elapsed_ms, request_id, code = error.code, reason, "request refused");
+        }
+        None => tracing::debug!(%method, path, status, elapsed_ms, request_id, "request served"),
+    }
+}
+
+/// Inside the match of a route that needs a caller: checks 2 and 3 (semantics §1).
+pub(crate) async fn authenticate(State(app): State<App>, request: Request, next: Next) -> Response {
+    match admit(&app, request).await {
+        Ok(request) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn admit(app: &App, request: Request) -> Result<Request, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    check_headers(&parts)?;
+    let body = read(app, &parts, body).await?;
+    let request_id = parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0)).unwrap_or_default();
+    let principal = identify(app, &parts, &body)?;
+    let has_use = parts.method != Method::GET;
+    let body = if has_use { body } else { Bytes::new() };
+    parts.extensions.insert(Authenticated {
+        principal: Arc::new(principal),
+        body,
+        request_id,
+    });
+    Ok(Request::from_parts(parts, Body::empty()))
+}
+
+fn check_headers(parts: &Parts) -> Result<(), ApiError> {
+    let size: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > HEADER_LIMIT {
+        return Err(ApiError::headers_too_large());
+    }
+    if parts.method == Method::PATCH && !is_patch_type(&parts.headers) {
+        return Err(ApiError::media_type());
+    }
+    let announced = parts
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > BODY_LIMIT) {
+        return Err(ApiError::too_large());
+    }
+    Ok(())
+}
+
+/// `application/merge-patch+json` or `application/json`, with or without parameters.
+fn is_patch_type(headers: &HeaderMap) -> bool {
+    let sent = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/merge-patch+json" || essence == "application/json"
+}
+
+/// Reads the whole body: its hash is part of the signature.
+pub(crate) async fn read(app: &App, parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
+    let has_none = parts.headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
+        && parts.headers.get(header::TRANSFER_ENCODING).is_none();
+    if has_none {
+        return Ok(Bytes::new());
+    }
+    let deadline = app.parts.clock.now().saturating_add(READ_TIMEOUT).unwrap_or(jiff::Timestamp::MAX);
+    tokio::select! {
+        biased;
+        read = to_bytes(body, BODY_LIMIT) => read.map_err(|error| {
+            let is_too_long = std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+            if is_too_long { ApiError::too_large() } else { ApiError::bad_request("the body could not be read") }
+        }),
+        () = app.parts.clock.sleep_until(deadline) => Err(ApiError::read_timeout()),
+    }
+}
+
+fn identify(app: &App, parts: &Parts, body: &Bytes) -> Result<domain::principal::Principal, ApiError> {
+    let view = RequestView {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &HeaderView(&parts.headers),
+        body: BodyDigest::of(body),
+        now: app.parts.clock.now(),
+    };
+    let refuse = |error: &AuthnError| {
+        let mut refusal = match error {
+            AuthnError::Unavailable(_) => ApiError::from(ServiceError::Unavailable(error.to_string())),
+            AuthnError::TokenMissing
+            | AuthnError::TokenInvalid(_)
+            | AuthnError::TokenExpired { .. }
+            | AuthnError::SignatureInvalid(_)
+            | AuthnError::RequestTime(_) => ApiError::unauthenticated(error.to_string()),
+        };
+        refusal.internal = Some(error.log_reason());
+        refusal
+    };
+    let principal = app.parts.authenticator.authenticate(&view).map_err(|error| refuse(&error))?;
+    let principal = principal.ok_or_else(|| refuse(&AuthnError::TokenMissing))?;
+    // A token without a project is good for the account-level calls only.
+    if !parts.uri.path().starts_with("/v3") {
+        require_project_scope(&principal).map_err(|error| refuse(&error))?;
+    }
+    Ok(principal)
+}
+
+/// Headers as the signature check wants them.
+struct HeaderView<'a>(&'a HeaderMap);
+
+impl auth::Headers for HeaderView<'_> {
+    fn find(&self, name: &str) -> HeaderField<'_> {
+        HeaderField::of(self.0.get_all(name).iter().map(HeaderValue::as_bytes))
+    }
+}

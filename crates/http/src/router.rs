@@ -1,0 +1,284 @@
+//! The whole API on one screen: each operation's method, path, name and handler. Routing, metrics and the OpenAPI document
+//! are all made from this one list.
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::handlers::{admin, catalogue, health, networks, nodes, orders, pools, workspaces};
+use crate::openapi::Documentation;
+use crate::pipeline::{self, Route};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::Method;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// One operation of the API.
+pub(crate) struct Operation {
+    pub id: &'static str,
+    pub method: Method,
+    pub path: &'static str,
+    /// Answers without a sign-in.
+    pub is_open: bool,
+    pub handler: MethodRouter<App>,
+    pub documentation: Documentation,
+}
+
+fn op(id: &'static str, method: Method, path: &'static str, handler: MethodRouter<App>, documentation: Documentation) -> Operation {
+    Operation {
+        id,
+        method,
+        path,
+        is_open: false,
+        handler,
+        documentation,
+    }
+}
+
+fn open(id: &'static str, method: Method, path: &'static str, handler: MethodRouter<App>, documentation: Documentation) -> Operation {
+    Operation {
+        is_open: true,
+        ..op(id, method, path, handler, documentation)
+    }
+}
+
+/// Every operation there is.
+pub(crate) fn operations() -> Vec<Operation> {
+    use crate::openapi::docs as d;
+    const GET: Method = Method::GET;
+    const POST: Method = Method::POST;
+    const PUT: Method = Method::PUT;
+    const PATCH: Method = Method::PATCH;
+    const DELETE: Method = Method::DELETE;
+    vec![
+        op("CreatePool", POST, "/v2/{project_id}/pools", post(pools::create), d::create_pool()),
+        op("ListPools", GET, "/v2/{project_id}/pools", get(pools::list), d::list_pools()),
+        op(
+            "ShowPool",
+            GET,
+            "/v2/{project_id}/pools/{pool_name}",
+            get(pools::show),
+            d::show_pool(),
+        ),
+        op(
+            "PatchPool",
+            PATCH,
+            "/v2/{project_id}/pools/{pool_name}",
+            patch(pools::update),
+            d::patch_pool(),
+        ),
+        op(
+            "DeletePool",
+            DELETE,
+            "/v2/{project_id}/pools/{pool_name}",
+            delete(pools::remove),
+            d::delete_pool(),
+        ),
+        op(
+            "ShowPoolStatistics",
+            GET,
+            "/v2/{project_id}/statistics/pools",
+            get(pools::statistics),
+            d::pool_statistics(),
+        ),
+        op(
+            "RetryPoolScope",
+            POST,
+            "/v2/{project_id}/pools/{pool_name}/retry-scope",
+            post(pools::retry_scope),
+            d::retry_scope(),
+        ),
+        op(
+            "ListPoolNodes",
+            GET,
+            "/v2/{project_id}/pools/{pool_name}/nodes",
+            get(nodes::list),
+            d::list_nodes(),
+        ),
+        op(
+            "ShowPoolNode",
+            GET,
+            "/v2/{project_id}/pools/{pool_name}/nodes/{node_name}",
+            get(nodes::show),
+            d::show_node(),
+        ),
+        op(
+            "CreateNetwork",
+            POST,
+            "/v1/{project_id}/networks",
+            post(networks::create),
+            d::create_network(),
+        ),
+        op(
+            "ListNetworks",
+            GET,
+            "/v1/{project_id}/networks",
+            get(networks::list),
+            d::list_networks(),
+        ),
+        op(
+            "ShowNetwork",
+            GET,
+            "/v1/{project_id}/networks/{network_name}",
+            get(networks::show),
+            d::show_network(),
+        ),
+        op(
+            "PatchNetwork",
+            PATCH,
+            "/v1/{project_id}/networks/{network_name}",
+            patch(networks::update),
+            d::patch_network(),
+        ),
+        op(
+            "DeleteNetwork",
+            DELETE,
+            "/v1/{project_id}/networks/{network_name}",
+            delete(networks::remove),
+            d::delete_network(),
+        ),
+        op(
+            "ListResourceFlavors",
+            GET,
+            "/v1/{project_id}/resourceflavors",
+            get(catalogue::flavors),
+            d::list_flavors(),
+        ),
+        op("ShowOsQuota", GET, "/v1/{project_id}/quotas", get(catalogue::quotas), d::quotas()),
+        op(
+            "ShowOsConfig",
+            GET,
+            "/v1/{project_id}/os-user-config",
+            get(catalogue::os_config),
+            d::os_config(),
+        ),
+        op("ListOrders", GET, "/v1/{project_id}/orders", get(orders::list), d::list_orders()),
+        op(
+            "ShowOrder",
+            GET,
+            "/v1/{project_id}/orders/{order_name}",
+            get(orders::show),
+            d::show_order(),
+        ),
+        op(
+            "CreateWorkspace",
+            POST,
+            "/v1/{project_id}/workspaces",
+            post(workspaces::create),
+            d::create_workspace(),
+        ),
+        op(
+            "ListWorkspaces",
+            GET,
+            "/v1/{project_id}/workspaces",
+            get(workspaces::list),
+            d::list_workspaces(),
+        ),
+        op(
+            "ShowWorkspace",
+            GET,
+            "/v1/{project_id}/workspaces/{workspace_id}",
+            get(workspaces::show),
+            d::show_workspace(),
+        ),
+        op(
+            "UpdateWorkspace",
+            PUT,
+            "/v1/{project_id}/workspaces/{workspace_id}",
+            put(workspaces::update),
+            d::update_workspace(),
+        ),
+        op(
+            "DeleteWorkspace",
+            DELETE,
+            "/v1/{project_id}/workspaces/{workspace_id}",
+            delete(workspaces::remove),
+            d::delete_workspace(),
+        ),
+        op(
+            "ListPendingOrders",
+            GET,
+            "/admin/v1/orders",
+            get(admin::orders::pending),
+            d::admin("Orders that wait for payment or approval"),
+        ),
+        op(
+            "ConfirmOrder",
+            POST,
+            "/admin/v1/{project_id}/orders/{order_name}/confirm",
+            post(admin::orders::confirm),
+            d::admin("Confirms a pending order"),
+        ),
+        op(
+            "RejectOrder",
+            POST,
+            "/admin/v1/{project_id}/orders/{order_name}/reject",
+            post(admin::orders::reject),
+            d::admin("Rejects a pending order"),
+        ),
+        open("ShowHealth", GET, "/healthz", get(health::live), d::plain("The process runs")),
+        open(
+            "ShowReadiness",
+            GET,
+            "/readyz",
+            get(health::ready),
+            d::plain("Requests may be sent here"),
+        ),
+        op(
+            "ShowMetrics",
+            GET,
+            "/metrics",
+            get(health::metrics),
+            d::plain("Metrics in the form of Prometheus"),
+        ),
+        op("ShowOpenApi", GET, "/openapi.json", get(health::openapi), d::plain("This document")),
+    ]
+}
+
+/// The router of the whole API.
+pub fn router(app: App) -> Router {
+    let mut routes: BTreeMap<&'static str, MethodRouter<App>> = BTreeMap::new();
+    let mut methods: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
+    for operation in operations() {
+        let id = operation.id;
+        let mut handler = operation.handler;
+        if !operation.is_open {
+            handler = handler.layer(from_fn_with_state(app.clone(), pipeline::authenticate));
+        }
+        let handler = handler.layer(from_fn(move |request: Request, next: axum::middleware::Next| async move {
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(Route(id));
+            response
+        }));
+        methods.entry(operation.path).or_default().push(method_name(&operation.method));
+        let merged = match routes.remove(operation.path) {
+            Some(known) => known.merge(handler),
+            None => handler,
+        };
+        routes.insert(operation.path, merged);
+    }
+    let mut router = Router::new();
+    for (path, handler) in routes {
+        let allow: Arc<str> = methods.get(path).map(|methods| methods.join(", ")).unwrap_or_default().into();
+        router = router.route(path, handler.fallback(move || async move { ApiError::method_not_allowed(&allow) }));
+    }
+    router
+        .fallback(|| async { ApiError::route_not_found() })
+        .layer(CatchPanicLayer::custom(|_panic| {
+            axum::response::IntoResponse::into_response(ApiError::internal("a handler panicked"))
+        }))
+        .layer(from_fn_with_state(app.clone(), pipeline::observe))
+        .with_state(app)
+}
+
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        _ => "DELETE",
+    }
+}

@@ -1,0 +1,330 @@
+//! Networks as clients see them (contract `networks.md`).
+use crate::decode::Place;
+use crate::merge_patch;
+use crate::pool::Metadata;
+use crate::pool::metadata::{description, others};
+use crate::time::rfc3339;
+use domain::field::{FieldErrors, FieldPath, Reason};
+use domain::label::{MAX_ANNOTATION_VALUE, MAX_LABEL_VALUE};
+use domain::name::{DisplayName, WorkspaceId};
+use domain::network::{self as model, ConnectionState, NetworkPhase, parse_network_cidr};
+use domain::pool::draft::{NetworkDraft, PeerDraft, SfsTurboDraft};
+use serde::Serialize;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    pub kind: &'static str,
+    pub api_version: &'static str,
+    pub metadata: Metadata,
+    pub spec: NetworkSpec,
+    pub status: NetworkStatus,
+}
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct NetworkSpec {
+    pub cidr: String,
+    #[serde(rename = "ipv6enable", skip_serializing_if = "std::ops::Not::not")]
+    pub ipv6_enable: bool,
+    pub connection: Connection,
+}
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peer_connection_list: Vec<PeerConnection>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sfs_turbo_connection_list: Vec<SfsTurboConnection>,
+}
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerConnection {
+    pub peer_vpc_id: String,
+    pub peer_subnet_id: String,
+    #[serde(rename = "defaultGateWay", skip_serializing_if = "Option::is_none")]
+    pub default_gateway: Option<bool>,
+}
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SfsTurboConnection {
+    pub name: String,
+    pub sfs_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet_id: Option<String>,
+}
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkStatus {
+    /// `Creating`, `Active` or `Abnormal`
+    pub phase: &'static str,
+    pub connection_status: ConnectionStatus,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<Subnet>,
+}
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionStatus {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peer_connection_status: Vec<PeerStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sfs_turbo_status: Vec<SfsTurboStatus>,
+}
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerStatus {
+    pub peer_vpc_id: String,
+    pub peer_subnet_id: String,
+    #[serde(rename = "defaultGateWay")]
+    pub default_gateway: bool,
+    pub phase: &'static str,
+}
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SfsTurboStatus {
+    pub name: String,
+    pub sfs_id: String,
+    pub connection_type: &'static str,
+    pub status: &'static str,
+}
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Subnet {
+    pub name: String,
+    pub network_id: String,
+    pub cidr: String,
+    pub gateway_ip: String,
+}
+impl From<&model::Network> for Network {
+    fn from(network: &model::Network) -> Self {
+        let mut annotations = network.annotations.clone();
+        if let Some(text) = &network.description {
+            annotations.insert("os.modelarts/description".to_owned(), text.clone());
+        }
+        Self {
+            kind: "Network",
+            api_version: "v1",
+            metadata: Metadata {
+                name: network.name.to_string(),
+                creation_timestamp: rfc3339(network.created_at),
+                deletion_timestamp: network.deleted_at.map(rfc3339),
+                labels: labels(network),
+                annotations,
+            },
+            spec: spec(network),
+            status: status(network),
+        }
+    }
+}
+/// The labels as they are shown.
+pub fn labels(network: &model::Network) -> BTreeMap<String, String> {
+    let mut labels = network.labels.clone();
+    labels.insert("os.modelarts/name".to_owned(), network.display_name.to_string());
+    labels.insert("os.modelarts/workspace.id".to_owned(), network.workspace.to_string());
+    labels
+}
+fn spec(network: &model::Network) -> NetworkSpec {
+    let peers = network.peers.iter().map(|peer| PeerConnection {
+        peer_vpc_id: peer.vpc.clone(),
+        peer_subnet_id: peer.subnet.clone(),
+        default_gateway: peer.is_default_gateway,
+    });
+    let turbos = network.sfs_turbo.iter().map(|turbo| SfsTurboConnection {
+        name: turbo.name.clone(),
+        sfs_id: turbo.id.clone(),
+        subnet_id: turbo.subnet.clone(),
+    });
+    NetworkSpec {
+        cidr: network.cidr.to_string(),
+        ipv6_enable: network.ipv6,
+        connection: Connection {
+            peer_connection_list: peers.collect(),
+            sfs_turbo_connection_list: turbos.collect(),
+        },
+    }
+}
+fn status(network: &model::Network) -> NetworkStatus {
+    let peers = network.peers.iter().map(|peer| PeerStatus {
+        peer_vpc_id: peer.vpc.clone(),
+        peer_subnet_id: peer.subnet.clone(),
+        default_gateway: peer.is_default_gateway.unwrap_or(false),
+        phase: match peer.state {
+            ConnectionState::Connecting => "Connecting",
+            ConnectionState::Active => "Active",
+            ConnectionState::Abnormal => "Abnormal",
+        },
+    });
+    let turbos = network.sfs_turbo.iter().map(|turbo| SfsTurboStatus {
+        name: turbo.name.clone(),
+        sfs_id: turbo.id.clone(),
+        connection_type: "VpcPort",
+        status: match turbo.state {
+            ConnectionState::Connecting => "Creating",
+            ConnectionState::Active => "Active",
+            ConnectionState::Abnormal => "Abnormal",
+        },
+    });
+    let subnet = Subnet {
+        name: network.subnet_name(),
+        network_id: network.subnet.id.hyphenated(),
+        cidr: network.cidr.to_string(),
+        gateway_ip: network.gateway().to_string(),
+    };
+    NetworkStatus {
+        phase: network.phase.as_str(),
+        connection_status: ConnectionStatus {
+            peer_connection_status: peers.collect(),
+            sfs_turbo_status: turbos.collect(),
+        },
+        subnets: if network.phase == NetworkPhase::Active {
+            vec![subnet]
+        } else {
+            Vec::new()
+        },
+    }
+}
+/// The body of CreateNetwork.
+pub fn decode_create(body: &Value) -> Result<NetworkDraft, FieldErrors> {
+    let errors = RefCell::new(FieldErrors::new());
+    let draft = draft(&Place::root(body, &errors), true);
+    finish(draft, errors)
+}
+/// What PatchNetwork asks for.
+pub fn decode_patch(current: &model::Network, patch: &Value) -> Result<NetworkDraft, FieldErrors> {
+    if !patch.is_object() {
+        return Err(FieldErrors::one(FieldPath::root(), Reason::Invalid, "the body must be an object"));
+    }
+    let errors = RefCell::new(FieldErrors::new());
+    let mut patch = patch.clone();
+    if let Some(members) = patch.as_object_mut() {
+        members.remove("status");
+    }
+    for path in [
+        &["spec"][..],
+        &["metadata"],
+        &["metadata", "labels"],
+        &["metadata", "labels", "os.modelarts/workspace.id"],
+    ] {
+        let mut value = Some(&patch);
+        let mut place = FieldPath::root();
+        for name in path {
+            value = value.and_then(|value| value.get(name));
+            place = place.field(name);
+        }
+        if value.is_some_and(Value::is_null) {
+            errors.borrow_mut().invalid(place, "must not be null");
+        }
+    }
+    let before = serde_json::to_value(Network::from(current)).unwrap_or_default();
+    let merged = merge_patch::apply(before.clone(), &patch);
+    for path in [
+        &["apiVersion"][..],
+        &["kind"],
+        &["metadata", "name"],
+        &["metadata", "creationTimestamp"],
+        &["metadata", "labels", "os.modelarts/name"],
+        &["spec", "cidr"],
+    ] {
+        let find = |value: &Value| path.iter().try_fold(value.clone(), |value, name| value.get(name).cloned());
+        if find(&before) != find(&merged) {
+            errors
+                .borrow_mut()
+                .immutable(path.iter().fold(FieldPath::root(), |place, name| place.field(name)));
+        }
+    }
+    let draft = draft(&Place::root(&merged, &errors), false);
+    if let Some(draft) = &draft
+        && current.ipv6
+        && !draft.ipv6
+    {
+        errors
+            .borrow_mut()
+            .forbidden(FieldPath::of("spec").field("ipv6enable"), "cannot be switched off again");
+    }
+    finish(draft, errors)
+}
+fn finish<T>(value: Option<T>, errors: RefCell<FieldErrors>) -> Result<T, FieldErrors> {
+    let errors = errors.into_inner();
+    match value {
+        Some(value) if errors.is_empty() => Ok(value),
+        Some(_) | None => Err(errors),
+    }
+}
+fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
+    if root.is_absent() {
+        root.invalid("the body must be an object");
+    }
+    root.object()?;
+    for (name, wanted) in [("apiVersion", "v1"), ("kind", "Network")] {
+        let place = root.field(name);
+        if is_create {
+            place.required_text();
+        }
+        if place.text().is_some_and(|text| text != wanted) {
+            place.invalid(format!("must be {wanted}"));
+        }
+    }
+    let metadata = root.field("metadata");
+    let (labels, notes) = (metadata.field("labels"), metadata.field("annotations"));
+    let name = labels.field("os.modelarts/name");
+    if name.is_absent() {
+        name.required();
+    }
+    let display_name = name.name(DisplayName::parse);
+    let workspace = labels.field("os.modelarts/workspace.id").name(WorkspaceId::parse);
+    let description = description(&notes.field("os.modelarts/description"));
+    let spec = root.field("spec");
+    let cidr = spec.field("cidr");
+    cidr.required_text();
+    let range = cidr.text().and_then(|text| match parse_network_cidr(text) {
+        Ok(range) => Some(range),
+        Err(message) => {
+            cidr.invalid(message);
+            None
+        }
+    });
+    let connection = spec.field("connection");
+    connection.object();
+    Some(NetworkDraft {
+        workspace,
+        labels: others(&labels, &["os.modelarts/name", "os.modelarts/workspace.id"], &[], MAX_LABEL_VALUE),
+        annotations: others(&notes, &["os.modelarts/description"], &[], MAX_ANNOTATION_VALUE),
+        description,
+        ipv6: spec.field("ipv6enable").boolean().unwrap_or(false),
+        peers: peers(&connection.field("peerConnectionList")),
+        sfs_turbo: turbos(&connection.field("sfsTurboConnectionList")),
+        display_name: display_name?,
+        cidr: range?,
+    })
+}
+fn peers(place: &Place<'_>) -> Vec<PeerDraft> {
+    let mut found: Vec<PeerDraft> = Vec::new();
+    for item in place.items() {
+        item.object();
+        let (vpc, subnet) = (item.field("peerVpcId").required_text(), item.field("peerSubnetId").required_text());
+        let is_default_gateway = item.field("defaultGateWay").boolean();
+        let (Some(vpc), Some(subnet)) = (vpc, subnet) else { continue };
+        if found.iter().any(|known| known.vpc == vpc && known.subnet == subnet) {
+            item.refuse(Reason::Duplicate, "the same VPC and subnet occur twice");
+        }
+        found.push(PeerDraft {
+            vpc: vpc.to_owned(),
+            subnet: subnet.to_owned(),
+            is_default_gateway,
+        });
+    }
+    found
+}
+fn turbos(place: &Place<'_>) -> Vec<SfsTurboDraft> {
+    let items = place.items().into_iter().filter_map(|item| {
+        item.object()?;
+        let (name, id) = (item.field("name").required_text(), item.field("sfsId").required_text());
+        Some(SfsTurboDraft {
+            name: name?.to_owned(),
+            id: id?.to_owned(),
+            subnet: item.field("subnetId").text().map(ToOwned::to_owned),
+        })
+    });
+    items.collect()
+}

@@ -1,0 +1,185 @@
+//! Labels and annotations of a pool, as they are sent.
+
+use super::decode::{node_prefix, workspace};
+use crate::decode::Place;
+use domain::field::Reason;
+use domain::label::{MAX_ANNOTATION_VALUE, MAX_KEYS, MAX_LABEL_VALUE, check_key};
+use domain::name::{DisplayName, NodePrefix, WorkspaceId};
+use domain::pool::draft::BillingDraft;
+use domain::pool::{BillingMode, PeriodType, Sharing};
+use domain::tag::{MAX_TAGS, Tag};
+use std::collections::BTreeMap;
+
+/// Labels that the server owns: in a create they are ignored.
+pub(crate) const OWNED_LABELS: [&str; 9] = [
+    "os.modelarts/resource.id",
+    "os.modelarts/tenant.domain.id",
+    "os.modelarts/tenant.project.id",
+    "os.modelarts/create-from",
+    "os.modelarts.pool/biz",
+    "os.modelarts/order.name",
+    "os.modelarts/nobilling",
+    "os.modelarts/region",
+    "os.modelarts/privileged",
+];
+
+/// Annotations that the server owns: in a create they are ignored.
+pub(crate) const OWNED_ANNOTATIONS: [&str; 7] = [
+    "os.modelarts/flavor.resource.ids",
+    "os.modelarts.pool/subpools.count",
+    "os.modelarts/tenant.domain.name",
+    "os.modelarts/external-access",
+    "os.modelarts.pool/scope.external.dependency.Train",
+    "os.modelarts.pool/scope.external.dependency.Infer",
+    "os.modelarts.pool/scope.external.dependency.Notebook",
+];
+
+pub(super) struct Labels {
+    pub name: DisplayName,
+    pub workspace: Option<WorkspaceId>,
+    pub sharing: Option<Sharing>,
+    pub node_prefix: Option<NodePrefix>,
+    pub others: BTreeMap<String, String>,
+}
+
+pub(super) fn labels(place: &Place<'_>) -> Option<Labels> {
+    let own = [
+        "os.modelarts/name",
+        "os.modelarts/workspace.id",
+        "os.modelarts/sharing",
+        "os.modelarts/node.prefix",
+    ];
+    let name = place.field("os.modelarts/name");
+    if name.is_absent() {
+        name.required();
+    }
+    let found = name.name(DisplayName::parse);
+    let workspace = workspace(&place.field("os.modelarts/workspace.id"));
+    let sharing = place
+        .field("os.modelarts/sharing")
+        .choice(&[("unshared", Sharing::Unshared), ("shared", Sharing::Shared)]);
+    let node_prefix = node_prefix(&place.field("os.modelarts/node.prefix"));
+    let others = others(place, &own, &OWNED_LABELS, MAX_LABEL_VALUE);
+    Some(Labels {
+        name: found?,
+        workspace,
+        sharing,
+        node_prefix,
+        others,
+    })
+}
+
+pub(super) struct Annotations {
+    pub description: Option<String>,
+    pub billing: BillingDraft,
+    pub tags: Option<Vec<Tag>>,
+    pub others: BTreeMap<String, String>,
+}
+
+pub(super) fn annotations(place: &Place<'_>) -> Annotations {
+    let own = [
+        "os.modelarts/description",
+        "os.modelarts/billing.mode",
+        "os.modelarts/period.num",
+        "os.modelarts/period.type",
+        "os.modelarts/auto.renew",
+        "os.modelarts/auto.pay",
+        "os.modelarts/order.id",
+        "os.modelarts/tms.tags",
+    ];
+    Annotations {
+        description: description(&place.field("os.modelarts/description")),
+        billing: billing(place),
+        tags: tags(&place.field("os.modelarts/tms.tags")),
+        others: others(place, &own, &OWNED_ANNOTATIONS, MAX_ANNOTATION_VALUE),
+    }
+}
+
+/// Free text of at most 256 characters without `! < > = & " '`.
+pub(crate) fn description(place: &Place<'_>) -> Option<String> {
+    let text = place.scalar()?;
+    if text.chars().count() > 256 {
+        place.invalid("must be at most 256 characters long");
+    }
+    if text.contains(['!', '<', '>', '=', '&', '"', '\'']) {
+        place.invalid("must not contain any of ! < > = & \" '");
+    }
+    Some(text)
+}
+
+pub(super) fn billing(place: &Place<'_>) -> BillingDraft {
+    let text = |name: &str| place.field(name).scalar().filter(|text| !text.is_empty());
+    let choose = |name: &str, choices: &[&str]| -> Option<usize> {
+        let sent = text(name)?;
+        let found = choices.iter().position(|known| *known == sent);
+        if found.is_none() {
+            place.field(name).invalid(format!("must be one of {}", choices.join(", ")));
+        }
+        found
+    };
+    let period_num = text("os.modelarts/period.num").and_then(|sent| match sent.parse().ok().filter(|number: &u32| *number > 0) {
+        Some(number) => Some(number),
+        None => {
+            place.field("os.modelarts/period.num").invalid("must be a positive integer");
+            None
+        }
+    });
+    BillingDraft {
+        mode: choose("os.modelarts/billing.mode", &["0", "1"]).map(|at| [BillingMode::PayPerUse, BillingMode::Prepaid][at]),
+        period_num,
+        period_type: choose("os.modelarts/period.type", &["2", "3", "4"])
+            .map(|at| [PeriodType::Month, PeriodType::Year, PeriodType::Hour][at]),
+        auto_renew: choose("os.modelarts/auto.renew", &["0", "1"]).map(|at| at == 1),
+        auto_pay: choose("os.modelarts/auto.pay", &["0", "false", "1", "true"]).map(|at| at > 1),
+        order_id: text("os.modelarts/order.id"),
+    }
+}
+
+fn tags(place: &Place<'_>) -> Option<Vec<Tag>> {
+    let text = place.text().filter(|text| !text.is_empty())?;
+    let Ok(tags) = serde_json::from_str::<Vec<Tag>>(text) else {
+        place.invalid("must hold a JSON list of objects with key and value");
+        return None;
+    };
+    check_tags(place, &tags, Tag::check);
+    Some(tags)
+}
+
+pub(super) fn check_tags(place: &Place<'_>, tags: &[Tag], check: impl Fn(&Tag) -> Result<(), &'static str>) {
+    if tags.len() > MAX_TAGS {
+        place.invalid(format!("may hold at most {MAX_TAGS} tags"));
+    }
+    for (at, tag) in tags.iter().enumerate() {
+        if let Err(message) = check(tag) {
+            place.invalid(format!("tag \"{}\": {message}", tag.key));
+        }
+        if tags[..at].iter().any(|earlier| earlier.key == tag.key) {
+            place.refuse(Reason::Duplicate, format!("tag \"{}\" occurs twice", tag.key));
+        }
+    }
+}
+
+/// Keys that have no field of their own.
+pub(crate) fn others(place: &Place<'_>, own: &[&str], owned: &[&str], longest: usize) -> BTreeMap<String, String> {
+    let Some(members) = place.object() else { return BTreeMap::new() };
+    if members.len() > MAX_KEYS {
+        place.invalid(format!("may hold at most {MAX_KEYS} keys"));
+    }
+    let mut found = BTreeMap::new();
+    for key in members
+        .keys()
+        .filter(|key| !own.contains(&key.as_str()) && !owned.contains(&key.as_str()))
+    {
+        let value = place.field(key);
+        if let Err(message) = check_key(key) {
+            value.invalid(message);
+            continue;
+        }
+        let Some(text) = value.scalar() else { continue };
+        if text.chars().count() > longest {
+            value.invalid(format!("must be at most {longest} characters long"));
+        }
+        found.insert(key.clone(), text);
+    }
+    found
+}

@@ -1,0 +1,151 @@
+//! Workspaces (contract tags… §10).
+use crate::decode::Place;
+use domain::field::FieldErrors;
+use domain::name::UserId;
+use domain::workspace::{self as model, AuthType};
+use serde::Serialize;
+use serde_json::Value;
+use std::cell::RefCell;
+use utoipa::ToSchema;
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Workspace {
+    pub id: String,
+    pub name: String,
+    pub description: String,
+    pub owner: String,
+    /// `PUBLIC`, `PRIVATE` or `INTERNAL`
+    pub auth_type: &'static str,
+    pub grants: Vec<Grant>,
+    pub enterprise_project_id: String,
+    pub enterprise_project_name: String,
+    pub status: &'static str,
+    pub status_info: String,
+    /// Milliseconds since the epoch.
+    pub create_time: i64,
+    pub update_time: i64,
+}
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Grant {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct WorkspaceList {
+    pub total_count: usize,
+    pub count: usize,
+    pub workspaces: Vec<Workspace>,
+}
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct WorkspaceIdBody {
+    pub workspace_id: String,
+}
+/// The body of create and update.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct WorkspaceBody {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub auth_type: Option<String>,
+    pub grants: Option<Vec<Grant>>,
+    pub enterprise_project_id: Option<String>,
+}
+/// A decoded request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkspaceRequest {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub auth: Option<AuthType>,
+    pub enterprise_project: Option<String>,
+}
+impl From<&model::Workspace> for Workspace {
+    fn from(workspace: &model::Workspace) -> Self {
+        let (auth_type, grants) = match &workspace.auth {
+            AuthType::Public => ("PUBLIC", Vec::new()),
+            AuthType::Private => ("PRIVATE", Vec::new()),
+            AuthType::Internal(grants) => {
+                let grants = grants.iter().map(|grant| Grant {
+                    user_id: grant.user_id.as_ref().map(ToString::to_string),
+                    user_name: grant.user_name.clone(),
+                });
+                ("INTERNAL", grants.collect())
+            }
+        };
+        Self {
+            id: workspace.id.to_string(),
+            name: workspace.name.clone(),
+            description: workspace.description.clone(),
+            owner: workspace.owner.to_string(),
+            auth_type,
+            grants,
+            enterprise_project_id: workspace.enterprise_project.clone(),
+            enterprise_project_name: String::new(),
+            status: workspace.status.as_str(),
+            status_info: String::new(),
+            create_time: workspace.created_at.as_millisecond(),
+            update_time: workspace.updated_at.as_millisecond(),
+        }
+    }
+}
+pub fn decode_create(body: &Value) -> Result<WorkspaceRequest, FieldErrors> {
+    decode(body, true)
+}
+pub fn decode_update(body: &Value) -> Result<WorkspaceRequest, FieldErrors> {
+    decode(body, false)
+}
+fn decode(body: &Value, is_create: bool) -> Result<WorkspaceRequest, FieldErrors> {
+    let errors = RefCell::new(FieldErrors::new());
+    let request = {
+        let root = Place::root(body, &errors);
+        if root.is_absent() {
+            root.invalid("the body must be an object");
+        }
+        root.object();
+        let name = root.field("name");
+        if is_create && name.is_absent() {
+            name.required();
+        }
+        let chosen = name.text();
+        if chosen.is_some_and(|text| !(4..=64).contains(&text.chars().count())) {
+            name.invalid("must be 4 to 64 characters long");
+        }
+        if chosen == Some("default") {
+            name.invalid("is reserved");
+        }
+        let description = root.field("description");
+        if description.text().is_some_and(|text| text.chars().count() > 256) {
+            description.invalid("must be at most 256 characters long");
+        }
+        let auth = root
+            .field("auth_type")
+            .choice(&[("PUBLIC", 0), ("PRIVATE", 1), ("INTERNAL", 2)])
+            .map(|kind| match kind {
+                0 => AuthType::Public,
+                1 => AuthType::Private,
+                _ => AuthType::Internal(grants(&root.field("grants"))),
+            });
+        WorkspaceRequest {
+            name: chosen.map(ToOwned::to_owned),
+            description: description.text().map(ToOwned::to_owned),
+            auth,
+            enterprise_project: root.field("enterprise_project_id").text().map(ToOwned::to_owned),
+        }
+    };
+    errors.into_inner().into_result()?;
+    Ok(request)
+}
+fn grants(place: &Place<'_>) -> Vec<model::Grant> {
+    let grants = place.items().into_iter().filter_map(|item| {
+        item.object()?;
+        let (user_id, user_name) = (
+            item.field("user_id").name(UserId::parse),
+            item.field("user_name").text().map(ToOwned::to_owned),
+        );
+        if user_id.is_none() && user_name.is_none() {
+            item.invalid("must have user_id or user_name");
+            return None;
+        }
+        Some(model::Grant { user_id, user_name })
+    });
+    grants.collect()
+}

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod catalogue;
 pub(crate) mod health;
+pub(crate) mod iam;
 pub(crate) mod networks;
 pub(crate) mod nodes;
 pub(crate) mod orders;

@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::handlers::{admin, catalogue, health, networks, nodes, orders, pools, workspaces};
+use crate::handlers::{admin, catalogue, health, iam, networks, nodes, orders, pools, workspaces};
 use crate::openapi::Documentation;
 use crate::pipeline::{self, Route};
 use axum::Router;
@@ -196,6 +196,56 @@ pub(crate) fn operations() -> Vec<Operation> {
             "/v1/{project_id}/workspaces/{workspace_id}",
             delete(workspaces::remove),
             d::delete_workspace(),
+        ),
+        open("ListVersions", GET, "/", get(iam::versions), d::iam("API versions")),
+        open(
+            "ShowIdentityVersion",
+            GET,
+            "/v3",
+            get(iam::version),
+            d::iam("Version of the identity API"),
+        ),
+        open(
+            "ShowIdentityVersionSlash",
+            GET,
+            "/v3/",
+            get(iam::version),
+            d::iam("Version of the identity API"),
+        ),
+        open(
+            "CreateToken",
+            POST,
+            "/v3/auth/tokens",
+            post(iam::create_token),
+            d::iam_created("Logs in: the token is in header X-Subject-Token"),
+        ),
+        op(
+            "ListProjects",
+            GET,
+            "/v3/projects",
+            get(iam::projects),
+            d::iam("Projects of the caller"),
+        ),
+        op(
+            "ListAuthProjects",
+            GET,
+            "/v3/auth/projects",
+            get(iam::projects),
+            d::iam("Projects that the caller can be scoped to"),
+        ),
+        op(
+            "ListAuthDomains",
+            GET,
+            "/v3/auth/domains",
+            get(iam::domains),
+            d::iam("Domains that the caller can be scoped to"),
+        ),
+        op(
+            "SetControlMode",
+            PUT,
+            "/admin/v1/{project_id}/pools/{pool_name}/control-mode",
+            put(admin::pools::set_control_mode),
+            d::admin("Restricts a pool"),
         ),
         op(
             "ListPendingOrders",

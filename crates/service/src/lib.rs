@@ -3,6 +3,8 @@
 //! Owns what a request may do and what it writes: authorization, references, restrictions, quotas, capacity, orders. Every
 //! change is one batch. Must not know HTTP, JSON or any wire type, and not how a spec becomes reality.
 
+pub mod accounts;
+pub mod admin;
 pub mod admission;
 pub mod catalogue;
 pub mod commit;

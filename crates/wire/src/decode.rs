@@ -57,13 +57,11 @@ impl<'a> Place<'a> {
     }
     /// Whether it may have fields; says so where it may not.
     pub fn object(&self) -> Option<&'a serde_json::Map<String, Value>> {
-        match self.value? {
-            Value::Object(members) => Some(members),
-            _ => {
-                self.invalid("must be an object");
-                None
-            }
+        let members = self.value?.as_object();
+        if members.is_none() {
+            self.invalid("must be an object");
         }
+        members
     }
     pub fn items(&self) -> Vec<Self> {
         match self.value {
@@ -84,13 +82,11 @@ impl<'a> Place<'a> {
         }
     }
     pub fn text(&self) -> Option<&'a str> {
-        match self.value? {
-            Value::String(text) => Some(text),
-            _ => {
-                self.invalid("must be a text");
-                None
-            }
+        let text = self.value?.as_str();
+        if text.is_none() {
+            self.invalid("must be a text");
         }
+        text
     }
     pub fn required_text(&self) -> Option<&'a str> {
         if self.is_absent() {
@@ -120,13 +116,11 @@ impl<'a> Place<'a> {
             self.invalid("must be an integer");
             return None;
         };
-        match u32::try_from(number).ok().filter(|number| (min..=max).contains(number)) {
-            Some(number) => Some(number),
-            None => {
-                self.invalid(format!("must be {min} to {max}"));
-                None
-            }
+        let fitting = u32::try_from(number).ok().filter(|number| (min..=max).contains(number));
+        if fitting.is_none() {
+            self.invalid(format!("must be {min} to {max}"));
         }
+        fitting
     }
     pub fn boolean(&self) -> Option<bool> {
         match self.value? {

@@ -1,6 +1,7 @@
 //! The operator API under `/admin/v1` (semantics §15). It is ours alone: plain JSON objects, unknown members are refused.
 
 pub(crate) mod orders;
+pub(crate) mod pools;
 
 use crate::call::Call;
 use crate::error::ApiError;

@@ -39,7 +39,7 @@ pub(crate) fn selector(query: &Query, errors: &mut FieldErrors) -> Selector {
     })
 }
 
-fn rendered(outcome: &Outcome<Pool>) -> Response {
+pub(crate) fn rendered(outcome: &Outcome<Pool>) -> Response {
     render::tagged(render::encode(&wire::pool::Pool::from(outcome.object.as_ref())), outcome.revision)
 }
 

@@ -363,11 +363,9 @@ fn pinned_driver(current: &domain::pool::Pool, patch: &Value, shown: Option<Driv
 fn check_immutable(before: &Value, after: &Value, current: &domain::pool::Pool, errors: &RefCell<FieldErrors>) {
     let root = domain::field::FieldPath::root();
     let fixed = |path: &domain::field::FieldPath, old: Option<&Value>, new: Option<&Value>| {
-        let is_same = old == new
-            || old
-                .and_then(Value::as_str)
-                .is_some_and(|old| new.is_some_and(|new| new.to_string() == old));
-        if !is_same {
+        // Numbers and flags may be sent where texts are shown.
+        let as_text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        if old != new && old.map(as_text) != new.map(as_text) {
             errors.borrow_mut().immutable(path.clone());
         }
     };

@@ -117,12 +117,12 @@ pub(super) fn billing(place: &Place<'_>) -> BillingDraft {
         }
         found
     };
-    let period_num = text("os.modelarts/period.num").and_then(|sent| match sent.parse().ok().filter(|number: &u32| *number > 0) {
-        Some(number) => Some(number),
-        None => {
+    let period_num = text("os.modelarts/period.num").and_then(|sent| {
+        let number = sent.parse().ok().filter(|number: &u32| *number > 0);
+        if number.is_none() {
             place.field("os.modelarts/period.num").invalid("must be a positive integer");
-            None
         }
+        number
     });
     BillingDraft {
         mode: choose("os.modelarts/billing.mode", &["0", "1"]).map(|at| [BillingMode::PayPerUse, BillingMode::Prepaid][at]),

@@ -160,6 +160,23 @@ pub struct OsConfig {
     pub external_access: Option<String>,
 }
 
+impl OsConfig {
+    /// The configuration of an installation whose operator has set none: every job type, without plug-ins.
+    pub fn plain() -> Self {
+        Self {
+            network_cidrs: vec!["192.168.128.0/17".to_owned(), "172.18.0.0/16".to_owned()],
+            network_quota: 15,
+            pool_quota: 15,
+            max_pool_flavors: 10,
+            cluster_flavors: CLUSTER_FLAVORS.iter().map(ToString::to_string).collect(),
+            is_single_license: false,
+            scopes: JobType::ALL.into_iter().map(|job_type| (job_type, ScopeNeeds::default())).collect(),
+            region: None,
+            external_access: None,
+        }
+    }
+}
+
 /// What a job type needs before it is enabled.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeNeeds {

@@ -17,22 +17,45 @@ pub struct PoolMark {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Sets up what a pool needs before its first node (cluster, name spaces).
-    EnsurePool { pool: PoolMark },
+    EnsurePool {
+        pool: PoolMark,
+    },
     /// Removes what `EnsurePool` made and whatever else still carries the pool's mark, nodes included.
-    RemovePool { pool: PoolMark },
+    RemovePool {
+        pool: PoolMark,
+    },
     /// Turns a free machine of the flavor and zone into the node.
     CreateNode(NodeRequest),
     /// Empties the node and gives its machine back.
-    DeleteNode { pool: PoolMark, node: NodeName },
+    DeleteNode {
+        pool: PoolMark,
+        node: NodeName,
+    },
     /// No new jobs on the node; the running ones go on.
-    HoldNode { pool: PoolMark, node: NodeName },
+    HoldNode {
+        pool: PoolMark,
+        node: NodeName,
+    },
     /// Open to jobs again.
-    OpenNode { pool: PoolMark, node: NodeName },
+    OpenNode {
+        pool: PoolMark,
+        node: NodeName,
+    },
     /// Installs a driver version on the node. What runs there is interrupted.
-    SetDriver { pool: PoolMark, node: NodeName, version: String },
+    SetDriver {
+        pool: PoolMark,
+        node: NodeName,
+        version: String,
+    },
     /// Installs a plug-in, or brings it to this version and these inputs.
-    EnsurePlugin { pool: PoolMark, plugin: PluginRequest },
-    RemovePlugin { pool: PoolMark, template: TemplateName },
+    EnsurePlugin {
+        pool: PoolMark,
+        plugin: PluginRequest,
+    },
+    RemovePlugin {
+        pool: PoolMark,
+        template: TemplateName,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +97,9 @@ impl Command {
     pub fn node(&self) -> Option<&NodeName> {
         match self {
             Self::CreateNode(request) => Some(&request.node),
-            Self::DeleteNode { node, .. } | Self::HoldNode { node, .. } | Self::OpenNode { node, .. } | Self::SetDriver { node, .. } => Some(node),
+            Self::DeleteNode { node, .. } | Self::HoldNode { node, .. } | Self::OpenNode { node, .. } | Self::SetDriver { node, .. } => {
+                Some(node)
+            }
             Self::EnsurePool { .. } | Self::RemovePool { .. } | Self::EnsurePlugin { .. } | Self::RemovePlugin { .. } => None,
         }
     }

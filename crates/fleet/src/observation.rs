@@ -75,8 +75,13 @@ pub struct DriverFact {
 pub enum DriverProgress {
     /// `installed` is what was last asked for.
     Done,
-    Installing { version: String },
-    Failed { version: String, reason: String },
+    Installing {
+        version: String,
+    },
+    Failed {
+        version: String,
+        reason: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

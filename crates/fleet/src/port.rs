@@ -50,4 +50,3 @@ pub enum FleetError {
     #[error("a newer holder commands the fleet")]
     Fenced,
 }
-

@@ -19,25 +19,7 @@ use store::{Count, counters};
 pub fn config(snapshot: &Snapshot<'_>) -> Arc<OsConfig> {
     snapshot
         .get::<OsConfig>("", "os-config")
-        .map_or_else(|| Arc::new(default_config()), |found| found.object)
-}
-
-/// The configuration of an installation whose operator has set none.
-pub fn default_config() -> OsConfig {
-    OsConfig {
-        network_cidrs: vec!["192.168.128.0/17".to_owned(), "172.18.0.0/16".to_owned()],
-        network_quota: 15,
-        pool_quota: 15,
-        max_pool_flavors: 10,
-        cluster_flavors: domain::catalogue::CLUSTER_FLAVORS.iter().map(ToString::to_string).collect(),
-        is_single_license: false,
-        scopes: domain::pool::JobType::ALL
-            .into_iter()
-            .map(|job_type| (job_type, domain::catalogue::ScopeNeeds::default()))
-            .collect(),
-        region: None,
-        external_access: None,
-    }
+        .map_or_else(|| Arc::new(OsConfig::plain()), |found| found.object)
 }
 
 /// The catalogue of flavors.

@@ -1,0 +1,95 @@
+//! How long things take: drawn from the seed, the same for the same thing.
+
+use jiff::Timestamp;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::time::Duration;
+
+/// Seeded durations.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    seed: u64,
+    speed: f64,
+}
+
+/// What takes time, with its shortest and longest duration in life, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Cluster,
+    Boot,
+    Check,
+    Driver,
+    Plugin,
+    Drain,
+    Release,
+}
+
+impl Step {
+    fn range(self) -> (f64, f64) {
+        match self {
+            Self::Cluster => (60.0, 120.0),
+            Self::Boot => (180.0, 420.0),
+            Self::Check => (30.0, 90.0),
+            Self::Driver => (120.0, 300.0),
+            Self::Plugin => (20.0, 60.0),
+            Self::Drain => (60.0, 3600.0),
+            Self::Release => (60.0, 180.0),
+        }
+    }
+}
+
+impl Timing {
+    /// `speed` is the factor on all durations: 0 = at once, 1 = as in life.
+    pub fn new(seed: u64, speed: f64) -> Self {
+        Self {
+            seed,
+            speed: if speed.is_finite() { speed.max(0.0) } else { 1.0 },
+        }
+    }
+
+    /// How long a step takes for a thing, the nth time.
+    pub(crate) fn duration(&self, step: Step, thing: &str, ordinal: u64) -> Duration {
+        let (least, most) = step.range();
+        let share = self.draw(step as u64, thing, ordinal);
+        // Squared: short ones are more frequent, as in life.
+        Duration::from_secs_f64((least + (most - least) * share * share) * self.speed)
+    }
+
+    pub(crate) fn after(&self, start: Timestamp, step: Step, thing: &str, ordinal: u64) -> Timestamp {
+        start.saturating_add(self.duration(step, thing, ordinal)).unwrap_or(Timestamp::MAX)
+    }
+
+    fn draw(&self, step: u64, thing: &str, ordinal: u64) -> f64 {
+        // FNV-1a: a stable hash, so that the same seed gives the same durations in every version.
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let bytes = self
+            .seed
+            .to_le_bytes()
+            .into_iter()
+            .chain(step.to_le_bytes())
+            .chain(ordinal.to_le_bytes());
+        for byte in bytes.chain(thing.bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        let random = ChaCha8Rng::seed_from_u64(hash).next_u64();
+        (random >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_reproducible_within_their_range_and_scale_with_the_speed() {
+        let (life, fast, once) = (Timing::new(1, 1.0), Timing::new(1, 0.5), Timing::new(1, 0.0));
+        for ordinal in 0..200 {
+            let boot = life.duration(Step::Boot, "m", ordinal);
+            assert!((180.0..=420.0).contains(&boot.as_secs_f64()));
+            assert_eq!(boot, life.duration(Step::Boot, "m", ordinal));
+            assert!((fast.duration(Step::Boot, "m", ordinal).as_secs_f64() * 2.0 - boot.as_secs_f64()).abs() < 1e-6);
+            assert_eq!(once.duration(Step::Boot, "m", ordinal), Duration::ZERO);
+        }
+        assert_ne!(life.duration(Step::Boot, "m", 1), Timing::new(2, 1.0).duration(Step::Boot, "m", 1));
+    }
+}

@@ -1,0 +1,144 @@
+//! The plan: a pure function from what is wanted, what is known and what is observed to the next writes and commands.
+
+mod delete;
+mod driver;
+mod finish;
+mod logical;
+mod nodes;
+mod order;
+mod phase;
+mod scale;
+mod scope;
+mod work;
+
+use domain::catalogue::{Flavor, Offers, OsConfig};
+use domain::name::{FlavorName, NodeName, TemplateName};
+use domain::node::Node;
+use domain::order::Order;
+use domain::plugin::{Plugin, PluginTemplate};
+use domain::pool::{Pool, PoolPhase};
+use fleet::{Command, Observation};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use store::TypedBatch;
+use store::index::Versioned;
+use work::Work;
+
+/// A physical pool with everything that belongs to it, or a logical one that has no root.
+#[derive(Clone)]
+pub struct Tree {
+    pub root: Versioned<Pool>,
+    pub nodes: Vec<Versioned<Node>>,
+    pub plugins: Vec<Versioned<Plugin>>,
+    /// The order of the pool's current attempt.
+    pub order: Option<Versioned<Order>>,
+    /// Logical pools inside it, at any depth, each with the order of its attempt.
+    pub descendants: Vec<(Versioned<Pool>, Option<Versioned<Order>>)>,
+    /// Number of events kept for the root, and the oldest of them.
+    pub events: Vec<store::Key>,
+}
+
+/// The operator's catalogue.
+#[derive(Clone)]
+pub struct Catalogue {
+    pub flavors: BTreeMap<FlavorName, Arc<Flavor>>,
+    pub templates: BTreeMap<TemplateName, Arc<PluginTemplate>>,
+    pub config: Arc<OsConfig>,
+}
+
+/// Times and bounds (semantics §16).
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub node_timeout: Duration,
+    pub order_expiry: Duration,
+    pub heartbeat_loss: Duration,
+    pub unwell: Duration,
+    pub failed_retention: Duration,
+    /// When missing nodes of a creation are tried again.
+    pub creation_retry: Duration,
+    /// After which a job type that does not come up has failed.
+    pub scope_timeout: Duration,
+    pub driver_timeout: Duration,
+    /// A node whose machine has vanished is replaced after this time.
+    pub machine_grace: Duration,
+    /// Nodes of a pool held at once for an idle driver upgrade, in per cent, at least one.
+    pub idle_upgrade_percent: u32,
+    pub kept_events: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            node_timeout: Duration::from_mins(30),
+            order_expiry: Duration::from_hours(7 * 24),
+            heartbeat_loss: Duration::from_mins(1),
+            unwell: Duration::from_mins(2),
+            failed_retention: Duration::from_hours(3 * 24),
+            creation_retry: Duration::from_mins(5),
+            scope_timeout: Duration::from_mins(30),
+            driver_timeout: Duration::from_mins(30),
+            machine_grace: Duration::from_mins(10),
+            idle_upgrade_percent: 10,
+            kept_events: 10_000,
+        }
+    }
+}
+
+pub struct PlanInput<'a> {
+    pub now: Timestamp,
+    pub tree: &'a Tree,
+    /// `None`: the fleet does not answer, and nothing is concluded.
+    pub observed: Option<&'a Observation>,
+    pub offers: &'a Offers,
+    pub catalogue: &'a Catalogue,
+    pub policy: &'a Policy,
+    /// Whether a node name is in use in the project.
+    pub taken: &'a dyn Fn(&NodeName) -> bool,
+    /// Nodes for which there was no machine a moment ago.
+    pub no_capacity: &'a std::collections::BTreeSet<NodeName>,
+}
+
+/// What to write, then what to command, then when to look again.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub batch: TypedBatch,
+    pub commands: Vec<Command>,
+    pub wake: Option<Timestamp>,
+}
+
+/// Total: cannot fail, cannot wait.
+pub fn plan(input: &PlanInput<'_>) -> Plan {
+    let mut work = Work::new(input);
+    if !work.pool.is_physical() {
+        work.plan_unrooted();
+        return work.finish();
+    }
+    let Some(observed) = input.observed else {
+        work.wake_after(Duration::from_secs(5));
+        return work.finish();
+    };
+    match work.pool.status.phase {
+        PoolPhase::Waiting(_) if work.pool.deleted_at.is_none() => work.expire_order(),
+        PoolPhase::CreationFailed { .. } => work.clear_failed(observed),
+        PoolPhase::Deleting | PoolPhase::Waiting(_) => work.delete(observed),
+        PoolPhase::Error { .. } if work.pool.deleted_at.is_some() => work.delete(observed),
+        PoolPhase::Creating
+        | PoolPhase::Running
+        | PoolPhase::Abnormal { .. }
+        | PoolPhase::ScalingFailed { .. }
+        | PoolPhase::Error { .. } => {
+            work.expire_order();
+            work.observe_pool(observed);
+            work.observe_nodes(observed);
+            work.scale(observed);
+            work.scopes(observed);
+            work.drivers(observed);
+            work.derive_phase(observed);
+            work.progress_order();
+        }
+    }
+    work.mirror_descendants();
+    work.finish()
+}

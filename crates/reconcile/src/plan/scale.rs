@@ -1,0 +1,231 @@
+//! More or fewer nodes (semantics §5).
+
+use super::work::Work;
+use domain::name::{NodeName, ZoneName, suffix};
+use domain::node::{DeleteCause, Node, NodeBatch, NodeDriver, NodeDriverState, NodePhase, NodeTemplate};
+use domain::order::ItemAction;
+use domain::place::{self, Removal};
+use domain::pool::{ElementKey, PoolResource};
+use domain::status;
+use fleet::{Command, Observation};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+impl Work<'_> {
+    /// Plans the nodes that are missing and takes those that are too many.
+    pub fn scale(&mut self, observed: &Observation) {
+        if !self.is_building() {
+            return;
+        }
+        self.retry_creation();
+        self.replace_zones_without_machines();
+        let wanted: Vec<PoolResource> = self.pool.spec.resources.clone();
+        for element in &wanted {
+            let key = element.element();
+            let present = status::present_nodes(self.nodes.values(), &key);
+            let given_up = self.pool.status.attempt.given_up_of(&key);
+            let delta = place::delta(element, &present, given_up, status::offer(self.input.offers, element));
+            self.remove(&key, &delta.remove, observed);
+            for (zone, count) in delta.add {
+                self.add(element, &zone, count);
+            }
+        }
+        let keys: BTreeSet<ElementKey> = wanted.iter().map(PoolResource::element).collect();
+        let orphaned: Vec<ElementKey> = self.nodes.values().map(Node::element).filter(|key| !keys.contains(key)).collect();
+        for key in orphaned {
+            let count = status::present_nodes(self.nodes.values(), &key).values().sum();
+            self.remove(&key, &Removal::Anywhere(count), observed);
+        }
+    }
+
+    /// What a creation could not get is tried again after a while, in the background.
+    fn retry_creation(&mut self) {
+        let attempt = &mut self.pool.status.attempt;
+        let Some(at) = attempt.retry_at else { return };
+        if self.now >= at {
+            attempt.retry_at = None;
+            attempt.given_up.clear();
+        } else {
+            self.wake_at(at);
+        }
+    }
+
+    /// A node that found no machine in its zone goes to another one, where placement is automatic.
+    fn replace_zones_without_machines(&mut self) {
+        for name in self.input.no_capacity {
+            let Some(node) = self
+                .nodes
+                .get_mut(name)
+                .filter(|node| matches!(node.phase, NodePhase::Creating { .. }) && node.machine.is_none())
+            else {
+                continue;
+            };
+            let Some(element) = self.pool.spec.resources.iter().find(|element| element.element() == node.element()) else {
+                continue;
+            };
+            if element.azs.is_some() {
+                continue;
+            }
+            let offer = status::offer(self.input.offers, element);
+            let best = offer
+                .zones
+                .iter()
+                .filter(|(_, zone)| zone.free > 0)
+                .max_by_key(|(name, zone)| (zone.free, std::cmp::Reverse((*name).clone())));
+            if let Some((zone, _)) = best {
+                node.az = zone.clone();
+                let node = node.clone();
+                self.commands
+                    .retain(|command| !matches!(command, Command::CreateNode(request) if request.node == node.name));
+                let command = self.create_command(&node);
+                self.commands.push(command);
+            }
+        }
+    }
+
+    fn add(&mut self, element: &PoolResource, zone: &ZoneName, count: u32) {
+        let deadline = self.now.saturating_add(self.policy.node_timeout).unwrap_or(Timestamp::MAX);
+        self.wake_at(deadline);
+        let mut batch: Option<NodeBatch> = None;
+        for position in 0..count {
+            if let Some(step) = &element.creating_step
+                && position % step.step.max(1) == 0
+            {
+                self.pool.status.node_sequence += 1;
+                batch = Some(NodeBatch {
+                    uid: self.uid(self.pool.status.node_sequence),
+                    step: step.clone(),
+                });
+            }
+            let node = self.new_node(element, zone, deadline, batch.clone());
+            if let Some(order) = &mut self.order {
+                order.item(node.name.as_str(), ItemAction::CreateNode, self.now);
+            }
+            self.commands.push(self.create_command(&node));
+            self.nodes.insert(node.name.clone(), node);
+        }
+    }
+
+    fn new_node(&mut self, element: &PoolResource, zone: &ZoneName, deadline: Timestamp, batch: Option<NodeBatch>) -> Node {
+        let name = self.new_name();
+        let kind = self
+            .input
+            .catalogue
+            .flavors
+            .get(&element.flavor)
+            .and_then(|flavor| flavor.accelerator());
+        let template = NodeTemplate {
+            extend_params: element.extend_params.clone(),
+            root_volume: element.root_volume.clone(),
+            data_volumes: element.data_volumes.clone(),
+            os: element.os.clone(),
+            labels: element.labels.clone(),
+            tags: element.tags.clone(),
+            billing_mode: self.pool.status.attempt.node_billing,
+        };
+        Node {
+            uid: self.uid(self.pool.status.node_sequence),
+            name,
+            project: self.pool.owner.project.clone(),
+            pool: self.pool.name.clone(),
+            pool_uid: self.pool.uid.clone(),
+            flavor: element.flavor.clone(),
+            node_pool: element.node_pool(),
+            az: zone.clone(),
+            created_at: self.now,
+            order: self.pool.status.attempt.order.clone(),
+            phase: NodePhase::Creating { deadline },
+            was_available: false,
+            driver: kind.map(|kind| NodeDriver {
+                kind,
+                installed: None,
+                state: NodeDriverState::Settled,
+            }),
+            machine: None,
+            template: (!template.is_empty()).then(|| Box::new(template)),
+            is_locked: false,
+            is_ha_spare: false,
+            quota: None,
+            batch: batch.map(Box::new),
+        }
+    }
+
+    /// A name that no node of the project has: chosen here and stored before any machine is asked for.
+    #[expect(
+        clippy::expect_used,
+        reason = "a prefix that was accepted and five letters are never empty or too long"
+    )]
+    fn new_name(&mut self) -> NodeName {
+        let prefix = self
+            .pool
+            .node_prefix
+            .as_ref()
+            .map_or("os-node-created", |prefix| prefix.as_str())
+            .to_owned();
+        loop {
+            self.pool.status.node_sequence += 1;
+            let name = NodeName::parse(&format!("{prefix}-{}", suffix(self.seed(self.pool.status.node_sequence))))
+                .expect("a generated node name is valid");
+            if !self.nodes.contains_key(&name) && !(self.input.taken)(&name) {
+                return name;
+            }
+        }
+    }
+
+    /// Takes nodes of an element away: abnormal, creating, idle, busy ones; within a group the youngest first; spares last;
+    /// locked ones never.
+    fn remove(&mut self, key: &ElementKey, removal: &Removal, observed: &Observation) {
+        let quotas: Vec<(Option<ZoneName>, u32)> = match removal {
+            Removal::None => return,
+            Removal::Anywhere(count) => vec![(None, *count)],
+            Removal::In(zones) => zones.iter().map(|(zone, count)| (Some(zone.clone()), *count)).collect(),
+        };
+        for (zone, count) in quotas {
+            let mut candidates: Vec<&Node> = self
+                .nodes
+                .values()
+                .filter(|node| node.element() == *key && !node.phase.is_deleting() && !node.is_locked)
+                .filter(|node| zone.as_ref().is_none_or(|zone| node.az == *zone))
+                .collect();
+            candidates.sort_by_key(|node| {
+                let is_busy = observed.nodes.get(&node.name).is_some_and(|fact| fact.is_busy);
+                (
+                    node.is_ha_spare,
+                    rank(node, is_busy),
+                    std::cmp::Reverse(node.created_at),
+                    node.name.clone(),
+                )
+            });
+            let chosen: Vec<NodeName> = candidates.iter().take(count as usize).map(|node| node.name.clone()).collect();
+            for name in chosen {
+                self.take(&name, DeleteCause::ScaleIn);
+            }
+        }
+    }
+
+    /// Sends a node away. One that was never made goes at once.
+    pub fn take(&mut self, name: &NodeName, cause: DeleteCause) {
+        let mark = self.mark();
+        let Some(node) = self.nodes.get_mut(name).filter(|node| !node.phase.is_deleting()) else {
+            return;
+        };
+        node.phase = NodePhase::Deleting { cause, since: self.now };
+        self.commands.retain(|command| command.node() != Some(name));
+        self.commands.push(Command::DeleteNode {
+            pool: mark,
+            node: name.clone(),
+        });
+        if let Some(order) = &mut self.order {
+            order.item(name.as_str(), ItemAction::DeleteNode, self.now);
+        }
+    }
+}
+
+fn rank(node: &Node, is_busy: bool) -> u8 {
+    match node.phase {
+        NodePhase::Abnormal { .. } => 0,
+        NodePhase::Creating { .. } | NodePhase::Checking { .. } => 1,
+        NodePhase::Available { .. } if !is_busy => 2,
+        NodePhase::Available { .. } | NodePhase::Deleting { .. } => 3,
+    }
+}

@@ -1,0 +1,297 @@
+//! Job types and the plug-ins that they need (semantics §4, README §8.2 and §8.4).
+
+use super::work::Work;
+use domain::name::TemplateName;
+use domain::plugin::{Plugin, PluginPhase};
+use domain::pool::{Accelerator, JobType, PoolPhase, ScopeState, ScopeStatus};
+use fleet::observation::PluginState;
+use fleet::{Command, Observation, PluginRequest};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Work<'_> {
+    pub fn scopes(&mut self, observed: &Observation) {
+        let wanted = self.pool.physical().map(|spec| spec.scope.clone()).unwrap_or_default();
+        self.list_scopes(&wanted);
+        let is_up = self.pool.status.cluster_ready && !matches!(self.pool.status.phase, PoolPhase::Creating);
+        if !is_up {
+            return;
+        }
+        self.note_dependencies(observed);
+        let needed = self.needed_plugins(observed);
+        self.plugins_to(&needed, observed);
+        let scopes = std::mem::take(&mut self.pool.status.scopes);
+        self.pool.status.scopes = scopes
+            .into_iter()
+            .map(|scope| self.advance_scope(scope, &wanted, observed))
+            .collect();
+    }
+
+    /// Every job type ever requested has an entry; what is no longer wanted is being disabled.
+    fn list_scopes(&mut self, wanted: &[JobType]) {
+        let scopes = &mut self.pool.status.scopes;
+        for job_type in wanted {
+            match scopes.iter_mut().find(|scope| scope.job_type == *job_type) {
+                None => scopes.push(ScopeStatus {
+                    job_type: *job_type,
+                    state: ScopeState::Enabling,
+                    plugins: Vec::new(),
+                    message: None,
+                }),
+                Some(scope) if scope.state == ScopeState::Disabled => {
+                    scope.state = ScopeState::Enabling;
+                    scope.message = None;
+                }
+                Some(_) => {}
+            }
+        }
+        for scope in scopes
+            .iter_mut()
+            .filter(|scope| scope.state.is_on() && !wanted.contains(&scope.job_type))
+        {
+            scope.state = ScopeState::Disabling;
+            scope.message = None;
+        }
+    }
+
+    fn plugins_of(&self, job_type: JobType) -> Vec<TemplateName> {
+        self.input
+            .catalogue
+            .config
+            .scopes
+            .get(&job_type)
+            .map(|needs| needs.plugins.clone())
+            .unwrap_or_default()
+    }
+
+    /// Mandatory plug-ins, those of job types that are on, and those whose workloads have not ended yet.
+    fn needed_plugins(&self, observed: &Observation) -> BTreeSet<TemplateName> {
+        let mandatory = self
+            .input
+            .catalogue
+            .templates
+            .values()
+            .filter(|template| !template.is_optional)
+            .map(|template| template.name.clone());
+        let kept = self.pool.status.scopes.iter().filter(|scope| {
+            scope.state.is_on()
+                || (scope.state == ScopeState::Disabling && observed.workloads.get(&scope.job_type).is_some_and(|count| *count > 0))
+        });
+        mandatory
+            .chain(kept.flat_map(|scope| self.plugins_of(scope.job_type)))
+            .filter(|name| !Accelerator::is_driver_template(name))
+            .collect()
+    }
+
+    /// Installs what is needed and takes away what the system installed and nobody needs.
+    fn plugins_to(&mut self, needed: &BTreeSet<TemplateName>, observed: &Observation) {
+        for template in needed
+            .iter()
+            .filter(|template| !self.plugins.contains_key(*template))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            let Some(version) = self.input.catalogue.templates.get(&template).and_then(|found| found.newest()) else {
+                continue;
+            };
+            let plugin = Plugin {
+                project: self.pool.owner.project.clone(),
+                pool: self.pool.name.clone(),
+                pool_uid: self.pool.uid.clone(),
+                template: template.clone(),
+                created_at: self.now,
+                version: version.to_owned(),
+                inputs: BTreeMap::new(),
+                is_system: true,
+                phase: PluginPhase::Pending,
+                running_version: None,
+                since: self.now,
+                reason: None,
+            };
+            self.plugins.insert(template, plugin);
+        }
+        let names: Vec<TemplateName> = self.plugins.keys().cloned().collect();
+        for name in names {
+            let Some(mut plugin) = self.plugins.remove(&name) else { continue };
+            if plugin.is_system && !needed.contains(&name) && plugin.phase != PluginPhase::Deleting {
+                plugin.phase = PluginPhase::Deleting;
+                plugin.since = self.now;
+            }
+            if self.observe_plugin(&mut plugin, observed) {
+                self.plugins.insert(name, plugin);
+            }
+        }
+    }
+
+    /// `false`: the plug-in is gone.
+    fn observe_plugin(&mut self, plugin: &mut Plugin, observed: &Observation) -> bool {
+        let fact = observed.plugins.get(&plugin.template);
+        if plugin.phase == PluginPhase::Deleting {
+            if fact.is_some() {
+                self.commands.push(Command::RemovePlugin {
+                    pool: self.mark(),
+                    template: plugin.template.clone(),
+                });
+            }
+            return fact.is_some();
+        }
+        let is_asked = fact.is_some_and(|fact| fact.version == plugin.version && fact.state != PluginState::Removing);
+        if !is_asked {
+            let request = PluginRequest {
+                template: plugin.template.clone(),
+                version: plugin.version.clone(),
+                inputs: plugin.inputs.clone(),
+            };
+            self.commands.push(Command::EnsurePlugin {
+                pool: self.mark(),
+                plugin: request,
+            });
+        }
+        let Some(fact) = fact.filter(|_| is_asked) else { return true };
+        let (phase, reason) = match &fact.state {
+            PluginState::Running if plugin.phase == PluginPhase::Running => (PluginPhase::Running, plugin.reason.clone()),
+            PluginState::Running => {
+                let is_first = plugin.running_version.is_none();
+                (
+                    PluginPhase::Running,
+                    Some(if is_first { "Install complete" } else { "Upgrade complete" }.to_owned()),
+                )
+            }
+            PluginState::Failed(reason) => (PluginPhase::Abnormal, Some(reason.clone())),
+            PluginState::Installing | PluginState::Removing => (plugin.phase, plugin.reason.clone()),
+        };
+        if plugin.phase != phase && plugin.phase.may_become(phase) {
+            plugin.phase = phase;
+            plugin.since = self.now;
+        }
+        if plugin.reason != reason {
+            plugin.reason = reason;
+        }
+        if fact.running.is_some() && plugin.running_version != fact.running {
+            plugin.running_version.clone_from(&fact.running);
+        }
+        true
+    }
+
+    fn advance_scope(&mut self, mut scope: ScopeStatus, wanted: &[JobType], observed: &Observation) -> ScopeStatus {
+        let names = self.plugins_of(scope.job_type);
+        scope.plugins = names
+            .iter()
+            .filter_map(|name| Some((name.clone(), self.plugins.get(name)?.phase)))
+            .collect();
+        match scope.state {
+            ScopeState::Enabling => match self.readiness(&scope, &names, observed) {
+                Readiness::Ready => {
+                    scope.state = ScopeState::Enabled;
+                    scope.message = None;
+                }
+                Readiness::Failed(message) => {
+                    scope.state = ScopeState::EnableFailed;
+                    scope.message = Some(message);
+                }
+                Readiness::Waiting => {}
+            },
+            ScopeState::Disabling => {
+                let has_work = observed.workloads.get(&scope.job_type).is_some_and(|count| *count > 0);
+                let is_clear = names
+                    .iter()
+                    .all(|name| self.is_needed_elsewhere(name, scope.job_type) || !self.plugins.contains_key(name));
+                if !has_work && is_clear {
+                    scope.state = ScopeState::Disabled;
+                    scope.plugins.clear();
+                    if wanted.contains(&scope.job_type) {
+                        self.wake_at(self.now);
+                    }
+                }
+            }
+            ScopeState::Enabled | ScopeState::EnableFailed | ScopeState::Disabled => {}
+        }
+        scope
+    }
+
+    fn is_needed_elsewhere(&self, name: &TemplateName, job_type: JobType) -> bool {
+        let is_mandatory = self
+            .input
+            .catalogue
+            .templates
+            .get(name)
+            .is_some_and(|template| !template.is_optional);
+        let is_chosen = self.plugins.get(name).is_some_and(|plugin| !plugin.is_system);
+        let others = self.pool.physical().map(|spec| spec.scope.clone()).unwrap_or_default();
+        is_mandatory
+            || is_chosen
+            || others
+                .into_iter()
+                .filter(|other| *other != job_type)
+                .any(|other| self.plugins_of(other).contains(name))
+    }
+
+    fn readiness(&mut self, scope: &ScopeStatus, names: &[TemplateName], observed: &Observation) -> Readiness {
+        if let Some((name, _)) = scope.plugins.iter().find(|(_, phase)| *phase == PluginPhase::Abnormal) {
+            let reason = self.plugins.get(name).and_then(|plugin| plugin.reason.clone()).unwrap_or_default();
+            return Readiness::Failed(format!("plug-in {name} is abnormal: {reason}"));
+        }
+        let needs = self
+            .input
+            .catalogue
+            .config
+            .scopes
+            .get(&scope.job_type)
+            .is_some_and(|needs| needs.needs_external_dependency);
+        match observed.dependencies.get(&scope.job_type).filter(|_| needs) {
+            Some(Err(reason)) => return Readiness::Failed(format!("the external dependency is down: {reason}")),
+            None if needs => return Readiness::Waiting,
+            Some(Ok(())) | None => {}
+        }
+        let is_running = |name: &TemplateName| self.plugins.get(name).is_some_and(|plugin| plugin.phase == PluginPhase::Running);
+        if names.iter().all(is_running) {
+            return Readiness::Ready;
+        }
+        let oldest = names
+            .iter()
+            .filter_map(|name| Some(self.plugins.get(name)?.since))
+            .min()
+            .unwrap_or(self.now);
+        let over = oldest.saturating_add(self.policy.scope_timeout).unwrap_or(Timestamp::MAX);
+        if self.now >= over {
+            return Readiness::Failed("the plug-ins did not come up in time".to_owned());
+        }
+        self.wake_at(over);
+        Readiness::Waiting
+    }
+
+    fn note_dependencies(&mut self, observed: &Observation) {
+        let scopes: Vec<JobType> = self
+            .pool
+            .status
+            .scopes
+            .iter()
+            .filter(|scope| scope.state.is_on())
+            .map(|scope| scope.job_type)
+            .collect();
+        let config = std::sync::Arc::clone(&self.input.catalogue.config);
+        for job_type in scopes
+            .into_iter()
+            .filter(|job_type| config.scopes.get(job_type).is_some_and(|needs| needs.needs_external_dependency))
+        {
+            let Some(state) = observed.dependencies.get(&job_type) else {
+                continue;
+            };
+            let (status, message) = match state {
+                Ok(()) => ("True", ""),
+                Err(reason) => ("False", reason.as_str()),
+            };
+            let access = serde_json::json!({"type": "Enabled", "status": status, "message": message});
+            let text = serde_json::json!({"type": "Enabled", "status": status, "message": message, "network_access": access}).to_string();
+            if self.pool.status.dependencies.get(&job_type) != Some(&text) {
+                self.pool.status.dependencies.insert(job_type, text);
+            }
+        }
+    }
+}
+
+enum Readiness {
+    Ready,
+    Waiting,
+    Failed(String),
+}

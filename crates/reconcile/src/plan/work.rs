@@ -1,0 +1,203 @@
+//! What a plan is being made of.
+
+use super::{Plan, PlanInput};
+use crate::plan::Policy;
+use domain::event::Occurrence;
+use domain::meta::Uid;
+use domain::name::{NodeName, TemplateName};
+use domain::node::Node;
+use domain::order::Order;
+use domain::plugin::Plugin;
+use domain::pool::{Pool, PoolPhase, PoolRef};
+use fleet::{Command, PoolMark};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use store::{Count, Expect, TypedBatch};
+
+/// Working copies of the tree, and what has been decided so far.
+pub(super) struct Work<'a> {
+    pub input: &'a PlanInput<'a>,
+    pub now: Timestamp,
+    pub policy: &'a Policy,
+    pub pool: Pool,
+    pub nodes: BTreeMap<NodeName, Node>,
+    pub plugins: BTreeMap<TemplateName, Plugin>,
+    pub order: Option<Order>,
+    pub commands: Vec<Command>,
+    pub counts: Vec<Count>,
+    /// Descendants as they should be.
+    pub descendants: Vec<Pool>,
+    pub descendant_orders: Vec<Order>,
+    pub occurrences: Vec<Occurrence>,
+    pub wake: Option<Timestamp>,
+    /// The root and everything of it goes.
+    pub is_erased: bool,
+}
+
+impl<'a> Work<'a> {
+    pub fn new(input: &'a PlanInput<'a>) -> Self {
+        let tree = input.tree;
+        Self {
+            input,
+            now: input.now,
+            policy: input.policy,
+            pool: Pool::clone(&tree.root),
+            nodes: tree.nodes.iter().map(|node| (node.name.clone(), Node::clone(node))).collect(),
+            plugins: tree
+                .plugins
+                .iter()
+                .map(|plugin| (plugin.template.clone(), Plugin::clone(plugin)))
+                .collect(),
+            order: tree.order.as_ref().map(|order| Order::clone(order)),
+            commands: Vec::new(),
+            counts: Vec::new(),
+            descendants: tree.descendants.iter().map(|(pool, _)| Pool::clone(pool)).collect(),
+            descendant_orders: Vec::new(),
+            occurrences: Vec::new(),
+            wake: None,
+            is_erased: false,
+        }
+    }
+
+    pub fn mark(&self) -> PoolMark {
+        PoolMark {
+            uid: self.pool.uid.clone(),
+            pool: PoolRef {
+                project: self.pool.owner.project.clone(),
+                name: self.pool.name.clone(),
+            },
+        }
+    }
+
+    pub fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    pub fn wake_after(&mut self, wait: Duration) {
+        self.wake_at(self.now.saturating_add(wait).unwrap_or(Timestamp::MAX));
+    }
+
+    /// Enters a phase if the table allows it; tells it as an event.
+    pub fn enter(&mut self, phase: PoolPhase) {
+        if !self.pool.status.phase.may_become(&phase) {
+            tracing::error!(pool = %self.pool.name, from = self.pool.status.phase.as_str(), to = phase.as_str(), "an illegal change of phase was planned");
+            return;
+        }
+        if self.pool.status.phase.as_str() != phase.as_str() {
+            self.occurrences.push(Occurrence::phase_change(&self.pool.status.phase, &phase));
+        }
+        self.pool.status.phase = phase;
+    }
+
+    /// A uid that depends on nothing but the pool and a number.
+    pub fn uid(&self, number: u64) -> Uid {
+        let mut bytes = [0; 10];
+        bytes[..8].copy_from_slice(&self.seed(number).to_le_bytes());
+        Uid::new(u64::try_from(self.now.as_millisecond()).unwrap_or(0), bytes)
+    }
+
+    /// Reproducible bits out of the pool's uid and a number.
+    pub fn seed(&self, number: u64) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ number;
+        for byte in self.pool.uid.as_str().bytes().chain(number.to_le_bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        hash ^ (hash >> 29)
+    }
+
+    pub fn finish(mut self) -> Plan {
+        let mut batch = TypedBatch::default();
+        if self.is_erased {
+            self.erase(&mut batch);
+        } else {
+            self.write_root(&mut batch);
+        }
+        self.write_rest(&mut batch);
+        Plan {
+            batch,
+            commands: self.commands,
+            wake: self.wake,
+        }
+    }
+
+    fn erase(&mut self, batch: &mut TypedBatch) {
+        let tree = self.input.tree;
+        batch.delete(tree.root.entry.key.clone(), Expect::At(tree.root.revision()));
+        for plugin in &tree.plugins {
+            batch.delete(plugin.entry.key.clone(), Expect::At(plugin.revision()));
+        }
+        for node in &tree.nodes {
+            batch.delete(node.entry.key.clone(), Expect::At(node.revision()));
+        }
+        for event in &tree.events {
+            batch.delete(event.clone(), Expect::Any);
+        }
+    }
+
+    fn write_root(&mut self, batch: &mut TypedBatch) {
+        let tree = self.input.tree;
+        self.count_nodes();
+        for occurrence in std::mem::take(&mut self.occurrences) {
+            let event = self.pool.record(occurrence, self.now);
+            batch.put(event, Expect::Absent);
+        }
+        let surplus = tree.events.len().saturating_sub(self.policy.kept_events);
+        for event in tree.events.iter().take(surplus) {
+            batch.delete(event.clone(), Expect::Any);
+        }
+        for node in &tree.nodes {
+            match self.nodes.get(&node.name) {
+                None => batch.delete(node.entry.key.clone(), Expect::At(node.revision())),
+                Some(next) if *next != *node.object => batch.put(next.clone(), Expect::At(node.revision())),
+                Some(_) => {}
+            }
+        }
+        for (name, node) in &self.nodes {
+            if !tree.nodes.iter().any(|known| known.name == *name) {
+                batch.put(node.clone(), Expect::Absent);
+            }
+        }
+        for plugin in &tree.plugins {
+            match self.plugins.get(&plugin.template) {
+                None => batch.delete(plugin.entry.key.clone(), Expect::At(plugin.revision())),
+                Some(next) if *next != *plugin.object => batch.put(next.clone(), Expect::At(plugin.revision())),
+                Some(_) => {}
+            }
+        }
+        for (template, plugin) in &self.plugins {
+            if !tree.plugins.iter().any(|known| known.template == *template) {
+                batch.put(plugin.clone(), Expect::Absent);
+            }
+        }
+        let writes = !batch.is_empty();
+        if self.pool != *tree.root.object || writes {
+            batch.put(self.pool.clone(), Expect::At(tree.root.revision()));
+        }
+    }
+
+    fn write_rest(&mut self, batch: &mut TypedBatch) {
+        let tree = self.input.tree;
+        if let (Some(known), Some(next)) = (&tree.order, &self.order)
+            && *next != *known.object
+        {
+            batch.put(next.clone(), Expect::At(known.revision()));
+        }
+        for ((known, _), next) in tree.descendants.iter().zip(&self.descendants) {
+            if *next != *known.object {
+                batch.put(next.clone(), Expect::At(known.revision()));
+            }
+        }
+        for next in &self.descendant_orders {
+            let known = tree
+                .descendants
+                .iter()
+                .filter_map(|(_, order)| order.as_ref())
+                .find(|known| known.name == next.name);
+            if let Some(known) = known {
+                batch.put(next.clone(), Expect::At(known.revision()));
+            }
+        }
+        batch.counts.append(&mut self.counts);
+    }
+}

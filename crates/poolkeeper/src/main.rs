@@ -1,1 +1,19 @@
-fn main() {}
+//! The `poolkeeper` command.
+
+use clap::{CommandFactory, FromArgMatches};
+use poolkeeper::cli::Cli;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let outcome = Cli::from_arg_matches(&matches)
+        .map_err(Into::into)
+        .and_then(|cli| cli.run(&matches));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("poolkeeper: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

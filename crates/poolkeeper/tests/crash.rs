@@ -52,7 +52,16 @@ struct Server {
 impl Server {
     async fn start(data: &Path) -> Result<Self> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_poolkeeper"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--fleet-speed", "0.0005", "--log-level", "warn", "--data"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--fleet-speed",
+                "0.0005",
+                "--log-level",
+                "warn",
+                "--data",
+            ])
             .arg(data)
             .env("POOLKEEPER_DEMO_ADMIN_TOKEN", TOKEN)
             .stdout(Stdio::piped())
@@ -63,7 +72,12 @@ impl Server {
         let url = loop {
             let line = lines.next_line().await?.context("the server ended before it printed its address")?;
             if let Some(at) = line.find("http://127.0.0.1:") {
-                break line[at..].split([' ', '\'', '"']).next().unwrap_or_default().trim_end_matches('/').to_owned();
+                break line[at..]
+                    .split([' ', '\'', '"'])
+                    .next()
+                    .unwrap_or_default()
+                    .trim_end_matches('/')
+                    .to_owned();
             }
         };
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -97,11 +111,22 @@ async fn work(client: Client, own: usize, seed: u64, mut beliefs: Beliefs) -> Be
     loop {
         let display = format!("pool-{own}-{}", random.random_range(0..3));
         let name = format!("{display}-{PROJECT}");
-        let belief = beliefs.get(&name).cloned().unwrap_or(Belief { acknowledged: None, in_doubt: None });
+        let belief = beliefs.get(&name).cloned().unwrap_or(Belief {
+            acknowledged: None,
+            in_doubt: None,
+        });
         let (request, wanted) = choose(&mut random, &display, belief.acknowledged.as_ref());
         let (method, target, body) = request;
-        beliefs.insert(name.clone(), Belief { in_doubt: Some(wanted.clone()), ..belief.clone() });
-        let sent = client.try_send(method, &target, "application/json", body.to_string().into_bytes()).await;
+        beliefs.insert(
+            name.clone(),
+            Belief {
+                in_doubt: Some(wanted.clone()),
+                ..belief.clone()
+            },
+        );
+        let sent = client
+            .try_send(method, &target, "application/json", body.to_string().into_bytes())
+            .await;
         let Ok(answer) = sent else { return beliefs };
         let acknowledged = match answer.status {
             200 => wanted,
@@ -109,7 +134,13 @@ async fn work(client: Client, own: usize, seed: u64, mut beliefs: Beliefs) -> Be
             400..500 => belief.acknowledged,
             _ => return beliefs,
         };
-        beliefs.insert(name, Belief { acknowledged, in_doubt: None });
+        beliefs.insert(
+            name,
+            Belief {
+                acknowledged,
+                in_doubt: None,
+            },
+        );
     }
 }
 
@@ -132,9 +163,18 @@ fn choose(random: &mut ChaCha8Rng, display: &str, known: Option<&Known>) -> (Req
         Some(_) if random.random_range(0..8) == 0 => ((Method::DELETE, path, json!({})), None),
         Some(known) if random.random_range(0..2) == 0 => {
             let body = json!({"metadata": {"annotations": {"os.modelarts/description": description}}});
-            ((Method::PATCH, path, body), Some(Known { description, ..known.clone() }))
+            (
+                (Method::PATCH, path, body),
+                Some(Known {
+                    description,
+                    ..known.clone()
+                }),
+            )
         }
-        Some(known) => ((Method::PATCH, path, json!({"spec": {"resources": resources}})), Some(Known { count, ..known.clone() })),
+        Some(known) => (
+            (Method::PATCH, path, json!({"spec": {"resources": resources}})),
+            Some(Known { count, ..known.clone() }),
+        ),
     }
 }
 
@@ -145,11 +185,16 @@ async fn verify(client: &Client, beliefs: &mut Beliefs) -> Result<()> {
         let seen = if answer.status == 200 { state(&answer.body) } else { None };
         anyhow::ensure!(belief.allows(seen.as_ref()), "{name} is {seen:?}, believed was {belief:?}");
         if answer.status == 200 {
-            let order = answer.body["metadata"]["labels"]["os.modelarts/order.name"].as_str().unwrap_or_default();
+            let order = answer.body["metadata"]["labels"]["os.modelarts/order.name"]
+                .as_str()
+                .unwrap_or_default();
             let shown = client.get(&format!("/v1/{PROJECT}/orders/{order}")).await;
             anyhow::ensure!(shown.status == 200, "{name} has no order {order:?}");
         }
-        *belief = Belief { acknowledged: seen, in_doubt: None };
+        *belief = Belief {
+            acknowledged: seen,
+            in_doubt: None,
+        };
     }
     Ok(())
 }
@@ -164,8 +209,13 @@ async fn settle(client: &Client, beliefs: &Beliefs) -> Result<()> {
                 alive += 1;
                 let pool = client.get(&format!("{path}?wait=Ready&timeout=60")).await.ok();
                 let nodes = client.get(&format!("{path}/nodes")).await.ok();
-                let available = nodes["items"].as_array().map_or(0, |nodes| nodes.iter().filter(|node| node["status"]["phase"] == "Available").count());
-                anyhow::ensure!(available as u64 == known.count && pool["status"]["phase"] == "Running", "{name} did not come to rest: {pool:#}");
+                let available = nodes["items"].as_array().map_or(0, |nodes| {
+                    nodes.iter().filter(|node| node["status"]["phase"] == "Available").count()
+                });
+                anyhow::ensure!(
+                    available as u64 == known.count && pool["status"]["phase"] == "Running",
+                    "{name} did not come to rest: {pool:#}"
+                );
             }
             None => {
                 let answer = client.get(&format!("{path}?wait=Gone&timeout=60")).await;
@@ -174,7 +224,10 @@ async fn settle(client: &Client, beliefs: &Beliefs) -> Result<()> {
         }
     }
     let quotas = client.get(&format!("/v1/{PROJECT}/quotas")).await.ok();
-    anyhow::ensure!(quotas["quotas"]["resources"][0]["used"] == alive, "the quota counts otherwise: {quotas}");
+    anyhow::ensure!(
+        quotas["quotas"]["resources"][0]["used"] == alive,
+        "the quota counts otherwise: {quotas}"
+    );
     Ok(())
 }
 

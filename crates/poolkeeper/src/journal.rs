@@ -1,0 +1,59 @@
+//! The simulated fleet's memory, kept in the same store as everything else.
+
+use async_trait::async_trait;
+use fleet::sim::{Journal, JournalError};
+use serde_json::Value;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use store::object::Machine;
+use store::{Batch, Expect, Key, Kind, Object, Store, Write};
+
+const PAGE: NonZeroU32 = NonZeroU32::new(5_000).unwrap();
+
+pub struct StoreJournal(pub Arc<dyn Store>);
+
+#[async_trait]
+impl Journal for StoreJournal {
+    async fn load(&self) -> Result<Vec<(String, Value)>, JournalError> {
+        let failed = |error: store::StoreError| JournalError(error.to_string());
+        let mut documents = Vec::new();
+        let mut after: Option<Key> = None;
+        loop {
+            let page = self.0.list(Kind::Machine, after.as_ref(), PAGE).await.map_err(failed)?;
+            after = page.records.last().map(|record| record.key.clone());
+            for record in &page.records {
+                if let Object::Machine(machine) = Object::decode(record).map_err(failed)? {
+                    documents.push((machine.id.clone(), machine.state.clone()));
+                }
+            }
+            if !page.has_more {
+                return Ok(documents);
+            }
+        }
+    }
+
+    async fn save(&self, changes: Vec<(String, Option<Value>)>) -> Result<(), JournalError> {
+        let mut batch = Batch::default();
+        for (id, change) in changes {
+            let key = Key::new(Kind::Machine, "", &id);
+            batch.writes.push(match change {
+                Some(state) => {
+                    let body = Object::from(Machine { id, state })
+                        .encode()
+                        .map_err(|error| JournalError(error.to_string()))?;
+                    Write::Put {
+                        key,
+                        body,
+                        expect: Expect::Any,
+                    }
+                }
+                None => Write::Delete { key, expect: Expect::Any },
+            });
+        }
+        self.0
+            .commit(batch)
+            .await
+            .map(|_| ())
+            .map_err(|error| JournalError(error.to_string()))
+    }
+}

@@ -65,9 +65,11 @@ pub fn await_condition<'a>(client: &'a Client, path: &'a str, condition: &'a str
     async move {
         let pool = client.get(&format!("{path}?wait={condition}&timeout=30")).await.ok();
         let holds = match condition.split_once('=') {
-            Some((job_type, state)) => {
-                pool["status"]["scope"].as_array().unwrap().iter().any(|scope| scope["scopeType"] == job_type && scope["state"] == state)
-            }
+            Some((job_type, state)) => pool["status"]["scope"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|scope| scope["scopeType"] == job_type && scope["state"] == state),
             None => condition == "Ready" || pool["status"]["phase"] == condition,
         };
         assert!(holds, "never {condition}: {pool:#}");
@@ -83,7 +85,9 @@ pub async fn await_gone(client: &Client, path: &str) {
 
 /// The number of nodes in one of the four lists of `status.resources`.
 pub fn count(pool: &Value, list: &str) -> u64 {
-    pool["status"]["resources"][list].as_array().map_or(0, |entries| entries.iter().map(|entry| entry["count"].as_u64().unwrap()).sum())
+    pool["status"]["resources"][list]
+        .as_array()
+        .map_or(0, |entries| entries.iter().map(|entry| entry["count"].as_u64().unwrap()).sum())
 }
 
 pub fn name(pool: &Value) -> String {

@@ -25,19 +25,42 @@ crate::on_both_stores!(
 
 async fn unknown_routes_and_methods(server: TestServer) {
     server.user.get("/v2/nothing/here").await.refused(404, "ModelArts.50004040");
-    let answer = server.user.put(&server.pools(), &json!({})).await.refused(405, "ModelArts.50004050");
+    let answer = server
+        .user
+        .put(&server.pools(), &json!({}))
+        .await
+        .refused(405, "ModelArts.50004050");
     let allow: BTreeSet<_> = answer.header("allow").split(", ").collect();
     assert_eq!(allow, BTreeSet::from(["GET", "POST"]));
 }
 
 async fn bodies_that_are_too_large_or_broken(server: TestServer) {
     let large = format!("{{\"x\":\"{}\"}}", "y".repeat(1024 * 1024));
-    server.user.send(Method::POST, &server.pools(), "application/json", large.into()).await.refused(413, "ModelArts.50004130");
-    for broken in ["", "{", "[1,2", "{\"a\":1,,}", "nul", "{\"a\":\"\\x\"}", &"[".repeat(100_000)] {
-        let answer = server.user.send(Method::POST, &server.pools(), "application/json", broken.into()).await;
+    server
+        .user
+        .send(Method::POST, &server.pools(), "application/json", large.into())
+        .await
+        .refused(413, "ModelArts.50004130");
+    for broken in [
+        "",
+        "{",
+        "[1,2",
+        "{\"a\":1,,}",
+        "nul",
+        "{\"a\":\"\\x\"}",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+    ] {
+        let answer = server
+            .user
+            .send(Method::POST, &server.pools(), "application/json", broken.into())
+            .await;
         answer.refused(400, "ModelArts.50004000");
     }
-    server.user.send(Method::POST, &server.pools(), "application/json", vec![0xff, 0xfe, b'{']).await.refused(400, "ModelArts.50004000");
+    server
+        .user
+        .send(Method::POST, &server.pools(), "application/json", vec![0xff, 0xfe, b'{'])
+        .await
+        .refused(400, "ModelArts.50004000");
 }
 
 async fn every_answer_has_a_request_id(server: TestServer) {
@@ -55,20 +78,36 @@ async fn all_offending_fields_are_named_at_once(server: TestServer) {
         "spec": {"type": "Dedicate", "network": {"name": server.network()}, "resources": [{"flavor": 1, "count": "many"}, {"count": -1}]}
     });
     let answer = server.user.post(&server.pools(), &body).await.refused(400, "ModelArts.50004000");
-    let fields: BTreeSet<_> = answer.body["details"].as_array().unwrap().iter().map(|detail| detail["field"].as_str().unwrap()).collect();
-    for field in ["kind", "metadata.labels[os.modelarts/name]", "spec.resources[0].flavor", "spec.resources[0].count", "spec.resources[1].flavor", "spec.resources[1].count"] {
+    let fields: BTreeSet<_> = answer.body["details"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|detail| detail["field"].as_str().unwrap())
+        .collect();
+    for field in [
+        "kind",
+        "metadata.labels[os.modelarts/name]",
+        "spec.resources[0].flavor",
+        "spec.resources[0].count",
+        "spec.resources[1].flavor",
+        "spec.resources[1].count",
+    ] {
         assert!(fields.contains(field), "{field} is missing in {fields:?}");
     }
     assert!(answer.message().starts_with("Bad request. kind"), "{}", answer.message());
     let unknown = pool(&server, "pool-unknown", resources("modelarts.none", 1));
     let answer = server.user.post(&server.pools(), &unknown).await.refused(400, "ModelArts.50004000");
-    assert_eq!(answer.message(), "Bad request. spec.resources[0].flavor: unknown flavor \"modelarts.none\"");
+    assert_eq!(
+        answer.message(),
+        "Bad request. spec.resources[0].flavor: unknown flavor \"modelarts.none\""
+    );
 }
 
 async fn an_error_leaves_everything_as_it_was(server: TestServer) {
     let path = ready_pool(&server, "pool-calm", resources(CPU, 1)).await;
     let before = server.user.get(&path).await;
-    let patch = json!({"metadata": {"annotations": {"os.modelarts/description": "new"}}, "spec": {"resources": resources("modelarts.none", 1)}});
+    let patch =
+        json!({"metadata": {"annotations": {"os.modelarts/description": "new"}}, "spec": {"resources": resources("modelarts.none", 1)}});
     server.user.patch(&path, &patch).await.refused(400, "ModelArts.50004000");
     let after = server.user.get(&path).await;
     assert_eq!((after.header("etag"), &after.body), (before.header("etag"), &before.body));
@@ -86,7 +125,10 @@ async fn a_stale_entity_tag_is_refused(server: TestServer) {
     assert_ne!(first.header("etag"), tag);
     first.ok();
     // The stale copy is refused as stale, not for what it would change.
-    guarded.patch(&path, &json!({"spec": {"type": "Logical"}})).await.refused(412, "ModelArts.50004120");
+    guarded
+        .patch(&path, &json!({"spec": {"type": "Logical"}}))
+        .await
+        .refused(412, "ModelArts.50004120");
     guarded.delete(&path).await.refused(412, "ModelArts.50004120");
     server.user.with_header("if-match", "*").patch(&path, &describe("any")).await.ok();
 }
@@ -98,7 +140,10 @@ async fn an_idempotency_key_is_carried_out_once(server: TestServer) {
     let again = keyed.post(&server.pools(), &body).await;
     assert_eq!(again.header("etag"), first.header("etag"));
     assert_eq!(again.ok(), first.ok());
-    keyed.post(&server.pools(), &pool(&server, "pool-other", resources(CPU, 1))).await.refused(409, "ModelArts.50004091");
+    keyed
+        .post(&server.pools(), &pool(&server, "pool-other", resources(CPU, 1)))
+        .await
+        .refused(409, "ModelArts.50004091");
     server.user.post(&server.pools(), &body).await.refused(409, "ModelArts.50015000");
     let path = format!("{}/pool-once-{}", server.pools(), server.project);
     await_condition(&server.user, &path, "Ready").await;
@@ -115,7 +160,12 @@ async fn an_idempotency_key_keeps_refusals_too(server: TestServer) {
     let first = keyed.post(&server.pools(), &body).await.refused(400, "ModelArts.50004000");
     let again = keyed.post(&server.pools(), &body).await.refused(400, "ModelArts.50004000");
     assert_eq!(again.message(), first.message());
-    server.user.with_header("idempotency-key", "").post(&server.pools(), &body).await.refused(400, "ModelArts.50004000");
+    server
+        .user
+        .with_header("idempotency-key", "")
+        .post(&server.pools(), &body)
+        .await
+        .refused(400, "ModelArts.50004000");
 }
 
 async fn a_dry_run_answers_what_would_be_stored_and_stores_nothing(server: TestServer) {
@@ -126,10 +176,21 @@ async fn a_dry_run_answers_what_would_be_stored_and_stores_nothing(server: TestS
     assert_eq!(dry["status"]["phase"], "Creating");
     let path = format!("{}/{}", server.pools(), name(&dry));
     server.user.get(&path).await.refused(404, "ModelArts.50015001");
-    server.user.post(&format!("{}?dryRun=true", server.pools()), &pool(&server, "pool-dry", resources("modelarts.none", 1))).await.refused(400, "ModelArts.50004000");
+    server
+        .user
+        .post(
+            &format!("{}?dryRun=true", server.pools()),
+            &pool(&server, "pool-dry", resources("modelarts.none", 1)),
+        )
+        .await
+        .refused(400, "ModelArts.50004000");
     let path = ready_pool(&server, "pool-dry", resources(CPU, 2)).await;
     let before = server.user.get(&path).await.ok();
-    let patched = server.user.patch(&format!("{path}?dryRun=true"), &json!({"spec": {"resources": resources(CPU, 3)}})).await.ok();
+    let patched = server
+        .user
+        .patch(&format!("{path}?dryRun=true"), &json!({"spec": {"resources": resources(CPU, 3)}}))
+        .await
+        .ok();
     assert_eq!(patched["spec"]["resources"][0]["count"], 3);
     server.user.delete(&format!("{path}?dryRun=true")).await.ok();
     assert_eq!(server.user.get(&path).await.ok(), before);
@@ -145,10 +206,13 @@ async fn patches_of_different_fields_both_take_effect(server: TestServer) {
             at => json!({"metadata": {"labels": {format!("key-{at}"): "x"}}}),
         })
         .collect();
-    let answers: Vec<_> = patches.iter().map(|patch| {
-        let (user, path, patch) = (server.user.clone(), path.clone(), patch.clone());
-        tokio::spawn(async move { user.patch(&path, &patch).await })
-    }).collect();
+    let answers: Vec<_> = patches
+        .iter()
+        .map(|patch| {
+            let (user, path, patch) = (server.user.clone(), path.clone(), patch.clone());
+            tokio::spawn(async move { user.patch(&path, &patch).await })
+        })
+        .collect();
     for answer in answers {
         answer.await.unwrap().ok();
     }
@@ -160,10 +224,12 @@ async fn patches_of_different_fields_both_take_effect(server: TestServer) {
 }
 
 async fn of_two_creates_with_one_name_one_wins(server: TestServer) {
-    let attempts: Vec<_> = (0..8).map(|_| {
-        let (user, target, body) = (server.user.clone(), server.pools(), pool(&server, "pool-race", resources(CPU, 1)));
-        tokio::spawn(async move { user.post(&target, &body).await.status })
-    }).collect();
+    let attempts: Vec<_> = (0..8)
+        .map(|_| {
+            let (user, target, body) = (server.user.clone(), server.pools(), pool(&server, "pool-race", resources(CPU, 1)));
+            tokio::spawn(async move { user.post(&target, &body).await.status })
+        })
+        .collect();
     let mut statuses = Vec::new();
     for attempt in attempts {
         statuses.push(attempt.await.unwrap());
@@ -174,7 +240,11 @@ async fn of_two_creates_with_one_name_one_wins(server: TestServer) {
 
 async fn pages_of_a_list_hold_everything_once(server: TestServer) {
     for at in 0..7 {
-        server.user.post(&server.pools(), &pool(&server, &format!("pool-{at:02}"), resources(CPU, 1))).await.ok();
+        server
+            .user
+            .post(&server.pools(), &pool(&server, &format!("pool-{at:02}"), resources(CPU, 1)))
+            .await
+            .ok();
     }
     let all = server.user.get(&server.pools()).await.ok();
     assert!(all.get("metadata").is_none(), "paging was not asked for");
@@ -184,7 +254,11 @@ async fn pages_of_a_list_hold_everything_once(server: TestServer) {
         let page = server.user.get(&format!("{}?limit=3&continue={token}", server.pools())).await.ok();
         found.extend(page["items"].as_array().unwrap().iter().map(name));
         // What comes into being between two pages neither hides nor repeats anything.
-        server.user.delete(&format!("{}/{}?dryRun=true", server.pools(), found[0])).await.ok();
+        server
+            .user
+            .delete(&format!("{}/{}?dryRun=true", server.pools(), found[0]))
+            .await
+            .ok();
         match page["metadata"]["continue"].as_str() {
             Some(next) => {
                 assert_eq!(page["metadata"]["remainingItemCount"], expected.len() - found.len());
@@ -194,16 +268,36 @@ async fn pages_of_a_list_hold_everything_once(server: TestServer) {
         }
     }
     assert_eq!(found, expected);
-    server.user.get(&format!("{}?limit=-1", server.pools())).await.refused_saying(400, "ModelArts.50004000", "limit");
-    server.user.get(&format!("{}?continue=%21", server.pools())).await.refused_saying(400, "ModelArts.50004000", "continue");
-    assert_eq!(server.user.get(&format!("{}?limit=100000", server.pools())).await.ok()["items"].as_array().unwrap().len(), 7);
+    server
+        .user
+        .get(&format!("{}?limit=-1", server.pools()))
+        .await
+        .refused_saying(400, "ModelArts.50004000", "limit");
+    server
+        .user
+        .get(&format!("{}?continue=%21", server.pools()))
+        .await
+        .refused_saying(400, "ModelArts.50004000", "continue");
+    assert_eq!(
+        server.user.get(&format!("{}?limit=100000", server.pools())).await.ok()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        7
+    );
 }
 
 async fn quotas_are_exact_under_concurrency(server: TestServer) {
-    let attempts: Vec<_> = (0..24).map(|at| {
-        let (user, target, body) = (server.user.clone(), server.pools(), pool(&server, &format!("pool-{at:02}"), resources(CPU, 1)));
-        tokio::spawn(async move { user.post(&target, &body).await })
-    }).collect();
+    let attempts: Vec<_> = (0..24)
+        .map(|at| {
+            let (user, target, body) = (
+                server.user.clone(),
+                server.pools(),
+                pool(&server, &format!("pool-{at:02}"), resources(CPU, 1)),
+            );
+            tokio::spawn(async move { user.post(&target, &body).await })
+        })
+        .collect();
     let mut created = 0;
     for attempt in attempts {
         let answer = attempt.await.unwrap();
@@ -218,10 +312,22 @@ async fn quotas_are_exact_under_concurrency(server: TestServer) {
     assert_eq!(quotas["quotas"]["resources"][0], json!({"type": "pool", "quota": 15, "used": 15}));
     let first = format!("{}/pool-00-{}", server.pools(), server.project);
     let exists = server.user.get(&first).await.status == 200;
-    let victim = if exists { first } else { format!("{}/{}", server.pools(), name(&server.user.get(&server.pools()).await.ok()["items"][0])) };
+    let victim = if exists {
+        first
+    } else {
+        format!(
+            "{}/{}",
+            server.pools(),
+            name(&server.user.get(&server.pools()).await.ok()["items"][0])
+        )
+    };
     server.user.delete(&victim).await.ok();
     await_gone(&server.user, &victim).await;
-    server.user.post(&server.pools(), &pool(&server, "pool-again", resources(CPU, 1))).await.ok();
+    server
+        .user
+        .post(&server.pools(), &pool(&server, "pool-again", resources(CPU, 1)))
+        .await
+        .ok();
 }
 
 async fn the_encoded_placeholder_of_a_project_is_a_clear_refusal(server: TestServer) {

@@ -20,13 +20,23 @@ crate::on_both_stores!(
 /// The machine under the first node of a pool.
 async fn first_machine(server: &TestServer, path: &str) -> String {
     let nodes = server.user.get(&format!("{path}/nodes")).await.ok();
-    nodes["items"][0]["metadata"]["labels"]["os.modelarts.node/underlying.instance.id"].as_str().unwrap().to_owned()
+    nodes["items"][0]["metadata"]["labels"]["os.modelarts.node/underlying.instance.id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 async fn a_silent_machine_makes_a_pool_abnormal_and_its_return_mends_it(server: TestServer) {
     let path = ready_pool(&server, "pool-ill", resources(CPU, 1)).await;
     let machine = first_machine(&server, &path).await;
-    server.fleet.inject(Fault::Silent { machine: machine.clone(), lasting: None }).await.unwrap();
+    server
+        .fleet
+        .inject(Fault::Silent {
+            machine: machine.clone(),
+            lasting: None,
+        })
+        .await
+        .unwrap();
     server.clock.advance(Duration::from_secs(61));
     server.await_pool(&path, |pool| count(pool, "abnormal") == 1).await;
     server.clock.advance(Duration::from_secs(121));
@@ -42,14 +52,26 @@ async fn a_node_that_never_boots_fails_the_creation(server: TestServer) {
             server.fleet.inject(Fault::NeverBoots { machine: machine.id }).await.unwrap();
         }
     }
-    let created = server.user.post(&server.pools(), &pool(&server, "pool-dead", resources(CPU, 1))).await.ok();
+    let created = server
+        .user
+        .post(&server.pools(), &pool(&server, "pool-dead", resources(CPU, 1)))
+        .await
+        .ok();
     let path = format!("{}/{}", server.pools(), name(&created));
     server.clock.advance(Duration::from_secs(31 * 60));
     let failed = await_condition(&server.user, &path, "CreationFailed").await;
     assert!(failed["status"]["message"].as_str().unwrap().contains(CPU), "{failed:#}");
     let order = label(&created, "os.modelarts/order.name");
     let orders = server.user.get(&format!("/v1/{}/orders", server.project)).await.ok();
-    assert_eq!(orders["items"].as_array().unwrap().iter().find(|found| found["orderName"] == order).unwrap()["phase"], "failed");
+    assert_eq!(
+        orders["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|found| found["orderName"] == order)
+            .unwrap()["phase"],
+        "failed"
+    );
     server.clock.advance(Duration::from_secs(3 * 24 * 3600 + 60));
     await_gone(&server.user, &path).await;
 }
@@ -64,9 +86,16 @@ fn prepaid(server: &TestServer, name: &str) -> Value {
 async fn a_prepaid_pool_waits_for_its_payment(server: TestServer) {
     let console = server.user.with_header("request-type", "console");
     let created = console.post(&server.pools(), &prepaid(&server, "pool-paid")).await.ok();
-    assert_eq!((created["status"]["phase"].as_str(), created["status"]["message"].as_str()), (Some("Waiting"), Some("waiting for the order to be paid")));
+    assert_eq!(
+        (created["status"]["phase"].as_str(), created["status"]["message"].as_str()),
+        (Some("Waiting"), Some("waiting for the order to be paid"))
+    );
     let order = label(&created, "os.modelarts/order.name");
-    server.operator.post(&server.admin(&format!("orders/{order}/confirm")), &json!({})).await.ok();
+    server
+        .operator
+        .post(&server.admin(&format!("orders/{order}/confirm")), &json!({}))
+        .await
+        .ok();
     let path = format!("{}/{}", server.pools(), name(&created));
     await_condition(&server.user, &path, "Ready").await;
     let elsewhere = server.user.post(&server.pools(), &prepaid(&server, "pool-settled")).await.ok();
@@ -85,9 +114,23 @@ async fn upgrade(server: &TestServer, strategy: &str) {
     let shown = server.user.get(&path).await.ok();
     let current = shown["status"]["driver"]["gpu"]["version"].as_str().unwrap().to_owned();
     assert_ne!(current, "440.33", "the newest version is the default");
-    let patched = server.user.patch(&path, &json!({"spec": {"driver": {"gpuVersion": "440.33", "updateStrategy": strategy}}})).await.ok();
-    assert_eq!(patched["spec"]["driver"], json!({"gpuVersion": "440.33", "updateStrategy": strategy}));
-    let done = server.await_pool(&path, |pool| pool["status"]["driver"]["gpu"] == json!({"version": "440.33", "state": "Running"})).await;
+    let patched = server
+        .user
+        .patch(
+            &path,
+            &json!({"spec": {"driver": {"gpuVersion": "440.33", "updateStrategy": strategy}}}),
+        )
+        .await
+        .ok();
+    assert_eq!(
+        patched["spec"]["driver"],
+        json!({"gpuVersion": "440.33", "updateStrategy": strategy})
+    );
+    let done = server
+        .await_pool(&path, |pool| {
+            pool["status"]["driver"]["gpu"] == json!({"version": "440.33", "state": "Running"})
+        })
+        .await;
     assert_eq!(done["status"]["phase"], "Running");
     let nodes = server.user.get(&format!("{path}/nodes")).await.ok();
     for node in nodes["items"].as_array().unwrap() {
@@ -111,7 +154,11 @@ async fn everything_survives_a_restart(server: TestServer) {
     let again = server.user.get(&server.pools()).await;
     assert_eq!(again.text, list.text);
     assert_eq!(server.user.get(&format!("/v1/{}/orders", server.project)).await.ok(), orders);
-    server.user.patch(&path, &json!({"spec": {"resources": resources(CPU, 3)}})).await.ok();
+    server
+        .user
+        .patch(&path, &json!({"spec": {"resources": resources(CPU, 3)}}))
+        .await
+        .ok();
     await_condition(&server.user, &path, "Ready").await;
 }
 
@@ -121,7 +168,11 @@ async fn nodes_of_a_big_pool_come_up_and_go(server: TestServer) {
     assert_eq!(nodes["items"].as_array().unwrap().len(), 120);
     let page = server.user.get(&format!("{path}/nodes?limit=50")).await.ok();
     assert_eq!(page["metadata"]["remainingItemCount"], 70);
-    server.user.patch(&path, &json!({"spec": {"resources": resources(CPU, 20)}})).await.ok();
+    server
+        .user
+        .patch(&path, &json!({"spec": {"resources": resources(CPU, 20)}}))
+        .await
+        .ok();
     let ready = await_condition(&server.user, &path, "Ready").await;
     assert_eq!(count(&ready, "available"), 20);
     server.user.delete(&path).await.ok();

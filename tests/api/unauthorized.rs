@@ -9,7 +9,15 @@ use testkit::client::Credential;
 crate::on_both_stores!(every_operation_asks_who_is_calling, the_document_is_the_checked_in_one);
 
 /// Operations that answer anybody.
-const OPEN: [&str; 7] = ["GET /", "GET /v3", "GET /v3/", "POST /v3/auth/tokens", "GET /healthz", "GET /readyz", ""];
+const OPEN: [&str; 7] = [
+    "GET /",
+    "GET /v3",
+    "GET /v3/",
+    "POST /v3/auth/tokens",
+    "GET /healthz",
+    "GET /readyz",
+    "",
+];
 
 async fn every_operation_asks_who_is_calling(server: TestServer) {
     let document = server.operator.get("/openapi.json").await.ok();
@@ -32,15 +40,31 @@ async fn every_operation_asks_who_is_calling(server: TestServer) {
         assert_eq!(answer.status, 401, "{method} {path}");
         let verb = method.parse().unwrap();
         let answer = server.operator.send(verb, &target, content_type, b"{}".to_vec()).await;
-        assert!(answer.status != 401 && answer.status < 500, "{method} {path}: {} {}", answer.status, answer.text);
+        assert!(
+            answer.status != 401 && answer.status < 500,
+            "{method} {path}: {} {}",
+            answer.status,
+            answer.text
+        );
     }
-    assert_eq!(open, OPEN.into_iter().filter(|entry| !entry.is_empty()).map(ToOwned::to_owned).collect());
+    assert_eq!(
+        open,
+        OPEN.into_iter().filter(|entry| !entry.is_empty()).map(ToOwned::to_owned).collect()
+    );
     assert!(walked > 25, "only {walked} operations were found");
 }
 
 fn operations(document: &Value) -> Vec<(String, String)> {
     let paths = document["paths"].as_object().unwrap();
-    paths.iter().flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone()))).collect()
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object()
+                .unwrap()
+                .keys()
+                .map(move |method| (method.to_uppercase(), path.clone()))
+        })
+        .collect()
 }
 
 async fn the_document_is_the_checked_in_one(server: TestServer) {

@@ -1,7 +1,9 @@
 //! A pool's node counts, derived from its spec and its nodes: one function for whoever changes either.
 
 use crate::catalogue::{Offer, Offers};
+use crate::name::FlavorName;
 use crate::node::{Node, NodeCounter};
+use crate::order::OrderCount;
 use crate::place::{self, Zones};
 use crate::pool::{AzCount, ElementKey, FlavorCount, Pool, PoolPhase, PoolResource, ResourceCounts};
 use std::collections::BTreeMap;
@@ -76,6 +78,47 @@ pub fn present_nodes<'a>(nodes: impl Iterator<Item = &'a Node>, key: &ElementKey
 pub fn offer<'a>(offers: &'a Offers, element: &PoolResource) -> &'a Offer {
     static NOTHING: Offer = Offer { zones: BTreeMap::new() };
     offers.get(&element.flavor).unwrap_or(&NOTHING)
+}
+
+/// What a pool has, by flavor: the nodes of its status that are up, whether well or not; of a logical pool its quota.
+/// `resultCount` of orders.
+pub fn reached(pool: &Pool) -> Vec<OrderCount> {
+    if pool.logical().is_some() {
+        return crate::order::counts(&pool.spec.resources);
+    }
+    let counts = &pool.status.resources;
+    let mut sums: BTreeMap<&FlavorName, (u32, Zones)> = BTreeMap::new();
+    for FlavorCount { key, count, azs, .. } in counts.available.iter().chain(&counts.abnormal) {
+        let (sum, zones) = sums.entry(&key.flavor).or_default();
+        *sum += count;
+        for entry in azs {
+            *zones.entry(entry.az.clone()).or_insert(0) += entry.count;
+        }
+    }
+    sums.into_iter()
+        .map(|(flavor, (count, zones))| OrderCount {
+            flavor: flavor.clone(),
+            count,
+            max_count: count,
+            azs: zones.into_iter().map(|(az, count)| AzCount { az, count }).collect(),
+        })
+        .collect()
+}
+
+/// Which flavors are short of how many nodes because these were given up; `None` where none are.
+pub fn shortfall(pool: &Pool) -> Option<String> {
+    let mut sums: BTreeMap<&FlavorName, u32> = BTreeMap::new();
+    for element in &pool.spec.resources {
+        let missing = pool.status.attempt.given_up_of(&element.element());
+        if missing > 0 {
+            *sums.entry(&element.flavor).or_insert(0) += missing;
+        }
+    }
+    let part = |(flavor, missing): (&FlavorName, u32)| {
+        let nodes = if missing == 1 { "node" } else { "nodes" };
+        format!("{flavor} is short of {missing} {nodes}")
+    };
+    (!sums.is_empty()).then(|| sums.into_iter().map(part).collect::<Vec<_>>().join(", "))
 }
 
 fn present(states: &BTreeMap<NodeCounter, Zones>) -> Zones {

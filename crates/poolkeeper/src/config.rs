@@ -68,7 +68,8 @@ pub struct Config {
     pub no_demo: bool,
     pub log_level: String,
     pub log_format: String,
-    sources: Vec<(&'static str, String, &'static str)>,
+    /// Name, value and source of each setting.
+    pub sources: Vec<(&'static str, String, &'static str)>,
 }
 
 impl Default for Config {

@@ -2,12 +2,16 @@
 
 use crate::config::Config;
 use anyhow::{Context, Result};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Logs go to standard error, so that standard output holds only what was asked for.
 pub fn start(config: &Config) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log_level).with_context(|| format!("{:?} is not a log level", config.log_level))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = if config.log_format == "json" {
         builder.json().try_init()
     } else {

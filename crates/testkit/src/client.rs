@@ -75,7 +75,13 @@ impl Answer {
 
 impl Client {
     pub fn new(base: impl Into<String>, credential: Credential, clock: Arc<dyn Clock>) -> Self {
-        Self { base: base.into(), http: reqwest::Client::new(), credential, clock, headers: Vec::new() }
+        Self {
+            base: base.into(),
+            http: reqwest::Client::new(),
+            credential,
+            clock,
+            headers: Vec::new(),
+        }
     }
 
     /// The same client with one more header on every request.
@@ -86,7 +92,10 @@ impl Client {
     }
 
     pub fn with_credential(&self, credential: Credential) -> Self {
-        Self { credential, ..self.clone() }
+        Self {
+            credential,
+            ..self.clone()
+        }
     }
 
     pub async fn get(&self, target: &str) -> Answer {
@@ -94,15 +103,18 @@ impl Client {
     }
 
     pub async fn post(&self, target: &str, body: &Value) -> Answer {
-        self.send(Method::POST, target, "application/json", body.to_string().into_bytes()).await
+        self.send(Method::POST, target, "application/json", body.to_string().into_bytes())
+            .await
     }
 
     pub async fn put(&self, target: &str, body: &Value) -> Answer {
-        self.send(Method::PUT, target, "application/json", body.to_string().into_bytes()).await
+        self.send(Method::PUT, target, "application/json", body.to_string().into_bytes())
+            .await
     }
 
     pub async fn patch(&self, target: &str, body: &Value) -> Answer {
-        self.send(Method::PATCH, target, "application/merge-patch+json", body.to_string().into_bytes()).await
+        self.send(Method::PATCH, target, "application/merge-patch+json", body.to_string().into_bytes())
+            .await
     }
 
     pub async fn delete(&self, target: &str) -> Answer {
@@ -117,12 +129,21 @@ impl Client {
     /// As [`Client::send`], for servers that may be gone.
     pub async fn try_send(&self, method: Method, target: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<Answer> {
         let headers = self.sign(&method, target, content_type, &body)?;
-        let request = self.http.request(method, format!("{}{target}", self.base)).headers(headers).body(body);
+        let request = self
+            .http
+            .request(method, format!("{}{target}", self.base))
+            .headers(headers)
+            .body(body);
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Answer { status, headers, text, body })
+        Ok(Answer {
+            status,
+            headers,
+            text,
+            body,
+        })
     }
 
     fn sign(&self, method: &Method, target: &str, content_type: &str, body: &[u8]) -> anyhow::Result<HeaderMap> {
@@ -141,10 +162,19 @@ impl Client {
             Credential::AccessKey { id, secret } => {
                 let (path, query) = target.split_once('?').unwrap_or((target, ""));
                 let signed: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-                let plain = PlainRequest { method: method.as_str(), path, query, headers: &signed, body };
+                let plain = PlainRequest {
+                    method: method.as_str(),
+                    path,
+                    query,
+                    headers: &signed,
+                    body,
+                };
                 let added = Signer::new(id.clone(), secret.clone()).sign(&plain, self.clock.now());
                 for (name, value) in added {
-                    headers.insert(HeaderName::from_bytes(name.as_bytes()).context("a header name")?, HeaderValue::from_str(&value)?);
+                    headers.insert(
+                        HeaderName::from_bytes(name.as_bytes()).context("a header name")?,
+                        HeaderValue::from_str(&value)?,
+                    );
                 }
             }
         }

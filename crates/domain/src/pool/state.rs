@@ -270,6 +270,17 @@ impl DriverState {
             Self::Abnormal => "Abnormal",
         }
     }
+
+    /// README §8.3.
+    pub fn may_become(self, next: Self) -> bool {
+        use DriverState as D;
+        self == next
+            || match self {
+                D::Creating | D::Upgrading => matches!(next, D::Running | D::Abnormal),
+                D::Running => matches!(next, D::Upgrading | D::Abnormal),
+                D::Abnormal => matches!(next, D::Upgrading | D::Running),
+            }
+    }
 }
 
 #[cfg(test)]

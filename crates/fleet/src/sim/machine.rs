@@ -78,8 +78,9 @@ impl Machine {
         &self.registration.id
     }
 
+    /// Whether it is known to be out of order. That it will not boot is known only once it was tried.
     pub fn is_broken(&self) -> bool {
-        self.fault.is_some() || self.silent_since.is_some() || self.never_boots
+        self.fault.is_some() || self.silent_since.is_some()
     }
 
     fn up_at(&self, bound: &Bound, timing: &Timing) -> (Timestamp, Timestamp) {

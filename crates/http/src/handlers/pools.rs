@@ -108,7 +108,7 @@ struct Wait {
 
 enum Condition {
     Phase(String),
-    /// Running, with every wanted node available and nothing in work.
+    /// Running, with every wanted node available, job types settled and nothing in work.
     Ready,
     /// A job type has reached a state.
     Scope(JobType, String),
@@ -179,9 +179,12 @@ impl Condition {
 
 fn is_ready(pool: &Pool) -> bool {
     let counters = pool.status.resources.counters();
+    let is_moving = |state| matches!(state, ScopeState::Enabling | ScopeState::Disabling);
     pool.status.phase == PoolPhase::Running
         && pool.status.attempt.is_finished
-        && (!pool.is_physical() || (counters.available == pool.wanted() && counters.creating + counters.deleting + counters.abnormal == 0))
+        && !pool.status.scopes.iter().any(|scope| is_moving(scope.state))
+        && (!pool.is_physical()
+            || (counters.available == pool.wanted() && counters.creating + counters.deleting + counters.abnormal == 0))
 }
 
 pub(crate) async fn update(State(app): State<App>, call: Call) -> Result<Response, ApiError> {

@@ -242,6 +242,7 @@ fn edit(current: &domain::pool::Pool, patch: &Value, errors: &RefCell<FieldError
     check_immutable(&before, &merged, current, errors);
     let shown = Place::root(&merged, errors);
     let mut draft = draft(&shown, false)?;
+    keep_owned(current, &mut draft);
     // What is shown of a driver is filled in by the server; what is pinned is kept beside it.
     draft.driver = pinned_driver(current, &patch, draft.driver);
     let mentions_resources = patch.get("spec").and_then(|spec| spec.get("resources")).is_some();
@@ -252,6 +253,20 @@ fn edit(current: &domain::pool::Pool, patch: &Value, errors: &RefCell<FieldError
         mentions_billing,
         order_id,
     })
+}
+
+/// Labels and annotations that the server has put there stay.
+fn keep_owned(current: &domain::pool::Pool, draft: &mut PoolDraft) {
+    for (keys, from, to) in [
+        (&super::metadata::OWNED_LABELS[..], &current.labels, &mut draft.labels),
+        (&super::metadata::OWNED_ANNOTATIONS[..], &current.annotations, &mut draft.annotations),
+    ] {
+        for key in keys {
+            if let Some(value) = from.get(*key) {
+                to.insert((*key).to_owned(), value.clone());
+            }
+        }
+    }
 }
 
 /// `null` where it removes nothing (contract pools §9.1, item 4).

@@ -48,7 +48,11 @@ pub async fn run(address: &str, request: &[u8], connections: usize, time: Durati
         requests += more_requests;
         bytes += more_bytes;
     }
-    Ok(Load { requests, elapsed: began.elapsed(), bytes })
+    Ok(Load {
+        requests,
+        elapsed: began.elapsed(),
+        bytes,
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
@@ -64,9 +68,14 @@ pub struct Connection {
 
 impl Connection {
     pub async fn open(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).await.with_context(|| format!("no connection to {address}"))?;
+        let stream = TcpStream::connect(address)
+            .await
+            .with_context(|| format!("no connection to {address}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; 256 * 1024] })
+        Ok(Self {
+            stream,
+            buffer: vec![0; 256 * 1024],
+        })
     }
 
     /// Sends a request and reads its answer, which must be a success; gives the length of the body.
@@ -98,7 +107,11 @@ impl Connection {
             filled += read;
         };
         let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
-        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).context("an answer without a status")?;
+        let status = text
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .context("an answer without a status")?;
         let length: u64 = text
             .lines()
             .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok())

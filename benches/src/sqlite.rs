@@ -14,7 +14,9 @@ pub async fn rows_per_second(folder: &Path, group: usize, size: usize, time: Dur
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
     let mut connection = SqliteConnection::connect_with(&options).await?;
-    sqlx::query("CREATE TABLE row (id INTEGER PRIMARY KEY, name TEXT UNIQUE, body TEXT)").execute(&mut connection).await?;
+    sqlx::query("CREATE TABLE row (id INTEGER PRIMARY KEY, name TEXT UNIQUE, body TEXT)")
+        .execute(&mut connection)
+        .await?;
     let body = "x".repeat(size);
     let began = crate::load::now();
     let mut rows = 0_u64;
@@ -22,7 +24,11 @@ pub async fn rows_per_second(folder: &Path, group: usize, size: usize, time: Dur
         let mut transaction = connection.begin().await?;
         for _ in 0..group {
             let name = format!("pool-{rows:08}");
-            sqlx::query("INSERT INTO row (name, body) VALUES ($1, $2)").bind(name).bind(&body).execute(&mut *transaction).await?;
+            sqlx::query("INSERT INTO row (name, body) VALUES ($1, $2)")
+                .bind(name)
+                .bind(&body)
+                .execute(&mut *transaction)
+                .await?;
             rows += 1;
         }
         transaction.commit().await?;

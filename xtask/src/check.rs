@@ -23,7 +23,10 @@ pub fn test(with_clients: bool) -> Result<()> {
 pub fn check() -> Result<()> {
     run(command("cargo", &["fmt", "--all", "--check"]))?;
     layers::check()?;
-    run(command("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    run(command(
+        "cargo",
+        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    ))?;
     let mut docs = command("cargo", &["doc", "--workspace", "--no-deps", "--locked"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     run(docs)?;

@@ -57,10 +57,16 @@ fn environment() -> Result<PathBuf> {
     if !succeeds("python3", &["-m", "venv", "--clear", &target]) {
         let sudo = if succeeds("sudo", &["-n", "true"]) { "sudo" } else { "env" };
         run(command(sudo, &["apt-get", "update", "-qq"]))?;
-        run(command(sudo, &["apt-get", "install", "-y", "-qq", "--no-install-recommends", "python3-venv"]))?;
+        run(command(
+            sudo,
+            &["apt-get", "install", "-y", "-qq", "--no-install-recommends", "python3-venv"],
+        ))?;
         run(command("python3", &["-m", "venv", "--clear", &target]))?;
     }
-    run(command(&python.to_string_lossy(), &["-m", "pip", "install", "-q", "-r", &requirements.to_string_lossy()]))?;
+    run(command(
+        &python.to_string_lossy(),
+        &["-m", "pip", "install", "-q", "-r", &requirements.to_string_lossy()],
+    ))?;
     std::fs::write(stamp, wanted)?;
     Ok(python)
 }
@@ -68,7 +74,10 @@ fn environment() -> Result<PathBuf> {
 fn serve(data: &Path) -> Result<(Server, String)> {
     let binary = target_dir().join("release/poolkeeper");
     let data = data.to_string_lossy().into_owned();
-    let mut serve = command(&binary.to_string_lossy(), &["serve", "--listen", "127.0.0.1:0", "--data", &data, "--fleet-speed", "0"]);
+    let mut serve = command(
+        &binary.to_string_lossy(),
+        &["serve", "--listen", "127.0.0.1:0", "--data", &data, "--fleet-speed", "0"],
+    );
     for (name, value) in DEMO {
         serve.env(format!("POOLKEEPER_DEMO_{name}"), value);
     }
@@ -79,7 +88,12 @@ fn serve(data: &Path) -> Result<(Server, String)> {
     while let Some(line) = lines.next() {
         let line = line?;
         if let Some(at) = line.find("http://127.0.0.1:") {
-            let url = line[at..].split([' ', '\'', '"']).next().unwrap_or_default().trim_end_matches('/').to_owned();
+            let url = line[at..]
+                .split([' ', '\'', '"'])
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches('/')
+                .to_owned();
             // The rest of what it prints is read too, or it would block on a full pipe.
             std::thread::spawn(move || lines.for_each(drop));
             return Ok((server, url));

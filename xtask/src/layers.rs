@@ -16,10 +16,55 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("reconcile", &["domain", "clock", "store", "fleet"]),
     ("service", &["domain", "clock", "store", "fleet", "auth"]),
     ("http", &["domain", "clock", "wire", "store", "fleet", "auth", "service"]),
-    ("poolkeeper", &["domain", "clock", "wire", "store", "store-sql", "fleet", "reconcile", "service", "auth", "http"]),
+    (
+        "poolkeeper",
+        &[
+            "domain",
+            "clock",
+            "wire",
+            "store",
+            "store-sql",
+            "fleet",
+            "reconcile",
+            "service",
+            "auth",
+            "http",
+        ],
+    ),
     ("sim", &["domain", "clock", "store", "fleet", "reconcile", "service", "auth"]),
-    ("testkit", &["domain", "clock", "wire", "store", "store-sql", "fleet", "reconcile", "service", "auth", "http", "poolkeeper"]),
-    ("benches", &["domain", "clock", "wire", "store", "store-sql", "fleet", "reconcile", "service", "auth", "http", "poolkeeper", "testkit"]),
+    (
+        "testkit",
+        &[
+            "domain",
+            "clock",
+            "wire",
+            "store",
+            "store-sql",
+            "fleet",
+            "reconcile",
+            "service",
+            "auth",
+            "http",
+            "poolkeeper",
+        ],
+    ),
+    (
+        "benches",
+        &[
+            "domain",
+            "clock",
+            "wire",
+            "store",
+            "store-sql",
+            "fleet",
+            "reconcile",
+            "service",
+            "auth",
+            "http",
+            "poolkeeper",
+            "testkit",
+        ],
+    ),
     ("tests", &[]),
     ("xtask", &[]),
 ];
@@ -36,7 +81,10 @@ const CONFINED: &[(&str, &[&str])] = &[
 /// Fails with every dependency that points the wrong way.
 pub fn check() -> Result<()> {
     let metadata = MetadataCommand::new().no_deps().exec()?;
-    let allowed: BTreeMap<_, BTreeSet<_>> = ALLOWED.iter().map(|(name, names)| (*name, names.iter().copied().collect())).collect();
+    let allowed: BTreeMap<_, BTreeSet<_>> = ALLOWED
+        .iter()
+        .map(|(name, names)| (*name, names.iter().copied().collect()))
+        .collect();
     let mut wrong = Vec::new();
     for package in &metadata.packages {
         let own = short(package.name.as_str());
@@ -64,7 +112,11 @@ pub fn check() -> Result<()> {
 }
 
 fn normal_dependencies(package: &Package) -> impl Iterator<Item = String> + '_ {
-    package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal).map(|dependency| dependency.name.clone())
+    package
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.kind == DependencyKind::Normal)
+        .map(|dependency| dependency.name.clone())
 }
 
 fn is_ours(name: &str) -> bool {

@@ -7,7 +7,10 @@ const FILE: &str = "openapi/poolkeeper.json";
 
 /// Writes the document, or only compares it.
 pub fn write(check: bool) -> Result<()> {
-    let document = output(command("cargo", &["run", "--quiet", "--locked", "--package", "poolkeeper", "--", "openapi"]))?;
+    let document = output(command(
+        "cargo",
+        &["run", "--quiet", "--locked", "--package", "poolkeeper", "--", "openapi"],
+    ))?;
     let path = root().join(FILE);
     if check {
         let known = std::fs::read_to_string(&path).with_context(|| format!("{FILE} cannot be read"))?;

@@ -59,13 +59,19 @@ pub fn start() -> Result<Server> {
     let mut start = as_server_user(&bin.join("pg_ctl"), &["-D", &text, "-l", &log, "-w", "-o", &settings, "start"]);
     start.stdout(std::process::Stdio::null());
     run(start)?;
-    Ok(Server { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), own: Some(Own { bin, data }) })
+    Ok(Server {
+        url: format!("postgres://postgres@127.0.0.1:{port}/postgres"),
+        own: Some(Own { bin, data }),
+    })
 }
 
 /// The newest installed server.
 fn find() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    let mut found: Vec<PathBuf> = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).filter(|bin| bin.join("initdb").exists()).collect();
+    let mut found: Vec<PathBuf> = versions
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|bin| bin.join("initdb").exists())
+        .collect();
     found.sort();
     found.pop()
 }
@@ -76,7 +82,10 @@ fn install() -> Result<PathBuf> {
     }
     let sudo = if is_root() { "env" } else { "sudo" };
     run(command(sudo, &["apt-get", "update", "-qq"]))?;
-    run(command(sudo, &["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql"]))?;
+    run(command(
+        sudo,
+        &["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql"],
+    ))?;
     find().context("PostgreSQL was installed, but its initdb is not in /usr/lib/postgresql")
 }
 

@@ -6,7 +6,9 @@ use std::process::Command;
 
 /// The root of the checkout.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 /// A command to be run in the root of the checkout.
@@ -19,7 +21,9 @@ pub fn command(program: &str, arguments: &[&str]) -> Command {
 /// Runs a command; an error where it fails.
 pub fn run(mut command: Command) -> Result<()> {
     println!("$ {}", shown(&command));
-    let status = command.status().with_context(|| format!("{} could not be started", shown(&command)))?;
+    let status = command
+        .status()
+        .with_context(|| format!("{} could not be started", shown(&command)))?;
     if !status.success() {
         bail!("{} ended with {status}", shown(&command));
     }
@@ -28,9 +32,16 @@ pub fn run(mut command: Command) -> Result<()> {
 
 /// Runs a command and gives what it printed.
 pub fn output(mut command: Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("{} could not be started", shown(&command)))?;
+    let output = command
+        .output()
+        .with_context(|| format!("{} could not be started", shown(&command)))?;
     if !output.status.success() {
-        bail!("{} ended with {}: {}", shown(&command), output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{} ended with {}: {}",
+            shown(&command),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }

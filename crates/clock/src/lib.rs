@@ -116,7 +116,9 @@ pub struct ShiftedClock {
 
 impl Default for ShiftedClock {
     fn default() -> Self {
-        Self { ahead: Arc::new(tokio::sync::watch::Sender::new(Duration::ZERO)) }
+        Self {
+            ahead: Arc::new(tokio::sync::watch::Sender::new(Duration::ZERO)),
+        }
     }
 }
 

@@ -183,8 +183,7 @@ fn is_ready(pool: &Pool) -> bool {
     pool.status.phase == PoolPhase::Running
         && pool.status.attempt.is_finished
         && !pool.status.scopes.iter().any(|scope| is_moving(scope.state))
-        && (!pool.is_physical()
-            || (counters.available == pool.wanted() && counters.creating + counters.deleting + counters.abnormal == 0))
+        && (!pool.is_physical() || (counters.available == pool.wanted() && counters.creating + counters.deleting + counters.abnormal == 0))
 }
 
 pub(crate) async fn update(State(app): State<App>, call: Call) -> Result<Response, ApiError> {

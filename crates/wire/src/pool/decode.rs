@@ -259,7 +259,11 @@ fn edit(current: &domain::pool::Pool, patch: &Value, errors: &RefCell<FieldError
 fn keep_owned(current: &domain::pool::Pool, draft: &mut PoolDraft) {
     for (keys, from, to) in [
         (&super::metadata::OWNED_LABELS[..], &current.labels, &mut draft.labels),
-        (&super::metadata::OWNED_ANNOTATIONS[..], &current.annotations, &mut draft.annotations),
+        (
+            &super::metadata::OWNED_ANNOTATIONS[..],
+            &current.annotations,
+            &mut draft.annotations,
+        ),
     ] {
         for key in keys {
             if let Some(value) = from.get(*key) {

@@ -1,7 +1,7 @@
 //! The acceptance checklist of the contract (semantics §17), row by row.
 
 use crate::bodies::{
-    CPU, CPU_SMALL, GPU, PUBLISHED_CREATE, PUBLISHED_LOGICAL, await_condition, await_gone, count, label, name, pool, ready_pool, resources,
+    CPU, CPU_SMALL, PUBLISHED_CREATE, PUBLISHED_LOGICAL, await_condition, await_gone, count, label, name, pool, ready_pool, resources,
     sub_pool,
 };
 use reqwest::Method;
@@ -554,5 +554,4 @@ async fn row_29_retrying_an_enabled_scope(server: TestServer) {
         .post(&format!("{}/nothing/retry-scope", server.pools()), &json!({"scope": "Train"}))
         .await
         .refused(404, "ModelArts.50015001");
-    let _gpu = GPU;
 }

@@ -60,21 +60,18 @@ pub async fn ready_pool(server: &TestServer, name: &str, resources: Value) -> St
 }
 
 /// Waits until a condition holds of a pool and gives the pool.
-#[track_caller]
-pub fn await_condition<'a>(client: &'a Client, path: &'a str, condition: &'a str) -> impl Future<Output = Value> + 'a {
-    async move {
-        let pool = client.get(&format!("{path}?wait={condition}&timeout=30")).await.ok();
-        let holds = match condition.split_once('=') {
-            Some((job_type, state)) => pool["status"]["scope"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|scope| scope["scopeType"] == job_type && scope["state"] == state),
-            None => condition == "Ready" || pool["status"]["phase"] == condition,
-        };
-        assert!(holds, "never {condition}: {pool:#}");
-        pool
-    }
+pub async fn await_condition<'a>(client: &'a Client, path: &'a str, condition: &'a str) -> Value {
+    let pool = client.get(&format!("{path}?wait={condition}&timeout=30")).await.ok();
+    let holds = match condition.split_once('=') {
+        Some((job_type, state)) => pool["status"]["scope"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|scope| scope["scopeType"] == job_type && scope["state"] == state),
+        None => condition == "Ready" || pool["status"]["phase"] == condition,
+    };
+    assert!(holds, "never {condition}: {pool:#}");
+    pool
 }
 
 /// Waits until the pool is gone.

@@ -47,7 +47,7 @@ async fn a_silent_machine_makes_a_pool_abnormal_and_its_return_mends_it(server: 
 }
 
 async fn a_node_that_never_boots_fails_the_creation(server: TestServer) {
-    for machine in server.fleet.machines().await {
+    for machine in server.fleet.machines() {
         if machine.flavor.as_str() == CPU {
             server.fleet.inject(Fault::NeverBoots { machine: machine.id }).await.unwrap();
         }
@@ -58,7 +58,7 @@ async fn a_node_that_never_boots_fails_the_creation(server: TestServer) {
         .await
         .ok();
     let path = format!("{}/{}", server.pools(), name(&created));
-    server.clock.advance(Duration::from_secs(31 * 60));
+    server.clock.advance(Duration::from_mins(31));
     let failed = await_condition(&server.user, &path, "CreationFailed").await;
     assert!(failed["status"]["message"].as_str().unwrap().contains(CPU), "{failed:#}");
     let order = label(&created, "os.modelarts/order.name");
@@ -72,7 +72,7 @@ async fn a_node_that_never_boots_fails_the_creation(server: TestServer) {
             .unwrap()["phase"],
         "failed"
     );
-    server.clock.advance(Duration::from_secs(3 * 24 * 3600 + 60));
+    server.clock.advance(Duration::from_mins(4321));
     await_gone(&server.user, &path).await;
 }
 
@@ -105,7 +105,7 @@ async fn a_prepaid_pool_waits_for_its_payment(server: TestServer) {
 async fn an_unpaid_order_expires(server: TestServer) {
     let console = server.user.with_header("request-type", "console");
     let created = console.post(&server.pools(), &prepaid(&server, "pool-unpaid")).await.ok();
-    server.clock.advance(Duration::from_secs(7 * 24 * 3600 + 60));
+    server.clock.advance(Duration::from_mins(10081));
     await_condition(&server.user, &format!("{}/{}", server.pools(), name(&created)), "CreationFailed").await;
 }
 

@@ -31,7 +31,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "http",
         ],
     ),
-    ("sim", &["domain", "clock", "store", "fleet", "reconcile", "service", "auth"]),
     (
         "testkit",
         &[
@@ -46,23 +45,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "auth",
             "http",
             "poolkeeper",
-        ],
-    ),
-    (
-        "benches",
-        &[
-            "domain",
-            "clock",
-            "wire",
-            "store",
-            "store-sql",
-            "fleet",
-            "reconcile",
-            "service",
-            "auth",
-            "http",
-            "poolkeeper",
-            "testkit",
         ],
     ),
     ("tests", &[]),

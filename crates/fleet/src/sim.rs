@@ -165,7 +165,7 @@ impl SimFleet {
     }
 
     /// Every machine, by id.
-    pub async fn machines(&self) -> Vec<MachineInfo> {
+    pub fn machines(&self) -> Vec<MachineInfo> {
         let state = self.state();
         let info = |machine: &Machine| MachineInfo {
             id: machine.id().to_owned(),
@@ -221,17 +221,14 @@ struct Touched {
 impl Fleetwide {
     fn put(&mut self, machine: Machine) {
         let id = machine.id().to_owned();
-        match &machine.bound {
-            Some(bound) => {
-                self.nodes
-                    .entry(bound.pool.uid.clone())
-                    .or_default()
-                    .insert(bound.node.clone(), id.clone());
-            }
-            None => {
-                let key = (machine.registration.flavor.clone(), machine.registration.az.clone());
-                self.free.entry(key).or_default().insert(id.clone());
-            }
+        if let Some(bound) = &machine.bound {
+            self.nodes
+                .entry(bound.pool.uid.clone())
+                .or_default()
+                .insert(bound.node.clone(), id.clone());
+        } else {
+            let key = (machine.registration.flavor.clone(), machine.registration.az.clone());
+            self.free.entry(key).or_default().insert(id.clone());
         }
         self.machines.insert(id, machine);
     }
@@ -363,18 +360,18 @@ impl Fleetwide {
                     .unwrap_or_default();
                 for node in nodes {
                     self.with_node(&pool.uid, &node, touched, |bound| {
-                        bound.releasing_at = bound.releasing_at.or(Some(now))
+                        bound.releasing_at = bound.releasing_at.or(Some(now));
                     });
                 }
             }
             Command::CreateNode(request) => return self.create(request, touched, now),
             Command::DeleteNode { pool, node } => {
                 self.with_node(&pool.uid, node, touched, |bound| {
-                    bound.releasing_at = bound.releasing_at.or(Some(now))
+                    bound.releasing_at = bound.releasing_at.or(Some(now));
                 });
             }
             Command::HoldNode { pool, node } => {
-                self.with_node(&pool.uid, node, touched, |bound| bound.held_at = bound.held_at.or(Some(now)))
+                self.with_node(&pool.uid, node, touched, |bound| bound.held_at = bound.held_at.or(Some(now)));
             }
             Command::OpenNode { pool, node } => self.with_node(&pool.uid, node, touched, |bound| bound.held_at = None),
             Command::SetDriver { pool, node, version } => self.set_driver(&pool.uid, node, version, touched, now, timing),

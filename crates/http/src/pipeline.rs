@@ -162,7 +162,7 @@ pub(crate) async fn read(app: &App, parts: &Parts, body: Body) -> Result<Bytes, 
     tokio::select! {
         biased;
         read = to_bytes(body, BODY_LIMIT) => read.map_err(|error| {
-            let is_too_long = std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+            let is_too_long = std::error::Error::source(&error).is_some_and(<dyn std::error::Error + 'static>::is::<http_body_util::LengthLimitError>);
             if is_too_long { ApiError::too_large() } else { ApiError::bad_request("the body could not be read") }
         }),
         () = app.parts.clock.sleep_until(deadline) => Err(ApiError::read_timeout()),

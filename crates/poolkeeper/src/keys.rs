@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use auth::{KeyRing, SealingKey};
 use clock::Entropy;
 use secrecy::{ExposeSecret, SecretString};
-use std::fs::{OpenOptions, Permissions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -18,7 +18,7 @@ pub fn load(path: &Path, entropy: &dyn Entropy) -> Result<KeyRing> {
         file.sync_all()?;
     }
     let mode = std::fs::metadata(path)?.permissions();
-    if mode.mode() & 0o077 != Permissions::from_mode(0).mode() & 0o077 {
+    if mode.mode() & 0o077 != 0 {
         bail!("{} may be read by others: its mode must be 0600", path.display());
     }
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;

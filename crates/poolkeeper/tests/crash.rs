@@ -33,13 +33,20 @@ struct Known {
 #[derive(Debug, Clone)]
 struct Belief {
     acknowledged: Option<Known>,
-    in_doubt: Option<Option<Known>>,
+    in_doubt: Doubt,
 }
 
 impl Belief {
     fn allows(&self, seen: Option<&Known>) -> bool {
-        self.acknowledged.as_ref() == seen || self.in_doubt.as_ref().is_some_and(|doubt| doubt.as_ref() == seen)
+        self.acknowledged.as_ref() == seen || matches!(&self.in_doubt, Doubt::Perhaps(state) if state.as_ref() == seen)
     }
+}
+
+/// What a request without an answer may have led to.
+#[derive(Debug, Clone)]
+enum Doubt {
+    None,
+    Perhaps(Option<Known>),
 }
 
 type Beliefs = BTreeMap<String, Belief>;
@@ -113,14 +120,14 @@ async fn work(client: Client, own: usize, seed: u64, mut beliefs: Beliefs) -> Be
         let name = format!("{display}-{PROJECT}");
         let belief = beliefs.get(&name).cloned().unwrap_or(Belief {
             acknowledged: None,
-            in_doubt: None,
+            in_doubt: Doubt::None,
         });
         let (request, wanted) = choose(&mut random, &display, belief.acknowledged.as_ref());
         let (method, target, body) = request;
         beliefs.insert(
             name.clone(),
             Belief {
-                in_doubt: Some(wanted.clone()),
+                in_doubt: Doubt::Perhaps(wanted.clone()),
                 ..belief.clone()
             },
         );
@@ -138,7 +145,7 @@ async fn work(client: Client, own: usize, seed: u64, mut beliefs: Beliefs) -> Be
             name,
             Belief {
                 acknowledged,
-                in_doubt: None,
+                in_doubt: Doubt::None,
             },
         );
     }
@@ -193,7 +200,7 @@ async fn verify(client: &Client, beliefs: &mut Beliefs) -> Result<()> {
         }
         *belief = Belief {
             acknowledged: seen,
-            in_doubt: None,
+            in_doubt: Doubt::None,
         };
     }
     Ok(())
@@ -204,23 +211,20 @@ async fn settle(client: &Client, beliefs: &Beliefs) -> Result<()> {
     let mut alive = 0;
     for (name, belief) in beliefs {
         let path = format!("{}/{name}", pools());
-        match &belief.acknowledged {
-            Some(known) => {
-                alive += 1;
-                let pool = client.get(&format!("{path}?wait=Ready&timeout=60")).await.ok();
-                let nodes = client.get(&format!("{path}/nodes")).await.ok();
-                let available = nodes["items"].as_array().map_or(0, |nodes| {
-                    nodes.iter().filter(|node| node["status"]["phase"] == "Available").count()
-                });
-                anyhow::ensure!(
-                    available as u64 == known.count && pool["status"]["phase"] == "Running",
-                    "{name} did not come to rest: {pool:#}"
-                );
-            }
-            None => {
-                let answer = client.get(&format!("{path}?wait=Gone&timeout=60")).await;
-                anyhow::ensure!(answer.status == 404, "{name} is still there: {}", answer.text);
-            }
+        if let Some(known) = &belief.acknowledged {
+            alive += 1;
+            let pool = client.get(&format!("{path}?wait=Ready&timeout=60")).await.ok();
+            let nodes = client.get(&format!("{path}/nodes")).await.ok();
+            let available = nodes["items"].as_array().map_or(0, |nodes| {
+                nodes.iter().filter(|node| node["status"]["phase"] == "Available").count()
+            });
+            anyhow::ensure!(
+                available as u64 == known.count && pool["status"]["phase"] == "Running",
+                "{name} did not come to rest: {pool:#}"
+            );
+        } else {
+            let answer = client.get(&format!("{path}?wait=Gone&timeout=60")).await;
+            anyhow::ensure!(answer.status == 404, "{name} is still there: {}", answer.text);
         }
     }
     let quotas = client.get(&format!("/v1/{PROJECT}/quotas")).await.ok();

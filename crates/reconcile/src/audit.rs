@@ -49,7 +49,7 @@ fn audit_pool(
             object: pool.name.to_string(),
             rule,
             detail,
-        })
+        });
     };
     let own: Vec<&Node> = nodes.iter().map(AsRef::as_ref).filter(|node| node.pool_uid == pool.uid).collect();
     let counted = status::resource_counts(

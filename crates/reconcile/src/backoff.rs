@@ -8,7 +8,7 @@ pub fn delay(attempt: u32, seed: u64) -> Duration {
         .saturating_mul(1 << attempt.min(7))
         .min(Duration::from_mins(1));
     let spread = full / 4;
-    full - spread + spread.mul_f64((seed % 1_000) as f64 / 1_000.0)
+    full.saturating_sub(spread) + spread.mul_f64((seed % 1_000) as f64 / 1_000.0)
 }
 
 #[cfg(test)]

@@ -145,6 +145,9 @@ pub struct Login {
     pub is_domain_scoped: bool,
 }
 
+/// The project of a project-scoped token, and the user's role in it.
+type ScopedProject = (Arc<Project>, Role);
+
 /// Expired tokens that one log-in clears away at most.
 const CLEARED_AT_ONCE: usize = 20;
 
@@ -197,7 +200,7 @@ impl Service {
             .map(|user| user.object)
     }
 
-    fn resolve_scope(&self, user: &User, wanted: &WantedScope) -> Option<(TokenScope, Option<(Arc<Project>, Role)>)> {
+    fn resolve_scope(&self, user: &User, wanted: &WantedScope) -> Option<(TokenScope, Option<ScopedProject>)> {
         let index = self.parts.state.index().read();
         let project = match wanted {
             WantedScope::Unscoped => return Some((TokenScope::Unscoped, None)),

@@ -1,5 +1,7 @@
 //! The use cases of pools on the store in memory.
 
+#![expect(clippy::unwrap_used, reason = "tests end where something is missing")]
+
 mod support;
 
 use domain::name::PoolName;

@@ -1,7 +1,7 @@
 //! The store on SQLite and on PostgreSQL (15 or later), through one set of statements.
 //!
 //! Owns the tables, the migrations and the writing of many batches in one transaction. Must not know what the objects
-//! are: a record is a key, a revision and a text. The two engines differ in [`engine`] only; everything else is written
+//! are: a record is a key, a revision and a text. The two engines differ in `engine` only; everything else is written
 //! in what both understand: `$n` placeholders, columns of `TEXT` and `BIGINT`, row values, `ON CONFLICT`, `RETURNING`.
 //!
 //! # How a commit is made

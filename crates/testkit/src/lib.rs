@@ -3,6 +3,8 @@
 //!
 //! Named by dev-dependencies only.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "tests end where something is missing")]
+
 pub mod client;
 pub mod postgres;
 pub mod server;

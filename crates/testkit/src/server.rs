@@ -37,7 +37,7 @@ pub struct TestServer {
     pub fleet: SimFleet,
     server: Server,
     config: Config,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// One PostgreSQL server for all tests of a process.
@@ -94,14 +94,14 @@ impl TestServer {
             fleet,
             server,
             config,
-            _data: data,
+            data,
         }
     }
 
     /// Stops the server and starts another one on the same data.
     pub async fn restart(self) -> Self {
         self.server.stop().await.expect("the server stops");
-        Self::on(self.config, self._data, self.clock).await
+        Self::on(self.config, self.data, self.clock).await
     }
 
     /// `/v2/<project>/pools`
@@ -137,10 +137,10 @@ impl TestServer {
                 index.changed(seen).await;
             }
         };
-        match tokio::time::timeout(Duration::from_secs(30), wait).await {
-            Ok(pool) => pool,
-            Err(_) => panic!("it never came true: {:#}", self.user.get(path).await.body),
+        if let Ok(pool) = tokio::time::timeout(Duration::from_secs(30), wait).await {
+            return pool;
         }
+        panic!("it never came true: {:#}", self.user.get(path).await.body)
     }
 }
 

@@ -120,9 +120,8 @@ impl Wait {
     fn read(query: &Query) -> Result<Option<Self>, FieldErrors> {
         let mut errors = FieldErrors::new();
         let seconds = query.integer("timeout", 0, 60, &mut errors).unwrap_or(60);
-        let condition = match query.get("wait").filter(|text| !text.is_empty()) {
-            None => None,
-            Some(text) => Some(Condition::parse(text).unwrap_or_else(|| {
+        let condition = query.get("wait").filter(|text| !text.is_empty()).map(|text| {
+            Condition::parse(text).unwrap_or_else(|| {
                 errors.push(
                     FieldPath::of("wait"),
                     Reason::Invalid,
@@ -132,8 +131,8 @@ impl Wait {
                     ),
                 );
                 Condition::Ready
-            })),
-        };
+            })
+        });
         errors.into_result()?;
         let timeout = Duration::from_secs(u64::try_from(seconds).unwrap_or(60));
         Ok(condition.map(|condition| Self { condition, timeout }))

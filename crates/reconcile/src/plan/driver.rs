@@ -84,18 +84,19 @@ impl Work<'_> {
             else {
                 continue;
             };
-            match self.pool.status.drivers.get_mut(&kind) {
-                Some(status) => status.target = target,
-                None => {
-                    let status = DriverStatus {
-                        version: target.clone(),
-                        target,
-                        state: DriverState::Creating,
-                        message: None,
-                    };
-                    self.pool.status.drivers.insert(kind, status);
-                }
-            }
+            let created = || DriverStatus {
+                version: target.clone(),
+                target: target.clone(),
+                state: DriverState::Creating,
+                message: None,
+            };
+            self.pool
+                .status
+                .drivers
+                .entry(kind)
+                .or_insert_with(created)
+                .target
+                .clone_from(&target);
         }
     }
 

@@ -64,7 +64,7 @@ impl Work<'_> {
         if node.machine.as_deref() != Some(&facts) {
             node.machine = Some(Box::new(facts));
         }
-        self.observe_driver(node, fact);
+        observe_driver(node, fact);
         self.observe_state(node, fact);
         true
     }
@@ -118,15 +118,6 @@ impl Work<'_> {
                 self.now,
                 "did not become available in time",
             );
-        }
-    }
-
-    fn observe_driver(&mut self, node: &mut Node, fact: &NodeFact) {
-        let (Some(driver), Some(reported)) = (&mut node.driver, &fact.driver) else {
-            return;
-        };
-        if driver.installed != reported.installed {
-            driver.installed.clone_from(&reported.installed);
         }
     }
 
@@ -203,6 +194,15 @@ impl Work<'_> {
     /// Whether nodes are to be made and kept at all.
     pub fn is_building(&self) -> bool {
         domain::status::is_building(&self.pool) && !matches!(self.pool.status.phase, PoolPhase::Error { .. })
+    }
+}
+
+fn observe_driver(node: &mut Node, fact: &NodeFact) {
+    let (Some(driver), Some(reported)) = (&mut node.driver, &fact.driver) else {
+        return;
+    };
+    if driver.installed != reported.installed {
+        driver.installed.clone_from(&reported.installed);
     }
 }
 

@@ -49,7 +49,7 @@ impl<'a> Work<'a> {
                 .iter()
                 .map(|plugin| (plugin.template.clone(), Plugin::clone(plugin)))
                 .collect(),
-            order: tree.order.as_ref().map(|order| Order::clone(order)),
+            order: tree.order.as_ref().map(|order| Order::clone(&order.object)),
             commands: Vec::new(),
             counts: Vec::new(),
             descendants: tree.descendants.iter().map(|(pool, _)| Pool::clone(pool)).collect(),

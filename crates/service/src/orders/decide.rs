@@ -148,7 +148,7 @@ impl Service {
         }
         let index = self.parts.state.index().read();
         let nodes = index.under::<domain::node::Node>(Facet::NodesOfPool, next.uid.as_str());
-        next.status.resources = status::resource_counts(&next, nodes.iter().map(|node| node.object.as_ref()), &offers);
+        next.status.resources = status::resource_counts(&next, nodes.iter().map(|node| node.object.as_ref()), offers);
         batch.put(next, Expect::At(pool.revision()));
         batch.put(begun.clone(), Expect::At(order.revision()));
         Decided {

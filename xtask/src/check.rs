@@ -10,7 +10,7 @@ pub fn test(with_clients: bool) -> Result<()> {
         run(command("cargo", &["install", "cargo-nextest", "--locked"]))?;
     }
     let server = postgres::start()?;
-    let mut tests = command("cargo", &["nextest", "run", "--workspace", "--locked"]);
+    let mut tests = command("cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
     tests.env("POOLKEEPER_TEST_POSTGRES", server.url());
     run(tests)?;
     if with_clients {

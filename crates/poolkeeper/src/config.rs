@@ -238,6 +238,6 @@ mod tests {
         std::fs::write(&path, "fleet_sped = 0.5\n").unwrap();
         let error = load(&["--config", &path.display().to_string()]).err().unwrap();
         assert!(format!("{error:#}").contains("fleet_sped"), "{error:#}");
-        assert!(load(&["--fleet-speed", "-1"]).is_err());
+        assert!(load(&["--fleet-speed=-1"]).is_err());
     }
 }

@@ -102,7 +102,8 @@ pub fn sort_time(object: &Object) -> i64 {
         Object::Pool(pool) => Some(pool.created_at),
         Object::Node(node) => Some(node.created_at),
         Object::Network(network) => Some(network.created_at),
-        Object::Order(order) => Some(order.created_at),
+        // Orders show milliseconds, and several of one pool may be made within one second.
+        Object::Order(order) => return -order.created_at.as_microsecond(),
         Object::Plugin(plugin) => Some(plugin.created_at),
         Object::Workspace(workspace) => Some(workspace.created_at),
         Object::Event(_)

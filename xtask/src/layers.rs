@@ -47,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "poolkeeper",
         ],
     ),
+    ("sim", &["domain", "clock", "store", "fleet", "reconcile", "service", "auth"]),
     ("tests", &[]),
     ("xtask", &[]),
 ];

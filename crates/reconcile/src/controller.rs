@@ -175,7 +175,7 @@ impl Controller {
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "the lease could not be asked for"),
             }
-            self.pause(Duration::from_secs(1)).await;
+            self.pause(LEASE_RENEWAL).await;
         }
     }
 

@@ -1,0 +1,123 @@
+//! A store that fails at random, and says so in every way a real one can.
+
+use async_trait::async_trait;
+use clock::{Clock, Entropy, SeededEntropy};
+use domain::meta::Revision;
+use jiff::Timestamp;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use store::{Batch, Changes, CommitError, Committed, CounterKey, HolderId, Key, Kind, Lease, MemStore, Page, Record, Store, StoreError};
+
+/// How often, in one of a thousand calls.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FaultRates {
+    /// Nothing is done.
+    pub unavailable: u64,
+    /// It is done, and the answer is lost.
+    pub lost_reply: u64,
+    /// Nothing is done, as if somebody had been faster.
+    pub conflict: u64,
+    /// It takes up to two seconds.
+    pub slow: u64,
+}
+
+/// A store in memory with faults.
+pub struct FaultyStore {
+    inner: MemStore,
+    rates: FaultRates,
+    entropy: SeededEntropy,
+    clock: Arc<dyn Clock>,
+    is_on: Arc<AtomicBool>,
+}
+
+impl FaultyStore {
+    /// Faults happen while `is_on`.
+    pub fn new(inner: MemStore, rates: FaultRates, seed: u64, clock: Arc<dyn Clock>, is_on: Arc<AtomicBool>) -> Self {
+        Self {
+            inner,
+            rates,
+            entropy: SeededEntropy::new(seed),
+            clock,
+            is_on,
+        }
+    }
+
+    fn happens(&self, rate: u64) -> bool {
+        // Drawn in any case, so that switching faults off does not shift what follows.
+        let drawn = self.entropy.next_u64() % 1000;
+        self.is_on.load(Ordering::Relaxed) && drawn < rate
+    }
+
+    async fn dawdle(&self) {
+        let wait = Duration::from_millis(self.entropy.next_u64() % 2_000);
+        if self.happens(self.rates.slow) {
+            self.clock
+                .sleep_until(self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX))
+                .await;
+        }
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.dawdle().await;
+        if self.happens(self.rates.unavailable) {
+            Err(StoreError::Unavailable("simulated".to_owned()))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        self.check().await?;
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, kind: Kind, after: Option<&Key>, limit: NonZeroU32) -> Result<Page, StoreError> {
+        self.check().await?;
+        self.inner.list(kind, after, limit).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
+        self.check().await?;
+        if self.happens(self.rates.conflict)
+            && let Some(write) = batch.writes.first()
+        {
+            return Err(CommitError::Conflict(write.key().clone()));
+        }
+        let committed = self.inner.commit(batch).await?;
+        if self.happens(self.rates.lost_reply) {
+            return Err(StoreError::Ambiguous("simulated".to_owned()).into());
+        }
+        Ok(committed)
+    }
+
+    async fn changes(&self, after: Revision, limit: NonZeroU32) -> Result<Changes, StoreError> {
+        self.check().await?;
+        self.inner.changes(after, limit).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.inner.revision().await
+    }
+
+    async fn changed(&self, after: Revision) -> Result<Revision, StoreError> {
+        self.inner.changed(after).await
+    }
+
+    async fn counters(&self) -> Result<Vec<(CounterKey, u64)>, StoreError> {
+        self.inner.counters().await
+    }
+
+    async fn acquire(&self, lease: &str, holder: &HolderId, ttl: Duration, now: Timestamp) -> Result<Option<Lease>, StoreError> {
+        self.check().await?;
+        self.inner.acquire(lease, holder, ttl, now).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.inner.release(lease).await
+    }
+}

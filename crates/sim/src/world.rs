@@ -355,7 +355,8 @@ impl World {
             );
             let is_there = !pool.is_physical()
                 || (counters.available == pool.wanted() && counters.creating + counters.deleting + counters.abnormal == 0);
-            if !has_reason && !(pool.status.phase == PoolPhase::Running && is_there) {
+            let is_well = pool.status.phase == PoolPhase::Running && is_there;
+            if !has_reason && !is_well {
                 violations.push(format!(
                     "{} has not come to rest: {} {counters} of {}",
                     pool.name,

@@ -6,6 +6,7 @@ mod acceptance;
 mod bodies;
 mod conventions;
 mod life;
+mod operator;
 mod unauthorized;
 
 /// Runs each function against a fresh server on either store.

@@ -7,8 +7,10 @@ use domain::iam::{AccessKey, Domain, Project, Token, TokenScope, User};
 use domain::name::{AccessKeyId, DomainId, ProjectId, UserId};
 use domain::principal::{Principal, Role, Scope};
 use jiff::Timestamp;
-use secrecy::SecretString;
-use std::sync::Arc;
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 use store::index::{Facet, Snapshot};
 use store::{Expect, State, TypedBatch};
 
@@ -82,9 +84,16 @@ fn principal(index: &Snapshot<'_>, user: &User, scope: Scope, credential: String
         domain: user.domain.clone(),
         domain_name,
         scope,
-        roles: user.roles.clone(),
+        roles: open_roles(index, user),
         credential,
     }
+}
+
+/// Roles in projects that are switched on.
+fn open_roles(index: &Snapshot<'_>, user: &User) -> BTreeMap<ProjectId, Role> {
+    let is_open = |id: &ProjectId| index.get::<Project>("", id).is_some_and(|project| project.is_enabled);
+    let roles = user.roles.iter().filter(|(project, _)| is_open(project));
+    roles.map(|(project, role)| (project.clone(), *role)).collect()
 }
 
 /// How a log-in proves who it is.
@@ -149,13 +158,15 @@ pub struct Login {
 type ScopedProject = (Arc<Project>, Role);
 
 /// Expired tokens that one log-in clears away at most.
-const CLEARED_AT_ONCE: usize = 20;
+const CLEARED_AT_ONCE: usize = 500;
+/// How often a log-in looks for them: all tokens have to be looked through.
+const SWEEP_PERIOD: Duration = Duration::from_mins(1);
 
 impl Service {
     /// Logs in. Wrong users and wrong passwords are told alike and cost the same.
     pub async fn login(&self, request: LoginRequest) -> Result<Login, ServiceError> {
         let refused = || ServiceError::Unauthenticated("The username or password is wrong, or the token is invalid.".to_owned());
-        let (user, method) = match request.proof {
+        let (user, method, end) = match request.proof {
             Proof::Password { user, password } => {
                 let found = self.find_user(&user);
                 let hash = found.as_ref().and_then(|user| user.password_hash.clone());
@@ -165,12 +176,16 @@ impl Service {
                     .verify(password, hash)
                     .await
                     .map_err(|error| ServiceError::Internal(error.to_string()))?;
-                (found.filter(|user| is_right && user.is_enabled).ok_or_else(refused)?, "password")
+                let user = found.filter(|user| is_right && user.is_enabled).ok_or_else(refused)?;
+                (user, "password", None)
             }
-            Proof::Token(text) => (self.token_holder(&text).ok_or_else(refused)?, "token"),
+            Proof::Token(text) => {
+                let (user, token) = self.token_holder(&text).ok_or_else(refused)?;
+                (user, "token", token.expires_at)
+            }
         };
         let (scope, project) = self.resolve_scope(&user, &request.scope).ok_or_else(refused)?;
-        self.issue(user, scope, project, method).await
+        self.issue(user, scope, project, method, end).await
     }
 
     fn find_user(&self, reference: &UserReference) -> Option<Arc<User>> {
@@ -188,8 +203,7 @@ impl Service {
         }
     }
 
-    fn token_holder(&self, text: &SecretString) -> Option<Arc<User>> {
-        use secrecy::ExposeSecret;
+    fn token_holder(&self, text: &SecretString) -> Option<(Arc<User>, Arc<Token>)> {
         let hash = TokenHash::of(text.expose_secret().as_bytes());
         let index = self.parts.state.index().read();
         let token = index.get::<Token>("", hash.to_string())?;
@@ -197,7 +211,7 @@ impl Service {
         index
             .get::<User>("", &token.user)
             .filter(|user| is_valid && user.is_enabled)
-            .map(|user| user.object)
+            .map(|user| (user.object, token.object))
     }
 
     fn resolve_scope(&self, user: &User, wanted: &WantedScope) -> Option<(TokenScope, Option<ScopedProject>)> {
@@ -226,15 +240,18 @@ impl Service {
             .then(|| (TokenScope::Project(project.id.clone()), Some((project, role))))
     }
 
+    /// `end`: of the token that was exchanged. An exchange does not prolong a session.
     async fn issue(
         &self,
         user: Arc<User>,
         scope: TokenScope,
         project: Option<(Arc<Project>, Role)>,
         method: &'static str,
+        end: Option<Timestamp>,
     ) -> Result<Login, ServiceError> {
         let now = self.now();
-        let expires_at = now.saturating_add(self.parts.limits.token).unwrap_or(Timestamp::MAX);
+        let longest = now.saturating_add(self.parts.limits.token).unwrap_or(Timestamp::MAX);
+        let expires_at = end.map_or(longest, |end| end.min(longest));
         let (text, hash) = new_token(self.entropy());
         let domain = self
             .parts
@@ -276,6 +293,13 @@ impl Service {
     }
 
     fn expired_tokens(&self, now: Timestamp) -> Vec<store::Key> {
+        {
+            let mut next = self.next_sweep.lock().unwrap_or_else(PoisonError::into_inner);
+            if now < *next {
+                return Vec::new();
+            }
+            *next = now.saturating_add(SWEEP_PERIOD).unwrap_or(Timestamp::MAX);
+        }
         let all = self.parts.state.index().read().all::<Token>();
         let expired = all.into_iter().filter(|token| token.expires_at.is_some_and(|at| at <= now));
         expired.take(CLEARED_AT_ONCE).map(|token| token.entry.key.clone()).collect()
@@ -318,3 +342,6 @@ fn find_domain(index: &Snapshot<'_>, reference: &DomainReference) -> Option<Arc<
             .map(|domain| domain.object),
     }
 }
+
+#[cfg(test)]
+mod tests;

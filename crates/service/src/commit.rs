@@ -125,7 +125,7 @@ impl Service {
                     tracing::debug!(request_id = %ctx.request_id, %key, attempt, "replaying a change");
                 }
                 // Somebody else took the last one since the decision was made: the next decision says so properly.
-                Err(CommitError::Limit(counter)) if attempt < 3 => {
+                Err(CommitError::Limit(counter)) if attempt < 2 => {
                     tracing::debug!(request_id = %ctx.request_id, %counter, attempt, "a bound was reached meanwhile");
                 }
                 Err(CommitError::Limit(counter)) => return Err(limit(&counter)),

@@ -10,7 +10,7 @@ use domain::principal::{Principal, Role};
 use domain::workspace::{EffectiveUser, Workspace};
 use fleet::Fleet;
 use jiff::Timestamp;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::State;
 use store::index::Versioned;
@@ -57,6 +57,8 @@ impl Default for Limits {
 pub struct Service {
     pub(crate) parts: Arc<ServiceParts>,
     pub(crate) locks: Arc<Locks>,
+    /// When expired tokens are cleared away next.
+    pub(crate) next_sweep: Arc<Mutex<Timestamp>>,
 }
 
 /// One call.
@@ -91,6 +93,7 @@ impl Service {
         Self {
             parts: Arc::new(parts),
             locks: Arc::default(),
+            next_sweep: Arc::new(Mutex::new(Timestamp::MIN)),
         }
     }
 

@@ -10,6 +10,8 @@ pub mod catalogue;
 pub mod commit;
 pub mod context;
 pub mod error;
+#[cfg(test)]
+mod fixture;
 pub mod networks;
 pub mod nodes;
 pub mod orders;

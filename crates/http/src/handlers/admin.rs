@@ -1,5 +1,6 @@
 //! The operator API under `/admin/v1` (semantics §15). It is ours alone: plain JSON objects, unknown members are refused.
 
+pub(crate) mod accounts;
 pub(crate) mod orders;
 pub(crate) mod pools;
 

@@ -105,22 +105,6 @@ pub fn reached(pool: &Pool) -> Vec<OrderCount> {
         .collect()
 }
 
-/// Which flavors are short of how many nodes because these were given up; `None` where none are.
-pub fn shortfall(pool: &Pool) -> Option<String> {
-    let mut sums: BTreeMap<&FlavorName, u32> = BTreeMap::new();
-    for element in &pool.spec.resources {
-        let missing = pool.status.attempt.given_up_of(&element.element());
-        if missing > 0 {
-            *sums.entry(&element.flavor).or_insert(0) += missing;
-        }
-    }
-    let part = |(flavor, missing): (&FlavorName, u32)| {
-        let nodes = if missing == 1 { "node" } else { "nodes" };
-        format!("{flavor} is short of {missing} {nodes}")
-    };
-    (!sums.is_empty()).then(|| sums.into_iter().map(part).collect::<Vec<_>>().join(", "))
-}
-
 fn present(states: &BTreeMap<NodeCounter, Zones>) -> Zones {
     let mut present = Zones::new();
     for (_, zones) in states.iter().filter(|(counter, _)| **counter != NodeCounter::Deleting) {

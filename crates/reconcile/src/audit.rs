@@ -3,7 +3,7 @@
 use domain::catalogue::Offers;
 use domain::node::Node;
 use domain::order::Order;
-use domain::pool::{Pool, PoolKind, PoolPhase, tree};
+use domain::pool::{Pool, PoolPhase, tree};
 use domain::status;
 use std::collections::BTreeMap;
 use store::index::Snapshot;
@@ -102,16 +102,8 @@ fn audit_pool(
 
 fn audit_counters(pools: &[std::sync::Arc<Pool>], world: &Snapshot<'_>, found: &mut Vec<Violation>) {
     let mut derived: BTreeMap<CounterKey, u64> = BTreeMap::new();
-    for pool in pools.iter().filter(|pool| pool.counts()) {
-        let mut add = |key: CounterKey, count: u64| *derived.entry(key).or_insert(0) += count;
-        add(counters::pools_of(&pool.owner.project), 1);
-        if let PoolKind::Physical(spec) = &pool.spec.kind {
-            add(counters::users_of_network(&pool.owner.project, &spec.network), 1);
-            add(counters::addresses_of(&pool.owner.project, &spec.network), u64::from(pool.wanted()));
-            for element in &pool.spec.resources {
-                add(counters::promised(&element.flavor), u64::from(element.count));
-            }
-        }
+    for (key, count) in pools.iter().flat_map(|pool| counters::holdings(pool)) {
+        *derived.entry(key).or_insert(0) += count.unsigned_abs();
     }
     for network in world.all::<domain::network::Network>() {
         *derived.entry(counters::networks_of(&network.project)).or_insert(0) += 1;

@@ -4,14 +4,14 @@ mod decide;
 mod query;
 
 pub use decide::Decision as OrderDecision;
+pub use domain::status::reached;
 pub use query::{OrderFilter, OrderPhaseFilter};
 
 use crate::context::{CallContext, Service};
 use domain::name::{OrderName, suffix};
-use domain::order::{Operation, Order, OrderCount, OrderPhase};
-use domain::pool::{FlavorCount, Pool, PoolResource};
+use domain::order::{Operation, Order, OrderPhase};
+use domain::pool::{Pool, PoolResource};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 
 impl Service {
     /// A new order for a change of `pool` that has not been written yet.
@@ -80,30 +80,4 @@ impl Service {
     pub(crate) fn awaits_payment(ctx: &CallContext, is_prepaid: bool, auto_pay: bool) -> bool {
         is_prepaid && ctx.is_console && !auto_pay
     }
-}
-
-/// What the pool has now, by flavor, in the order of its spec.
-pub fn reached(pool: &Pool) -> Vec<OrderCount> {
-    if pool.logical().is_some() {
-        return domain::order::counts(&pool.spec.resources);
-    }
-    let counts = &pool.status.resources;
-    let mut sums: BTreeMap<_, OrderCount> = BTreeMap::new();
-    for FlavorCount { key, count, azs, .. } in counts.available.iter().chain(&counts.abnormal) {
-        let sum = sums.entry(key.flavor.clone()).or_insert_with(|| OrderCount {
-            flavor: key.flavor.clone(),
-            count: 0,
-            max_count: 0,
-            azs: Vec::new(),
-        });
-        sum.count += count;
-        sum.max_count += count;
-        for entry in azs {
-            match sum.azs.iter_mut().find(|known| known.az == entry.az) {
-                Some(known) => known.count += entry.count,
-                None => sum.azs.push(entry.clone()),
-            }
-        }
-    }
-    sums.into_values().collect()
 }

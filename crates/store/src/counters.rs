@@ -1,6 +1,6 @@
 //! The bounded counters, by name. What raises one must lower it again; `reconcile::audit` holds each against the objects.
 
-use crate::batch::{Count, CounterKey};
+use crate::batch::CounterKey;
 use domain::name::{FlavorName, NetworkName, ProjectId};
 use domain::pool::{Pool, PoolKind};
 use std::collections::BTreeMap;
@@ -46,16 +46,4 @@ pub fn holdings(pool: &Pool) -> BTreeMap<CounterKey, i64> {
         }
     }
     holdings
-}
-
-/// The unbounded changes of counters that go with a change of a pool; `None`: there is no pool, before or after.
-pub fn changes(before: Option<&Pool>, after: Option<&Pool>) -> Vec<Count> {
-    let mut sums = after.map(holdings).unwrap_or_default();
-    for (key, count) in before.map(holdings).unwrap_or_default() {
-        *sums.entry(key).or_insert(0) -= count;
-    }
-    sums.into_iter()
-        .filter(|(_, add)| *add != 0)
-        .map(|(key, add)| Count { key, add, at_most: None })
-        .collect()
 }

@@ -351,8 +351,9 @@ impl Fleetwide {
                 }
             }
             Command::RemovePool { pool } => {
-                self.pools.remove(&pool.uid);
-                touched.pools.insert(pool.uid.clone());
+                if self.pools.remove(&pool.uid).is_some() {
+                    touched.pools.insert(pool.uid.clone());
+                }
                 let nodes: Vec<NodeName> = self
                     .nodes
                     .get(&pool.uid)
@@ -418,11 +419,16 @@ impl Fleetwide {
         let Some(id) = self.nodes.get(pool).and_then(|nodes| nodes.get(node)).cloned() else {
             return;
         };
-        if let Some(bound) = self.machines.get_mut(&id).and_then(|machine| machine.bound.as_mut()) {
-            change(bound);
+        let Some(bound) = self.machines.get_mut(&id).and_then(|machine| machine.bound.as_mut()) else {
+            return;
+        };
+        let before = bound.clone();
+        change(bound);
+        // A repeated command changes nothing, and nobody is to be woken for it.
+        if *bound != before {
+            touched.machines.insert(id);
+            touched.pools.insert(pool.clone());
         }
-        touched.machines.insert(id);
-        touched.pools.insert(pool.clone());
     }
 
     fn create(&mut self, request: &NodeRequest, touched: &mut Touched, now: Timestamp) -> Result<(), FleetError> {

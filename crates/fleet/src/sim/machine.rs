@@ -50,7 +50,7 @@ pub(super) struct Machine {
     pub failing_drivers: u32,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Bound {
     pub node: NodeName,
     pub pool: PoolMark,
@@ -65,7 +65,7 @@ pub(super) struct Bound {
     pub releasing_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DriverJob {
     pub version: String,
     pub at: Timestamp,

@@ -54,6 +54,11 @@ impl Work<'_> {
     }
 
     fn running(&mut self, counters: Counters, observed: &Observation) {
+        let attempt = &self.pool.status.attempt;
+        if attempt.purpose == Purpose::Creation && !attempt.given_up.is_empty() && attempt.retry_at.is_none() {
+            self.pool.status.attempt.retry_at = self.now.saturating_add(self.policy.creation_retry).ok();
+            self.wake_after(self.policy.creation_retry);
+        }
         let is_unwell = (counters.available == 0 && counters.abnormal > 0) || observed.cluster == ClusterFact::Unreachable;
         if !is_unwell {
             self.pool.status.unwell_since = None;

@@ -3,7 +3,7 @@
 use crate::config::{Config, Flags};
 use crate::server::{Overrides, Server};
 use crate::telemetry;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{ArgMatches, Parser, Subcommand};
 
 /// A control plane for pools of AI machines that speaks the ModelArts resource-management API.
@@ -14,9 +14,20 @@ pub struct Cli {
     command: Command,
 }
 
+const SERVE_HELP: &str = "\
+The first start makes a demo project with flavors, a network, free machines, a user with an access key, and an operator,
+and prints their secrets once. These are random unless the environment says otherwise:
+  POOLKEEPER_DEMO_PROJECT_ID    POOLKEEPER_DEMO_USER        POOLKEEPER_DEMO_ACCESS_KEY
+  POOLKEEPER_DEMO_PROJECT_NAME  POOLKEEPER_DEMO_PASSWORD    POOLKEEPER_DEMO_SECRET_KEY
+  POOLKEEPER_DEMO_DOMAIN        POOLKEEPER_DEMO_ADMIN_TOKEN
+The project's name is also the name of the region.
+
+The first SIGTERM or SIGINT lets requests in flight finish, a second one does not wait for them.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
+    #[command(after_help = SERVE_HELP)]
     Serve(Box<Flags>),
     /// Look at the configuration
     Config {
@@ -29,7 +40,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ConfigAction {
-    /// Print the effective values and where each comes from
+    /// Print the effective values as TOML, passwords masked, and where each comes from
     Show(Box<Flags>),
 }
 
@@ -37,7 +48,7 @@ impl Cli {
     pub fn run(self, matches: &ArgMatches) -> Result<()> {
         let inner = matches.subcommand().map(|(_, matches)| matches).context("no command was given")?;
         match self.command {
-            Command::Serve(flags) => serve(&Config::load(&flags, inner)?),
+            Command::Serve(flags) => serve(&Config::load(&flags, inner)?.config),
             Command::Config {
                 action: ConfigAction::Show(flags),
             } => {
@@ -57,11 +68,21 @@ fn serve(config: &Config) -> Result<()> {
     telemetry::start(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let server = Server::start(config, Overrides::default()).await?;
+        let mut server = Server::start(config, Overrides::default()).await?;
         print!("{}", server.greeting());
-        stop_signal().await?;
+        let failure = tokio::select! {
+            signal = stop_signal() => signal.map(|()| None)?,
+            failure = server.failed() => Some(failure),
+        };
         tracing::info!("stopping");
-        server.stop().await
+        tokio::select! {
+            stopped = server.stop() => stopped?,
+            signal = stop_signal() => {
+                signal?;
+                bail!("stopped without waiting for the requests in flight");
+            }
+        }
+        failure.map_or(Ok(()), Err)
     })
 }
 

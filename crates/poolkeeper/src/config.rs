@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, ValueEnum};
 use serde::Deserialize;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -20,41 +20,80 @@ pub struct Flags {
     /// Folder of the embedded store and of the key that seals secrets [default: poolkeeper-data]
     #[arg(long, env = "POOLKEEPER_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// File of the key that seals secret keys; made at the first start, needed ever after [default: DIR/secret.key]
+    #[arg(long, env = "POOLKEEPER_SECRET_KEY_FILE", value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
     /// PostgreSQL instead of the embedded store: postgres://user:password@host/database
     #[arg(long, env = "POOLKEEPER_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
     /// Where machines come from [default: simulated]
-    #[arg(long, env = "POOLKEEPER_FLEET", value_name = "FLEET", value_parser = ["simulated"])]
-    pub fleet: Option<String>,
-    /// Factor on every duration of the simulated fleet: 0 = at once, 1 = as in life [default: 0.02]
+    #[arg(long, env = "POOLKEEPER_FLEET", value_name = "FLEET", hide_possible_values = true)]
+    pub fleet: Option<FleetKind>,
+    /// Factor on every duration of the simulated fleet: 0 = at once, 1 = as in life, where a machine boots for minutes
+    /// [default: 0.02]
     #[arg(long, env = "POOLKEEPER_FLEET_SPEED", value_name = "X")]
     pub fleet_speed: Option<f64>,
     /// Seed of the simulated fleet's durations [default: 1]
     #[arg(long, env = "POOLKEEPER_FLEET_SEED", value_name = "N")]
     pub fleet_seed: Option<u64>,
-    /// Do not seed the demo project
+    /// Do not make the demo project
     #[arg(long, env = "POOLKEEPER_NO_DEMO")]
     pub no_demo: bool,
     /// Least severity that is logged: error, warn, info, debug, trace [default: info]
     #[arg(long, env = "POOLKEEPER_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
     /// text or json [default: text]
-    #[arg(long, env = "POOLKEEPER_LOG_FORMAT", value_name = "FORMAT", value_parser = ["text", "json"])]
-    pub log_format: Option<String>,
+    #[arg(long, env = "POOLKEEPER_LOG_FORMAT", value_name = "FORMAT", hide_possible_values = true)]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Where machines come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum FleetKind {
+    #[default]
+    Simulated,
+}
+
+impl fmt::Display for FleetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Simulated => "simulated",
+        })
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Document {
     listen: Option<SocketAddr>,
     data: Option<PathBuf>,
+    secret_key_file: Option<PathBuf>,
     database: Option<String>,
-    fleet: Option<String>,
+    fleet: Option<FleetKind>,
     fleet_speed: Option<f64>,
     fleet_seed: Option<u64>,
     no_demo: Option<bool>,
     log_level: Option<String>,
-    log_format: Option<String>,
+    log_format: Option<LogFormat>,
 }
 
 /// The effective settings.
@@ -62,14 +101,16 @@ struct File {
 pub struct Config {
     pub listen: SocketAddr,
     pub data: PathBuf,
+    /// `secret.key` in `data` where absent.
+    pub secret_key_file: Option<PathBuf>,
+    /// The embedded store in `data` where absent.
     pub database: Option<String>,
+    pub fleet: FleetKind,
     pub fleet_speed: f64,
     pub fleet_seed: u64,
     pub no_demo: bool,
     pub log_level: String,
-    pub log_format: String,
-    /// Name, value and source of each setting.
-    pub sources: Vec<(&'static str, String, &'static str)>,
+    pub log_format: LogFormat,
 }
 
 impl Default for Config {
@@ -77,103 +118,45 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8440)),
             data: PathBuf::from("poolkeeper-data"),
+            secret_key_file: None,
             database: None,
+            fleet: FleetKind::default(),
             fleet_speed: 0.02,
             fleet_seed: 1,
             no_demo: false,
             log_level: "info".to_owned(),
-            log_format: "text".to_owned(),
-            sources: Vec::new(),
+            log_format: LogFormat::default(),
         }
     }
 }
 
 impl Config {
     /// Puts flags, environment and file together. `matches` tells flags and environment apart.
-    pub fn load(flags: &Flags, matches: &ArgMatches) -> Result<Self> {
+    pub fn load(flags: &Flags, matches: &ArgMatches) -> Result<Loaded> {
         let file = match &flags.config {
             Some(path) => read(path)?,
-            None => File::default(),
+            None => Document::default(),
         };
-        let mut config = Self::default();
-        let given = |name: &str| match matches.value_source(name) {
-            Some(ValueSource::CommandLine) => "flag",
-            Some(ValueSource::EnvVariable) => "environment",
-            Some(_) | None => "default",
+        let usual = Self::default();
+        let mut from = Sources::new(matches);
+        let config = Self {
+            listen: from.pick("listen", flags.listen, file.listen, usual.listen),
+            data: from.pick("data", flags.data.clone(), file.data, usual.data),
+            secret_key_file: from.pick_optional("secret_key_file", flags.secret_key_file.clone(), file.secret_key_file),
+            database: from
+                .pick_optional("database", flags.database.clone().map(Url), file.database.map(Url))
+                .map(|url| url.0),
+            fleet: from.pick("fleet", flags.fleet, file.fleet, usual.fleet),
+            fleet_speed: from.pick("fleet_speed", flags.fleet_speed, file.fleet_speed, usual.fleet_speed),
+            fleet_seed: from.pick("fleet_seed", flags.fleet_seed, file.fleet_seed, usual.fleet_seed),
+            no_demo: from.pick("no_demo", flags.no_demo.then_some(true), file.no_demo, usual.no_demo),
+            log_level: from.pick("log_level", flags.log_level.clone(), file.log_level, usual.log_level),
+            log_format: from.pick("log_format", flags.log_format, file.log_format, usual.log_format),
         };
-        config.listen = config.pick("listen", given("listen"), flags.listen, file.listen, config.listen);
-        config.data = PathBuf::from(config.pick(
-            "data",
-            given("data"),
-            flags.data.as_ref().map(|path| path.display().to_string()),
-            file.data.map(|path| path.display().to_string()),
-            config.data.display().to_string(),
-        ));
-        let database = config.pick("database", given("database"), flags.database.clone(), file.database, String::new());
-        config.database = Some(database).filter(|url| !url.is_empty());
-        let fleet = config.pick("fleet", given("fleet"), flags.fleet.clone(), file.fleet, "simulated".to_owned());
-        if fleet != "simulated" {
-            bail!("fleet {fleet:?} is not known: it can be simulated");
-        }
-        config.fleet_speed = config.pick(
-            "fleet_speed",
-            given("fleet_speed"),
-            flags.fleet_speed,
-            file.fleet_speed,
-            config.fleet_speed,
-        );
         if !config.fleet_speed.is_finite() || config.fleet_speed < 0.0 {
-            bail!("fleet_speed must be 0 or more");
+            bail!("fleet_speed must be 0 or more, not {}", config.fleet_speed);
         }
-        config.fleet_seed = config.pick(
-            "fleet_seed",
-            given("fleet_seed"),
-            flags.fleet_seed,
-            file.fleet_seed,
-            config.fleet_seed,
-        );
-        config.no_demo = config.pick("no_demo", given("no_demo"), flags.no_demo.then_some(true), file.no_demo, false);
-        config.log_level = config.pick(
-            "log_level",
-            given("log_level"),
-            flags.log_level.clone(),
-            file.log_level,
-            config.log_level.clone(),
-        );
-        config.log_format = config.pick(
-            "log_format",
-            given("log_format"),
-            flags.log_format.clone(),
-            file.log_format,
-            config.log_format.clone(),
-        );
-        Ok(config)
-    }
-
-    fn pick<T: ToString>(&mut self, name: &'static str, given: &'static str, flag: Option<T>, file: Option<T>, default: T) -> T {
-        let (value, source) = match (flag, file) {
-            (Some(value), _) => (value, given),
-            (None, Some(value)) => (value, "file"),
-            (None, None) => (default, "default"),
-        };
-        self.sources.push((name, value.to_string(), source));
-        value
-    }
-
-    /// The effective values as TOML, each with where it comes from; secrets are masked.
-    pub fn show(&self) -> String {
-        let mut text = String::new();
-        for (name, value, source) in &self.sources {
-            let shown = match *name {
-                "database" if value.is_empty() => continue,
-                "database" => format!("{:?}", mask(value)),
-                "fleet_speed" | "fleet_seed" | "no_demo" => value.clone(),
-                _ => format!("{value:?}"),
-            };
-            // Writing into a string does not fail.
-            let _written = writeln!(text, "{name} = {shown}  # {source}");
-        }
-        text
+        Ok(Loaded { config, shown: from.shown })
     }
 
     /// Where the store is.
@@ -182,22 +165,121 @@ impl Config {
             .clone()
             .unwrap_or_else(|| format!("sqlite://{}", self.data.join("poolkeeper.db").display()))
     }
+
+    pub fn secret_key_path(&self) -> PathBuf {
+        self.secret_key_file.clone().unwrap_or_else(|| self.data.join("secret.key"))
+    }
 }
 
-fn read(path: &Path) -> Result<File> {
+fn read(path: &Path) -> Result<Document> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))
 }
 
-/// A URL with its password hidden.
+/// Settings, and where each comes from.
+pub struct Loaded {
+    pub config: Config,
+    shown: String,
+}
+
+impl Loaded {
+    /// The effective values as TOML, each with where it comes from; passwords are masked.
+    pub fn show(&self) -> &str {
+        &self.shown
+    }
+}
+
+struct Sources<'a> {
+    matches: &'a ArgMatches,
+    shown: String,
+}
+
+impl<'a> Sources<'a> {
+    fn new(matches: &'a ArgMatches) -> Self {
+        Self {
+            matches,
+            shown: String::new(),
+        }
+    }
+
+    fn pick<T: Setting>(&mut self, name: &str, given: Option<T>, file: Option<T>, default: T) -> T {
+        let (value, source) = self.choose(name, given, file).unwrap_or((default, "default"));
+        self.note(name, &value, source);
+        value
+    }
+
+    fn pick_optional<T: Setting>(&mut self, name: &str, given: Option<T>, file: Option<T>) -> Option<T> {
+        let (value, source) = self.choose(name, given, file)?;
+        self.note(name, &value, source);
+        Some(value)
+    }
+
+    fn choose<T>(&self, name: &str, given: Option<T>, file: Option<T>) -> Option<(T, &'static str)> {
+        let source = match self.matches.value_source(name) {
+            Some(ValueSource::EnvVariable) => "environment",
+            Some(_) | None => "flag",
+        };
+        given.map(|value| (value, source)).or(file.map(|value| (value, "file")))
+    }
+
+    fn note<T: Setting>(&mut self, name: &str, value: &T, source: &str) {
+        // Writing into a string does not fail.
+        let _written = writeln!(self.shown, "{name} = {}  # {source}", value.to_toml());
+    }
+}
+
+/// A URL that may hold a password.
+struct Url(String);
+
+/// A value with its form in TOML.
+trait Setting {
+    fn to_toml(&self) -> String;
+}
+
+macro_rules! settings {
+    ($($type:ty => |$value:ident| $text:expr;)+) => {
+        $(impl Setting for $type {
+            fn to_toml(&self) -> String {
+                let $value = self;
+                $text
+            }
+        })+
+    };
+}
+
+settings! {
+    String => |it| quoted(it);
+    Url => |it| quoted(&mask(&it.0));
+    PathBuf => |it| quoted(&it.display());
+    SocketAddr => |it| quoted(it);
+    FleetKind => |it| quoted(it);
+    LogFormat => |it| quoted(it);
+    f64 => |it| format!("{it:?}");
+    u64 => |it| it.to_string();
+    bool => |it| it.to_string();
+}
+
+fn quoted(value: &impl fmt::Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}
+
+/// A URL with everything hidden that may be a password.
 fn mask(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return "***".to_owned();
     };
-    match rest.rsplit_once('@') {
-        Some((user, host)) => format!("{scheme}://{}:***@{host}", user.split(':').next().unwrap_or_default()),
-        None => url.to_owned(),
+    let (user, host) = rest.rsplit_once('@').map_or((None, rest), |(user, host)| (Some(user), host));
+    if user.is_some_and(|user| user.contains(['?', '/', '@'])) {
+        // It is not clear where the password ends.
+        return format!("{scheme}://***");
     }
+    let user = match user.map(|user| user.split_once(':')) {
+        Some(Some((user, _password))) => format!("{user}:***@"),
+        Some(None) => rest.split_inclusive('@').next().unwrap_or_default().to_owned(),
+        None => String::new(),
+    };
+    let host = host.split_once('?').map_or(host.to_owned(), |(host, _)| format!("{host}?***"));
+    format!("{scheme}://{user}{host}")
 }
 
 #[cfg(test)]
@@ -205,39 +287,79 @@ mod tests {
     use super::*;
     use clap::{Command, FromArgMatches};
 
-    fn load(arguments: &[&str]) -> Result<Config> {
+    fn load(arguments: &[&str]) -> Result<Loaded> {
         let matches = Flags::augment_args(Command::new("serve")).get_matches_from(["serve"].iter().chain(arguments));
         Config::load(&Flags::from_arg_matches(&matches).unwrap(), &matches)
     }
 
-    #[test]
-    fn flags_win_over_the_file_and_the_file_over_defaults() {
+    fn with_file(text: &str, arguments: &[&str]) -> Result<Loaded> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.toml");
-        std::fs::write(&path, "fleet_speed = 0.5\nfleet_seed = 7\n").unwrap();
-        let config = load(&["--config", &path.display().to_string(), "--fleet-speed", "0"]).unwrap();
+        std::fs::write(&path, text).unwrap();
+        let path = path.display().to_string();
+        load(&[&["--config", path.as_str()], arguments].concat())
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let text = "fleet_speed = 0.5\nfleet_seed = 7\nno_demo = true\nlog_format = \"json\"\nsecret_key_file = \"k\"\n";
+        let loaded = with_file(text, &["--fleet-speed", "0"]).unwrap();
+        let config = &loaded.config;
         assert!(config.fleet_speed.abs() < f64::EPSILON);
-        assert_eq!((config.fleet_seed, config.listen.port()), (7, 8440));
-        let shown = config.show();
-        assert!(
-            shown.contains("fleet_speed = 0  # flag") && shown.contains("fleet_seed = 7  # file") && shown.contains("# default"),
-            "{shown}"
+        assert_eq!((config.fleet_seed, config.listen.port(), config.no_demo), (7, 8440, true));
+        assert_eq!((config.log_format, config.secret_key_path()), (LogFormat::Json, PathBuf::from("k")));
+        for line in [
+            "fleet_speed = 0.0  # flag",
+            "fleet_seed = 7  # file",
+            "no_demo = true  # file",
+            "log_format = \"json\"  # file",
+            "listen = \"127.0.0.1:8440\"  # default",
+        ] {
+            assert!(loaded.show().lines().any(|shown| shown == line), "{line} in {}", loaded.show());
+        }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_used_as_a_file() {
+        let loaded = load(&["--data", "a \"strange\" \\ folder", "--secret-key-file", "/k"]).unwrap();
+        let again = with_file(loaded.show(), &[]).unwrap();
+        assert_eq!(again.config.data, loaded.config.data);
+        assert_eq!(
+            again.show().replace("# file", ""),
+            loaded.show().replace("# flag", "").replace("# default", "")
         );
     }
 
     #[test]
     fn what_is_shown_hides_passwords() {
-        let shown = load(&["--database", "postgres://me:secret@host/db"]).unwrap().show();
-        assert!(shown.contains("postgres://me:***@host/db") && !shown.contains("secret"), "{shown}");
+        for (url, shown) in [
+            ("postgres://me:secret@host/db", "postgres://me:***@host/db"),
+            ("postgres://me:sec@ret@host/db", "postgres://***"),
+            ("postgres://me:sec?ret@host/db", "postgres://***"),
+            ("postgres://host/db?password=sec@ret", "postgres://***"),
+            ("postgres://host/db?password=secret", "postgres://host/db?***"),
+            ("postgres://me@host/db", "postgres://me@host/db"),
+            ("secret", "***"),
+        ] {
+            let loaded = load(&["--database", url]).unwrap();
+            let line = format!("database = \"{shown}\"  # flag");
+            assert!(loaded.show().lines().any(|shown| shown == line), "{line} in {}", loaded.show());
+        }
     }
 
     #[test]
-    fn mistakes_in_the_file_are_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("c.toml");
-        std::fs::write(&path, "fleet_sped = 0.5\n").unwrap();
-        let error = load(&["--config", &path.display().to_string()]).err().unwrap();
-        assert!(format!("{error:#}").contains("fleet_sped"), "{error:#}");
-        assert!(load(&["--fleet-speed=-1"]).is_err());
+    fn mistakes_in_the_file_are_told_with_their_place() {
+        for (text, told) in [
+            ("fleet_sped = 0.5\n", "fleet_sped"),
+            ("listen = \"here\"\n", "listen"),
+            ("log_format = \"yaml\"\n", "yaml"),
+            ("fleet = \"real\"\n", "real"),
+            ("fleet_speed = -1.0\n", "fleet_speed"),
+        ] {
+            let error = with_file(text, &[]).err().unwrap();
+            assert!(format!("{error:#}").contains(told), "{error:#}");
+        }
+        assert!(load(&["--fleet-speed", "nan"]).is_err());
+        assert!(load(&["--config", "/nowhere/c.toml"]).is_err());
     }
 }

@@ -14,6 +14,8 @@ use domain::workspace::Workspace;
 use fleet::sim::SimFleet;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use service::admin::random_pair;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use store::{Count, Expect, State, TypedBatch, counters};
@@ -71,33 +73,60 @@ struct Secrets {
 }
 
 impl Demo {
-    /// Address, credentials and a first request. Secrets are printed at the first start, and never again.
+    /// Address, credentials and first requests. Secrets are told at the first start, and never again.
     pub fn greeting(&self, url: &str) -> String {
-        let mut text = format!("Poolkeeper serves {url}\n");
         let project = &self.project;
-        // Writing into a string does not fail.
-        let _written = match &self.secrets {
-            None => writeln!(
-                text,
-                "The demo project {project} is there already; its secrets were printed at the first start."
+        match &self.secrets {
+            None => format!(
+                "Poolkeeper serves {url}\nThe demo project {project} ({}) is there already; its secrets were printed at the first start.\n",
+                self.region
             ),
-            Some(secrets) => write!(
-                text,
-                "\nThe demo project is ready. These secrets are shown this once:\n\n  \
-                 project       {project} ({})\n  user          {} in domain {}\n  password      {}\n  access key    {}\n  secret key    {}\n  admin token   {}\n\n\
-                 A first request:\n\n  curl -s -H 'X-Auth-Token: {}' {url}/v2/{project}/pools\n\n",
-                self.region,
-                secrets.user,
-                secrets.domain,
-                secrets.password.expose_secret(),
-                secrets.access_key,
-                secrets.secret_key.expose_secret(),
-                secrets.admin_token.expose_secret(),
-                secrets.admin_token.expose_secret(),
+            Some(secrets) => format!(
+                "Poolkeeper serves {url}\n\n\
+                 The demo project is ready. These secrets are shown this once:\n\n{}\n\
+                 A first request, by the operator:\n\n  {}\n\n\
+                 The user signs requests with the access key, as SDKs do, or logs in for a token in header X-Subject-Token:\n\n  {}\n\n",
+                secrets.table(project, &self.region),
+                secrets.first_request(url, project),
+                secrets.login(url, project),
             ),
-        };
+        }
+    }
+}
+
+impl Secrets {
+    fn table(&self, project: &ProjectId, region: &str) -> String {
+        let mut text = String::new();
+        for (name, value) in [
+            ("project", &format!("{project} ({region})")),
+            ("user", &format!("{} in domain {}", self.user, self.domain)),
+            ("password", &self.password.expose_secret().to_owned()),
+            ("access key", &self.access_key),
+            ("secret key", &self.secret_key.expose_secret().to_owned()),
+            ("admin token", &self.admin_token.expose_secret().to_owned()),
+        ] {
+            // Writing into a string does not fail.
+            let _written = writeln!(text, "  {name:<12}{value}");
+        }
         text
     }
+
+    fn first_request(&self, url: &str, project: &ProjectId) -> String {
+        let header = format!("X-Auth-Token: {}", self.admin_token.expose_secret());
+        format!("curl -s -H {} {url}/v2/{project}/pools", shell(&header))
+    }
+
+    fn login(&self, url: &str, project: &ProjectId) -> String {
+        let user = json!({"name": self.user, "password": self.password.expose_secret(), "domain": {"name": self.domain}});
+        let identity = json!({"methods": ["password"], "password": {"user": user}});
+        let body = json!({"auth": {"identity": identity, "scope": {"project": {"id": project}}}});
+        format!("curl -s -i -d {} {url}/v3/auth/tokens", shell(&body.to_string()))
+    }
+}
+
+/// A text as one word of a shell's command line.
+fn shell(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// What the demo is made with.
@@ -119,27 +148,27 @@ impl Seeder<'_> {
             .unwrap_or_else(|| "6f5da086876d4cd084d36f8bd3346036".to_owned());
         let project = ProjectId::parse(&project).context("POOLKEEPER_DEMO_PROJECT_ID")?;
         self.fleet.register(catalogue::machines()?).await?;
-        if let Some(known) = self.state.index().read().get::<Project>("", &project) {
-            return Ok(Demo {
-                project,
-                region: known.name.clone(),
-                secrets: None,
-            });
+        if let Some(demo) = self.made_before(&project) {
+            return Ok(demo);
         }
         let region = values.project_name.clone().unwrap_or_else(|| "demo".to_owned());
+        let (access_key, secret_key) = random_pair(self.entropy);
         let secrets = Secrets {
             user: values.user.unwrap_or_else(|| "demo".to_owned()),
             domain: values.domain.unwrap_or_else(|| "demo".to_owned()),
             password: values.password.unwrap_or_else(|| new_token(self.entropy).0),
-            access_key: values.access_key.unwrap_or_else(|| self.access_key()),
-            secret_key: values.secret_key.unwrap_or_else(|| new_token(self.entropy).0),
+            access_key: values.access_key.unwrap_or(access_key),
+            secret_key: values.secret_key.unwrap_or(secret_key),
             admin_token: values.admin_token.unwrap_or_else(|| new_token(self.entropy).0),
         };
         let mut batch = TypedBatch::default();
         self.put_accounts(&project, &region, &secrets, &mut batch).await?;
         self.put_network(&project, &mut batch)?;
         catalogue::put(&region, &mut batch)?;
-        self.state.commit(batch).await?;
+        if let Err(error) = self.state.commit(batch).await {
+            // Another replica may have made it at the same time.
+            return self.made_before(&project).ok_or_else(|| error.into());
+        }
         Ok(Demo {
             project,
             region,
@@ -147,14 +176,17 @@ impl Seeder<'_> {
         })
     }
 
-    fn uid(&self, now: Timestamp) -> Uid {
-        Uid::new(u64::try_from(now.as_millisecond()).unwrap_or(0), clock::random(self.entropy))
+    fn made_before(&self, project: &ProjectId) -> Option<Demo> {
+        let known = self.state.index().read().get::<Project>("", project)?;
+        Some(Demo {
+            project: project.clone(),
+            region: known.name.clone(),
+            secrets: None,
+        })
     }
 
-    fn access_key(&self) -> String {
-        const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-        let bytes: [u8; 20] = clock::random(self.entropy);
-        bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
+    fn uid(&self, now: Timestamp) -> Uid {
+        Uid::new(u64::try_from(now.as_millisecond()).unwrap_or(0), clock::random(self.entropy))
     }
 
     async fn put_accounts(&self, project: &ProjectId, region: &str, secrets: &Secrets, batch: &mut TypedBatch) -> Result<()> {
@@ -251,3 +283,6 @@ impl Seeder<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,33 +1,133 @@
-//! The key that seals secrets: a file that only its owner may read.
+//! The key that seals secret keys: a file that only its owner may read.
 
 use anyhow::{Context, Result, bail};
 use auth::{KeyRing, SealingKey};
 use clock::Entropy;
 use secrecy::{ExposeSecret, SecretString};
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Reads the keys of the file, one a line, newest first; makes the file at the first start.
-pub fn load(path: &Path, entropy: &dyn Entropy) -> Result<KeyRing> {
+/// Reads the keys of the file, one a line, newest first. Makes the file where it is missing, unless there are secrets
+/// that were sealed with what it held.
+pub fn load(path: &Path, entropy: &dyn Entropy, has_sealed_secrets: bool) -> Result<KeyRing> {
     if !path.exists() {
-        let key = SealingKey::generate(entropy);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        writeln!(file, "{}", key.to_text().expose_secret())?;
-        file.sync_all()?;
+        if has_sealed_secrets {
+            bail!(
+                "{0} is missing, and the access keys in the store are sealed with it. Put it back, or copy it from the other \
+                 replicas. If it is lost, give up these access keys: umask 077; openssl rand -base64 32 > {0}",
+                path.display()
+            );
+        }
+        create(path, entropy).with_context(|| format!("{} cannot be made", path.display()))?;
     }
-    let mode = std::fs::metadata(path)?.permissions();
-    if mode.mode() & 0o077 != 0 {
-        bail!("{} may be read by others: its mode must be 0600", path.display());
+    read(path)
+}
+
+fn read(path: &Path) -> Result<KeyRing> {
+    let mode = fs::metadata(path)
+        .with_context(|| format!("{} cannot be looked at", path.display()))?
+        .permissions()
+        .mode();
+    if mode & 0o077 != 0 {
+        bail!("{0} may be read by others: chmod 600 {0}", path.display());
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let keys = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| SealingKey::parse(&SecretString::from(line.trim().to_owned())));
-    let keys = keys
-        .collect::<Result<Vec<_>, _>>()
-        .with_context(|| format!("{} holds no sealing key", path.display()))?;
-    Ok(KeyRing::new(keys)?)
+    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = SecretString::from(text);
+    let lines = text.expose_secret().lines().map(str::trim).filter(|line| !line.is_empty());
+    let keys = lines.map(|line| SealingKey::parse(&SecretString::from(line)));
+    keys.collect::<Result<Vec<_>, _>>()
+        .and_then(KeyRing::new)
+        .with_context(|| format!("{} does not hold 32 bytes in base64 on each line", path.display()))
+}
+
+/// Makes the file as a whole or not at all. Where somebody else was faster, theirs is the key.
+fn create(path: &Path, entropy: &dyn Entropy) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let name = path.file_name().context("it has no name")?.to_string_lossy();
+    let draft = folder.join(format!("{name}.{:016x}", entropy.next_u64()));
+    let key = SealingKey::generate(entropy);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let written = write(&mut file, &key).and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    });
+    fs::remove_file(&draft)?;
+    written?;
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+fn write(file: &mut File, key: &SealingKey) -> io::Result<()> {
+    writeln!(file, "{}", key.to_text().expose_secret())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use auth::Sealer;
+    use clock::SeededEntropy;
+    use domain::name::AccessKeyId;
+    use std::sync::Arc;
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn the_file_is_made_once_and_opens_what_it_sealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/secret.key");
+        let id = AccessKeyId::parse("AK").unwrap();
+        let sealer = |seed| {
+            let entropy = Arc::new(SeededEntropy::new(seed));
+            Sealer::new(load(&path, entropy.as_ref(), seed > 1).unwrap(), entropy)
+        };
+        let sealed = sealer(1).seal(&id, &SecretString::from("secret")).unwrap();
+        assert_eq!(sealer(2).open(&id, &sealed).unwrap().expose_secret(), "secret");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret.key");
+        load(&path, &SeededEntropy::new(1), false).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o777] {
+            chmod(&path, mode);
+            let error = load(&path, &SeededEntropy::new(1), false).unwrap_err();
+            assert!(error.to_string().contains("chmod 600"), "{mode:o}: {error}");
+        }
+        chmod(&path, 0o400);
+        load(&path, &SeededEntropy::new(1), false).unwrap();
+    }
+
+    #[test]
+    fn a_lost_file_is_not_replaced_in_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret.key");
+        let error = load(&path, &SeededEntropy::new(1), true).unwrap_err();
+        assert!(error.to_string().contains("is missing"), "{error}");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_without_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret.key");
+        for text in ["", "short", "\n\n"] {
+            fs::write(&path, text).unwrap();
+            chmod(&path, 0o600);
+            let error = load(&path, &SeededEntropy::new(1), false).unwrap_err();
+            let told = format!("{error:#}");
+            assert!(told.contains("32 bytes") && !told.contains("short"), "{told}");
+        }
+    }
 }

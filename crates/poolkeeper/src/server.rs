@@ -4,9 +4,10 @@ use crate::config::Config;
 use crate::demo::{self, Demo};
 use crate::journal::StoreJournal;
 use crate::keys;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use auth::{Chain, DEFAULT_SKEW, Passwords, RolePolicy, Sealer};
 use clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use domain::iam::AccessKey;
 use fleet::Fleet;
 use fleet::sim::{SimConfig, SimFleet};
 use http_api::metrics::Metrics;
@@ -14,13 +15,16 @@ use http_api::{App, AppParts, Readiness};
 use reconcile::{Controller, NoProbe, Observer, Policy};
 use service::accounts::Credentials;
 use service::{Limits, Service, ServiceParts};
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
-use store::{HolderId, State, Store};
+use store::{HolderId, Kind, State, Store};
 use store_sql::{Options, SqlStore};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// What tests put in place of the real thing.
 #[derive(Default)]
@@ -39,7 +43,8 @@ pub struct Server {
     demo: Option<Demo>,
     stop: watch::Sender<bool>,
     readiness: Readiness,
-    tasks: Vec<JoinHandle<()>>,
+    /// Each ends with its name, and only when it is told to.
+    tasks: JoinSet<&'static str>,
     store: Arc<SqlStore>,
 }
 
@@ -59,12 +64,19 @@ impl Server {
     pub async fn start(config: &Config, overrides: Overrides) -> Result<Self> {
         let clock = overrides.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let entropy = overrides.entropy.unwrap_or_else(|| Arc::new(SystemEntropy));
-        std::fs::create_dir_all(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
-        let keys = keys::load(&config.data.join("secret.key"), entropy.as_ref())?;
-        let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
+        // First of all: where it fails, nothing has been done, and the demo's secrets have not been lost.
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("{} cannot be listened on", config.listen))?;
+        let address = listener.local_addr()?;
+        make_folder(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
         let store = Arc::new(SqlStore::open(Options::new(config.store_url(), Arc::clone(&clock))).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let state = State::load(Arc::clone(&shared)).await?;
+        let has_keys = state.index().read().count(Kind::AccessKey) > 0;
+        let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
+        let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
+        report_unreadable(&state, &sealer);
         let sim = SimConfig {
             seed: config.fleet_seed,
             speed: config.fleet_speed,
@@ -104,12 +116,8 @@ impl Server {
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
             readiness: readiness.clone(),
-            region: demo.as_ref().map_or_else(|| "default".to_owned(), |demo| demo.region.clone()),
+            region: region(&state),
         });
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("{} cannot be listened on", config.listen))?;
-        let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let holder = HolderId(format!("{}-{:016x}", std::process::id(), entropy.next_u64()));
         let parts = reconcile::Parts {
@@ -121,11 +129,13 @@ impl Server {
             probe: Arc::new(NoProbe),
             observer: Arc::new(MetricsObserver(metrics)),
         };
-        let tasks = vec![
-            tokio::spawn(http_api::serve(listener, app, until(stopped.clone()))),
-            tokio::spawn(async move { Controller::new(parts).run(until(stopped)).await }),
-            tokio::spawn(follow(state.clone(), clock, stop.subscribe())),
-        ];
+        let mut tasks = JoinSet::new();
+        tasks.spawn(named("HTTP", http_api::serve(listener, app, until(stopped.clone()))));
+        tasks.spawn(named(
+            "the controller",
+            async move { Controller::new(parts).run(until(stopped)).await },
+        ));
+        tasks.spawn(named("following the store", follow(state.clone(), clock, stop.subscribe())));
         readiness.set(true);
         tracing::info!(%address, "serving");
         Ok(Self {
@@ -156,15 +166,50 @@ impl Server {
         }
     }
 
+    /// Waits for a part of the server to fail. Does not come back as long as all of them work.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => anyhow!("{name} ended by itself"),
+            Some(Err(error)) => anyhow!(error).context("a part of the server failed"),
+            None => anyhow!("nothing is left of the server"),
+        }
+    }
+
     /// Finishes requests in flight, gives the lease back, closes the store.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         self.readiness.set(false);
         self.stop.send_replace(true);
-        for task in self.tasks {
-            task.await?;
+        let mut outcome = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            outcome = outcome.and(ended.map(|_name| ()));
         }
         self.store.close().await;
-        Ok(())
+        outcome.context("a part of the server failed")
+    }
+}
+
+async fn named(name: &'static str, work: impl Future<Output = ()>) -> &'static str {
+    work.await;
+    name
+}
+
+/// A new folder is for its owner only: the store holds what is needed to guess passwords.
+fn make_folder(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The region shown to clients.
+fn region(state: &State) -> String {
+    let config = service::admission::config(&state.index().read());
+    config.region.clone().unwrap_or_else(|| "default".to_owned())
+}
+
+/// Access keys whose secret cannot be opened are of no use, and their holders are told no more than that.
+fn report_unreadable(state: &State, sealer: &Sealer) {
+    for key in state.index().read().all::<AccessKey>() {
+        if let Err(error) = sealer.open(&key.id, &key.sealed_secret) {
+            tracing::error!(access_key = %key.id, %error, "an access key cannot be used: is this the right secret key file?");
+        }
     }
 }
 

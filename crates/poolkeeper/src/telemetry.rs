@@ -1,6 +1,6 @@
 //! Logs of the process.
 
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use anyhow::{Context, Result};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -12,10 +12,9 @@ pub fn start(config: &Config) -> Result<()> {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    let started = if config.log_format == "json" {
-        builder.json().try_init()
-    } else {
-        builder.try_init()
+    let started = match config.log_format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("logging could not be started: {error}"))
 }

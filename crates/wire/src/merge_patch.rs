@@ -1,6 +1,8 @@
 //! JSON merge patch (RFC 7396).
+
 use serde_json::{Map, Value};
-/// The target with the patch applied.
+
+/// The target with the patch applied. As deep as the patch, which [`crate::json::parse`] bounds.
 pub fn apply(target: Value, patch: &Value) -> Value {
     let Value::Object(changes) = patch else { return patch.clone() };
     let mut merged = match target {
@@ -17,3 +19,6 @@ pub fn apply(target: Value, patch: &Value) -> Value {
     }
     Value::Object(merged)
 }
+
+#[cfg(test)]
+mod tests;

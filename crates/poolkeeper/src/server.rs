@@ -80,6 +80,7 @@ impl Server {
         let sim = SimConfig {
             seed: config.fleet_seed,
             speed: config.fleet_speed,
+            failures: config.fleet_failures,
         };
         let fleet = SimFleet::open(sim, Arc::new(StoreJournal(shared)), Arc::clone(&clock)).await?;
         let passwords = Passwords::new(Arc::clone(&entropy));

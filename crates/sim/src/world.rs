@@ -13,8 +13,8 @@ use domain::pool::{JobType, Pool, PoolPhase};
 use domain::principal::{Principal, Role, Scope};
 use domain::workspace::Workspace;
 use fleet::Fleet;
-use fleet::sim::{Fault, MemoryJournal, Registration, SimConfig, SimFleet};
-use jiff::Timestamp;
+use fleet::sim::{MachineFault, MemoryJournal, Registration, SimConfig, SimFleet};
+use jiff::{SignedDuration, Timestamp};
 use reconcile::{Controller, Policy, Probe, Silent, audit};
 use service::{CallContext, Limits, Service, ServiceParts};
 use std::collections::BTreeMap;
@@ -106,6 +106,7 @@ impl World {
         let sim = SimConfig {
             seed: settings.seed,
             speed: 1.0,
+            failures: 0.0,
         };
         let fleet = SimFleet::open(sim, Arc::new(MemoryJournal::default()), Arc::clone(&clock))
             .await
@@ -183,7 +184,7 @@ impl World {
                         flavor: flavor.clone(),
                         az: ZoneName::parse(zone).expect("a name"),
                         resources: BTreeMap::from([("cpu".to_owned(), "8".to_owned())]),
-                        has_accelerator: *flavor == self.place.gpu,
+                        accelerators: u32::from(*flavor == self.place.gpu),
                     });
                 }
             }
@@ -218,14 +219,7 @@ impl World {
             self.act(settings, &mut trace, &mut violations).await;
             self.faults_on.store(false, Ordering::Relaxed);
             for machine in self.fleet.machines() {
-                let mended = self
-                    .fleet
-                    .clear(&Fault::Silent {
-                        machine: machine.id.clone(),
-                        lasting: None,
-                    })
-                    .await;
-                let _both = (mended, self.fleet.clear(&Fault::NeverBoots { machine: machine.id }).await);
+                let _mended = self.fleet.mend_machine(&machine.registration.id).await;
             }
             self.pause(settings.rest).await;
             self.check_rest(&mut trace, &mut violations).await;
@@ -315,17 +309,16 @@ impl World {
         let Some(machine) = machines.get(usize::try_from(random.next_u64() % machines.len() as u64).unwrap_or(0)) else {
             return String::new();
         };
-        let machine = machine.id.clone();
+        let machine = &machine.registration.id;
         let fault = match random.next_u64() % 3 {
-            0 => Fault::Silent {
-                machine,
-                lasting: Some(Duration::from_mins(random.next_u64() % 90)),
+            0 => MachineFault::Silent {
+                lasting: Some(SignedDuration::from_mins(i64::try_from(random.next_u64() % 90).unwrap_or(0))),
             },
-            1 => Fault::NeverBoots { machine },
-            _ => Fault::DriverFails { machine, times: 1 },
+            1 => MachineFault::NeverBoots,
+            _ => MachineFault::DriverFails { times: 1 },
         };
-        let _known = self.fleet.inject(fault.clone()).await;
-        format!("{fault:?}")
+        let _known = self.fleet.break_machine(machine, fault.clone()).await;
+        format!("{machine}: {fault:?}")
     }
 
     /// What is committed, by an index that no fault reaches.
@@ -369,11 +362,14 @@ impl World {
             }
         }
         for machine in self.fleet.machines() {
-            if let Some(node) = machine
-                .node
-                .filter(|node| state.index().read().get::<domain::node::Node>(&self.place.project, node).is_none())
+            if let Some((_, node)) = machine
+                .bound
+                .filter(|(_, node)| state.index().read().get::<domain::node::Node>(&self.place.project, node).is_none())
             {
-                violations.push(format!("machine {} is bound to {node}, which nobody knows", machine.id));
+                violations.push(format!(
+                    "machine {} is bound to {node}, which nobody knows",
+                    machine.registration.id
+                ));
             }
         }
         let before = self.mem.revision().await.map_or(0, |revision| revision.0);

@@ -1,33 +1,46 @@
-//! Faults that can be asked for.
+//! Faults that can be asked for. They stay until they are cleared, or for as long as they say.
 
+use domain::name::{PoolName, TemplateName};
+use domain::pool::JobType;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
-/// Something that goes wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase")]
-pub enum Fault {
-    /// The machine gives no sign of life any more, for a time or until the fault is cleared.
+/// Something that goes wrong with a machine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum MachineFault {
+    /// It gives no sign of life any more.
     Silent {
-        machine: String,
-        #[serde(default)]
-        lasting: Option<Duration>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasting: Option<SignedDuration>,
     },
-    /// The machine reports a fault of its own.
-    Faulty { machine: String, reason: String },
-    /// The machine never comes up when it is bound.
-    NeverBoots { machine: String },
-    /// The next so many driver installations on the machine fail.
-    DriverFails { machine: String, times: u32 },
+    /// It reports a fault of its own.
+    Faulty { reason: String },
+    /// It never comes up when it is bound.
+    NeverBoots,
+    /// The next so many driver installations fail.
+    DriverFails { times: u32 },
+    /// It is never given back.
+    NeverReleases,
 }
 
-impl Fault {
-    pub fn machine(&self) -> &str {
-        match self {
-            Self::Silent { machine, .. }
-            | Self::Faulty { machine, .. }
-            | Self::NeverBoots { machine }
-            | Self::DriverFails { machine, .. } => machine,
-        }
-    }
+/// Something that goes wrong with what a pool has besides nodes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum PoolFault {
+    /// The cluster does not come up; one that was up does not answer any more.
+    ClusterDown { reason: String },
+    /// The next so many installations of the plug-in fail.
+    PluginFails { template: TemplateName, times: u32 },
+    /// What the job type needs from outside is down.
+    DependencyDown { job_type: JobType, reason: String },
+}
+
+/// There is no such thing to break or to mend.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    #[error("there is no machine {0:?}")]
+    Machine(String),
+    #[error("the fleet has no pool {0}")]
+    Pool(PoolName),
 }

@@ -73,6 +73,11 @@ fn flavors() -> Result<Vec<Flavor>> {
     ])
 }
 
+fn accelerators(flavor: &Flavor) -> u32 {
+    let sizes = [&flavor.gpu, &flavor.npu].into_iter().flatten().map(|spec| spec.size);
+    sizes.sum()
+}
+
 /// Free machines of every physical flavor, in each zone.
 pub fn machines() -> Result<Vec<Registration>> {
     let mut machines = Vec::new();
@@ -85,7 +90,7 @@ pub fn machines() -> Result<Vec<Registration>> {
                     flavor: flavor.name.clone(),
                     az: zone.clone(),
                     resources: resources(&flavor),
-                    has_accelerator: flavor.accelerator().is_some(),
+                    accelerators: accelerators(&flavor),
                 });
             }
         }

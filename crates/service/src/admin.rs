@@ -25,6 +25,7 @@ use domain::catalogue::OsConfig;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::iam::{Project, Token, User};
 use domain::name::{PoolName, ProjectId, UserId};
+use domain::pool::draft::PoolDraft;
 use domain::pool::{Business, ControlMode, Pool};
 use domain::principal::Role;
 use serde::Serialize;
@@ -69,6 +70,17 @@ impl Service {
             Ok(())
         })
         .await
+    }
+
+    /// As [`Service::create_pool`], with a public pool. It belongs to the operator's domain, so `ctx.project` has to be one
+    /// of the operator's own.
+    pub async fn create_public_pool(
+        &self,
+        ctx: &CallContext,
+        decode: impl Fn() -> Result<PoolDraft, FieldErrors>,
+    ) -> Result<Outcome<Pool>, ServiceError> {
+        self.authorize_operator(&ctx.principal)?;
+        self.create_pool_for(ctx, Business::Public, decode).await
     }
 
     /// Makes a pool a public one, which may be chosen as the host of logical pools without a parent, or a private one

@@ -2,6 +2,7 @@
 
 use super::{check_description, check_name, decided, exists, keep_an_operator, renew, revoke_tokens, shown, unknown};
 use crate::Outcome;
+use crate::catalogue::QuotaUse;
 use crate::context::{CallContext, Service, check_match};
 use crate::error::ServiceError;
 use domain::catalogue::Quota;
@@ -49,7 +50,8 @@ pub struct QuotaChange {
 }
 
 impl QuotaChange {
-    fn of(&self, before: &Quota) -> Quota {
+    /// The quota after the change.
+    pub fn of(&self, before: &Quota) -> Quota {
         let limit = |change: &Patched<u32>, before: Option<u32>| match change {
             Patched::Unchanged => before,
             Patched::Removed => None,
@@ -186,6 +188,13 @@ impl Service {
             Ok(decided(batch, Project::clone(&found)))
         })
         .await
+    }
+
+    /// The limits in force for a project, and their use.
+    pub fn quotas_of(&self, who: &Principal, id: &ProjectId) -> Result<Vec<QuotaUse>, ServiceError> {
+        self.authorize_operator(who)?;
+        self.find_project(id)?;
+        Ok(self.quota_use(id))
     }
 
     fn find_project(&self, id: &ProjectId) -> Result<Versioned<Project>, ServiceError> {

@@ -73,10 +73,11 @@ impl From<&OsConfig> for ConfigurationView {
 
 /// The configuration that a patch asks for. What is taken away is as in an installation whose operator has set nothing.
 pub fn decode_patch(current: &OsConfig, patch: &Value) -> Result<OsConfig, FieldErrors> {
-    decode(&patched(&ConfigurationView::from(current), patch, &[])?, configuration)
+    let wanted = patched(&ConfigurationView::from(current), patch, &[])?;
+    decode(&wanted, |root| Some(configuration(root)))
 }
 
-fn configuration(root: &Place<'_>) -> Option<OsConfig> {
+fn configuration(root: &Place<'_>) -> OsConfig {
     only(
         root,
         &[
@@ -102,7 +103,7 @@ fn configuration(root: &Place<'_>) -> Option<OsConfig> {
     };
     let number = |name: &str, plain: u32| root.field(name).integer(0, u32::MAX).unwrap_or(plain);
     let text = |name: &str| root.field(name).text().map(ToOwned::to_owned);
-    Some(OsConfig {
+    OsConfig {
         network_cidrs: texts("networkCidrs", plain.network_cidrs),
         network_quota: number("networkQuota", plain.network_quota),
         pool_quota: number("poolQuota", plain.pool_quota),
@@ -119,7 +120,7 @@ fn configuration(root: &Place<'_>) -> Option<OsConfig> {
         },
         region: text("region"),
         external_access: text("externalAccess"),
-    })
+    }
 }
 
 fn scopes(place: &Place<'_>) -> BTreeMap<JobType, ScopeNeeds> {

@@ -102,7 +102,7 @@ lists! {
     UserList: users of accounts::UserView;
     AccessKeyList: access_keys of accounts::AccessKeyView;
     FlavorList: flavors of flavor::FlavorView;
-    TemplateList: templates of template::TemplateView;
+    TemplateList: plugin_templates of template::TemplateView;
 }
 
 #[cfg(test)]

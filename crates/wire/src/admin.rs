@@ -22,20 +22,19 @@ pub fn moment(at: Timestamp) -> String {
     crate::time::rfc3339(at)
 }
 
-/// Reads a body, and gives all that is wrong with it where something is. An absent body is an empty object.
+/// Reads a body, and gives all that is wrong with it where something is.
 pub fn decode<T>(body: &Value, read: impl FnOnce(&Place<'_>) -> Option<T>) -> Result<T, FieldErrors> {
-    let errors = RefCell::new(FieldErrors::new());
-    let root = Place::root(body, &errors);
-    if root.is_absent() {
-        root.invalid("the body must be an object");
+    if !body.is_object() {
+        return Err(no_object());
     }
-    let found = root.object().and_then(|_| read(&root));
-    finish(found, errors.into_inner())
+    let errors = RefCell::new(FieldErrors::new());
+    let found = read(&Place::root(body, &errors));
+    errors.into_inner().into_result()?;
+    found.ok_or_else(|| FieldErrors::one(FieldPath::root(), Reason::Invalid, "the body cannot be read"))
 }
 
-fn finish<T>(found: Option<T>, errors: FieldErrors) -> Result<T, FieldErrors> {
-    errors.into_result()?;
-    found.ok_or_else(|| FieldErrors::one(FieldPath::root(), Reason::Invalid, "the body cannot be read"))
+fn no_object() -> FieldErrors {
+    FieldErrors::one(FieldPath::root(), Reason::Invalid, "the body must be an object")
 }
 
 /// Refuses members that there are not.
@@ -66,7 +65,7 @@ pub fn keep(place: &Place<'_>, names: &[&str]) {
 /// may be sent as they are, and not otherwise.
 fn patched<T: Serialize>(current: &T, patch: &Value, fixed: &[&str]) -> Result<Value, FieldErrors> {
     let Some(changes) = patch.as_object() else {
-        return Err(FieldErrors::one(FieldPath::root(), Reason::Invalid, "the body must be an object"));
+        return Err(no_object());
     };
     let before = serde_json::to_value(current).unwrap_or_default();
     let mut errors = FieldErrors::new();

@@ -9,6 +9,7 @@ mod life;
 mod operator;
 mod operator_accounts;
 mod operator_catalogue;
+mod operator_machines;
 mod operator_pools;
 mod unauthorized;
 

@@ -13,7 +13,8 @@ mod rules;
 mod state;
 mod timing;
 
-pub use faults::{MachineFault, PoolFault, Unknown};
+pub use domain::fault::{MachineFault, PoolFault};
+pub use faults::Unknown;
 pub use journal::{Journal, JournalError, MemoryJournal};
 pub use machine::{MachineInfo, Registration};
 

@@ -100,6 +100,7 @@ impl Server {
         let service = Service::new(ServiceParts {
             state: state.clone(),
             fleet: Arc::new(fleet.clone()),
+            machines: Some(fleet.clone()),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             authorizer: Arc::new(RolePolicy),

@@ -7,12 +7,14 @@ mod configuration;
 mod domains;
 mod flavors;
 mod keys;
+mod machines;
 mod projects;
 mod templates;
 mod users;
 
 pub use domains::DomainChange;
 pub use keys::{KeyChange, KeyInfo, KeyRequest, NewKey, random_pair};
+pub use machines::{MAX_MACHINES, NewMachines};
 pub use projects::{NewProject, ProjectChange, QuotaChange};
 pub use templates::{TemplateDraft, VersionDraft};
 pub use users::{Account, NewUser, UserChange};

@@ -217,6 +217,7 @@ impl World {
         Service::new(ServiceParts {
             state,
             fleet: self.fleet(purpose + 2, Arc::new(NoProbe)),
+            machines: None,
             clock: self.clock_of(number),
             authorizer: Arc::new(RolePolicy),
             passwords: Passwords::new(Arc::clone(&entropy)),

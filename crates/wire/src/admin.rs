@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod configuration;
 pub mod flavor;
+pub mod machine;
 pub mod template;
 
 use crate::decode::Place;
@@ -101,6 +102,7 @@ lists! {
     UserList: users of accounts::UserView;
     AccessKeyList: access_keys of accounts::AccessKeyView;
     FlavorList: flavors of flavor::FlavorView;
+    MachineList: machines of machine::MachineView;
     TemplateList: plugin_templates of template::TemplateView;
 }
 

@@ -6,6 +6,7 @@ use super::rules::Rules;
 use super::timing::Step;
 use crate::command::PoolMark;
 use crate::observation::{DriverFact, DriverProgress, MachineState, NodeFact};
+use domain::catalogue::Flavor;
 use domain::name::{FlavorName, NodeName, ZoneName};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,30 @@ pub struct Registration {
     pub resources: BTreeMap<String, String>,
     #[serde(default)]
     pub accelerators: u32,
+}
+
+impl Registration {
+    /// A machine of a flavor, with what is left for jobs after the system has taken its share.
+    pub fn of(flavor: &Flavor, id: String, az: ZoneName) -> Self {
+        let mut resources = BTreeMap::from([
+            ("cpu".to_owned(), format!("{}m", flavor.cpu.saturating_mul(1000).saturating_sub(80))),
+            ("memory".to_owned(), format!("{}Mi", u64::from(flavor.memory_gib) * 1024 * 9 / 10)),
+        ]);
+        if let Some(gpu) = &flavor.gpu {
+            resources.insert("nvidia.com/gpu".to_owned(), gpu.size.to_string());
+        }
+        if let Some(npu) = &flavor.npu {
+            resources.insert(format!("huawei.com/{}", npu.model), npu.size.to_string());
+        }
+        let accelerators = [&flavor.gpu, &flavor.npu].into_iter().flatten().map(|spec| spec.size);
+        Self {
+            id,
+            flavor: flavor.name.clone(),
+            az,
+            resources,
+            accelerators: accelerators.sum(),
+        }
+    }
 }
 
 /// A machine as the operator sees it.

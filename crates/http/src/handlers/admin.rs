@@ -4,6 +4,7 @@ pub(crate) mod configuration;
 pub(crate) mod domains;
 pub(crate) mod flavors;
 pub(crate) mod keys;
+pub(crate) mod machines;
 pub(crate) mod orders;
 pub(crate) mod pools;
 pub(crate) mod projects;

@@ -1,7 +1,7 @@
 //! The operator's part of the list of operations.
 
 use super::{Operation, op};
-use crate::handlers::admin::{configuration, domains, flavors, keys, orders, pools, projects, templates, users};
+use crate::handlers::admin::{configuration, domains, flavors, keys, machines, orders, pools, projects, templates, users};
 use crate::openapi::docs::admin as d;
 use axum::http::Method;
 use axum::routing::{delete, get, patch, post, put};
@@ -18,6 +18,7 @@ pub(super) fn operations() -> Vec<Operation> {
     all.extend(users_and_keys());
     all.extend(flavors_and_configuration());
     all.extend(plugin_templates());
+    all.extend(machines_and_faults());
     all.extend(pools_and_orders());
     all
 }
@@ -305,6 +306,74 @@ fn plugin_templates() -> Vec<Operation> {
             "/admin/v1/plugin-templates/{template_name}/versions/{version}",
             delete(templates::remove_version),
             d::delete::<a::template::TemplateView>("Takes a version away that no pool asks for"),
+        ),
+    ]
+}
+
+fn machines_and_faults() -> Vec<Operation> {
+    vec![
+        op(
+            "RegisterMachines",
+            POST,
+            "/admin/v1/machines",
+            post(machines::register),
+            d::simulated::<a::machine::MachinesBody, a::machine::Registered>("Registers machines of the simulated fleet, all or none"),
+        ),
+        op(
+            "ListMachines",
+            GET,
+            "/admin/v1/machines",
+            get(machines::list),
+            d::list::<a::MachineList>("Lists the machines of the simulated fleet", None),
+        ),
+        op(
+            "ShowMachine",
+            GET,
+            "/admin/v1/machines/{machine_id}",
+            get(machines::show),
+            d::show::<a::machine::MachineView>("Shows a machine of the simulated fleet"),
+        ),
+        op(
+            "UnregisterMachine",
+            DELETE,
+            "/admin/v1/machines/{machine_id}",
+            delete(machines::unregister),
+            d::mend::<a::machine::MachineView>("Takes a machine away that is no node"),
+        ),
+        op(
+            "BreakMachine",
+            POST,
+            "/admin/v1/machines/{machine_id}/faults",
+            post(machines::break_machine),
+            d::simulated::<a::machine::FaultView, a::machine::MachineView>("Breaks something about a machine"),
+        ),
+        op(
+            "MendMachine",
+            DELETE,
+            "/admin/v1/machines/{machine_id}/faults",
+            delete(machines::mend_machine),
+            d::mend::<a::machine::MachineView>("Clears all faults of a machine"),
+        ),
+        op(
+            "ListPoolFaults",
+            GET,
+            "/admin/v1/{project_id}/pools/{pool_name}/faults",
+            get(machines::pool_faults),
+            d::show::<a::machine::FaultList>("Lists the faults of a pool's cluster, plug-ins and dependencies"),
+        ),
+        op(
+            "BreakPool",
+            POST,
+            "/admin/v1/{project_id}/pools/{pool_name}/faults",
+            post(machines::break_pool),
+            d::simulated::<a::machine::FaultView, a::machine::FaultList>("Breaks a pool's cluster, a plug-in or a dependency"),
+        ),
+        op(
+            "MendPool",
+            DELETE,
+            "/admin/v1/{project_id}/pools/{pool_name}/faults",
+            delete(machines::mend_pool),
+            d::mend::<a::machine::FaultList>("Clears all faults of a pool"),
         ),
     ]
 }

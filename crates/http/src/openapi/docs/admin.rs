@@ -25,6 +25,19 @@ pub(crate) fn create_secret<Body: ToSchema, Answer: ToSchema>(summary: &'static 
     answers::<Answer>(TAG, summary).takes::<Body>().query([dry_run()]).refuses(&[409])
 }
 
+/// A change to the simulated fleet, which knows neither entity tags nor idempotency keys: what is done twice is done.
+pub(crate) fn simulated<Body: ToSchema, Answer: ToSchema>(summary: &'static str) -> Documentation {
+    answers::<Answer>(TAG, summary)
+        .takes::<Body>()
+        .query([dry_run()])
+        .refuses(&[404, 409])
+}
+
+/// As [`simulated`], without a body.
+pub(crate) fn mend<Answer: ToSchema>(summary: &'static str) -> Documentation {
+    answers::<Answer>(TAG, summary).query([dry_run()]).refuses(&[404])
+}
+
 /// `filter`: a query parameter and what it is.
 pub(crate) fn list<Answer: ToSchema>(summary: &'static str, filter: Option<(&'static str, &'static str)>) -> Documentation {
     let filter = filter.map(|(name, description)| text(name, description));

@@ -1,4 +1,5 @@
 //! Reading values leniently where the contract is lenient, and gathering every error.
+
 use domain::field::{FieldErrors, FieldPath, Reason};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -20,15 +21,19 @@ impl<'a> Place<'a> {
             errors,
         }
     }
+
     pub fn path(&self) -> &FieldPath {
         &self.path
     }
+
     pub fn value(&self) -> Option<&'a Value> {
         self.value
     }
+
     pub fn is_absent(&self) -> bool {
         self.value.is_none()
     }
+
     /// Absent, or an object or list without members.
     pub fn is_empty(&self) -> bool {
         match self.value {
@@ -38,15 +43,19 @@ impl<'a> Place<'a> {
             Some(_) => false,
         }
     }
+
     pub fn invalid(&self, message: impl Into<String>) {
         self.errors.borrow_mut().invalid(self.path.clone(), message);
     }
+
     pub fn refuse(&self, reason: Reason, message: impl Into<String>) {
         self.errors.borrow_mut().push(self.path.clone(), reason, message);
     }
+
     pub fn required(&self) {
         self.errors.borrow_mut().required(self.path.clone());
     }
+
     pub fn field(&self, name: &str) -> Self {
         let value = self.value.and_then(|value| value.get(name)).filter(|value| !value.is_null());
         Self {
@@ -55,6 +64,7 @@ impl<'a> Place<'a> {
             errors: self.errors,
         }
     }
+
     /// Whether it may have fields; says so where it may not.
     pub fn object(&self) -> Option<&'a serde_json::Map<String, Value>> {
         let members = self.value?.as_object();
@@ -63,6 +73,7 @@ impl<'a> Place<'a> {
         }
         members
     }
+
     pub fn items(&self) -> Vec<Self> {
         match self.value {
             None => Vec::new(),
@@ -81,6 +92,7 @@ impl<'a> Place<'a> {
             }
         }
     }
+
     pub fn text(&self) -> Option<&'a str> {
         let text = self.value?.as_str();
         if text.is_none() {
@@ -88,12 +100,14 @@ impl<'a> Place<'a> {
         }
         text
     }
+
     pub fn required_text(&self) -> Option<&'a str> {
         if self.is_absent() {
             self.required();
         }
         self.text()
     }
+
     /// Text, number or boolean, as text.
     pub fn scalar(&self) -> Option<String> {
         match self.value? {
@@ -106,6 +120,7 @@ impl<'a> Place<'a> {
             }
         }
     }
+
     pub fn integer(&self, min: u32, max: u32) -> Option<u32> {
         let number = match self.value? {
             Value::Number(number) => number.as_i64(),
@@ -122,6 +137,7 @@ impl<'a> Place<'a> {
         }
         fitting
     }
+
     pub fn boolean(&self) -> Option<bool> {
         match self.value? {
             Value::Bool(flag) => Some(*flag),
@@ -133,6 +149,7 @@ impl<'a> Place<'a> {
             }
         }
     }
+
     /// A name of some kind.
     pub fn name<T>(&self, parse: impl Fn(&str) -> Result<T, domain::name::NameError>) -> Option<T> {
         let text = self.text()?;
@@ -144,6 +161,7 @@ impl<'a> Place<'a> {
             }
         }
     }
+
     /// One of some texts.
     pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
@@ -154,6 +172,7 @@ impl<'a> Place<'a> {
         }
         found
     }
+
     /// An object whose values are texts, numbers or booleans.
     pub fn texts(&self) -> BTreeMap<String, String> {
         let Some(members) = self.object() else { return BTreeMap::new() };
@@ -161,5 +180,14 @@ impl<'a> Place<'a> {
             .keys()
             .filter_map(|name| Some((name.clone(), self.field(name).scalar()?)))
             .collect()
+    }
+}
+
+/// The value, unless something is wrong with it.
+pub(crate) fn finish<T>(value: Option<T>, errors: RefCell<FieldErrors>) -> Result<T, FieldErrors> {
+    let errors = errors.into_inner();
+    match value {
+        Some(value) if errors.is_empty() => Ok(value),
+        Some(_) | None => Err(errors),
     }
 }

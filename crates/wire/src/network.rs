@@ -1,5 +1,6 @@
 //! Networks as clients see them (contract `networks.md`).
-use crate::decode::Place;
+
+use crate::decode::{Place, finish};
 use crate::merge_patch;
 use crate::pool::Metadata;
 use crate::pool::metadata::{description, others};
@@ -14,6 +15,7 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
@@ -23,6 +25,7 @@ pub struct Network {
     pub spec: NetworkSpec,
     pub status: NetworkStatus,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct NetworkSpec {
     pub cidr: String,
@@ -30,6 +33,7 @@ pub struct NetworkSpec {
     pub ipv6_enable: bool,
     pub connection: Connection,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
@@ -38,6 +42,7 @@ pub struct Connection {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sfs_turbo_connection_list: Vec<SfsTurboConnection>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerConnection {
@@ -46,6 +51,7 @@ pub struct PeerConnection {
     #[serde(rename = "defaultGateWay", skip_serializing_if = "Option::is_none")]
     pub default_gateway: Option<bool>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SfsTurboConnection {
@@ -54,6 +60,7 @@ pub struct SfsTurboConnection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subnet_id: Option<String>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkStatus {
@@ -63,6 +70,7 @@ pub struct NetworkStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subnets: Vec<Subnet>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionStatus {
@@ -71,6 +79,7 @@ pub struct ConnectionStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sfs_turbo_status: Vec<SfsTurboStatus>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerStatus {
@@ -80,6 +89,7 @@ pub struct PeerStatus {
     pub default_gateway: bool,
     pub phase: &'static str,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SfsTurboStatus {
@@ -88,6 +98,7 @@ pub struct SfsTurboStatus {
     pub connection_type: &'static str,
     pub status: &'static str,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Subnet {
@@ -96,6 +107,7 @@ pub struct Subnet {
     pub cidr: String,
     pub gateway_ip: String,
 }
+
 impl From<&model::Network> for Network {
     fn from(network: &model::Network) -> Self {
         let mut annotations = network.annotations.clone();
@@ -117,6 +129,7 @@ impl From<&model::Network> for Network {
         }
     }
 }
+
 /// The labels as they are shown.
 pub fn labels(network: &model::Network) -> BTreeMap<String, String> {
     let mut labels = network.labels.clone();
@@ -124,6 +137,7 @@ pub fn labels(network: &model::Network) -> BTreeMap<String, String> {
     labels.insert("os.modelarts/workspace.id".to_owned(), network.workspace.to_string());
     labels
 }
+
 fn spec(network: &model::Network) -> NetworkSpec {
     let peers = network.peers.iter().map(|peer| PeerConnection {
         peer_vpc_id: peer.vpc.clone(),
@@ -144,6 +158,7 @@ fn spec(network: &model::Network) -> NetworkSpec {
         },
     }
 }
+
 fn status(network: &model::Network) -> NetworkStatus {
     let peers = network.peers.iter().map(|peer| PeerStatus {
         peer_vpc_id: peer.vpc.clone(),
@@ -184,12 +199,14 @@ fn status(network: &model::Network) -> NetworkStatus {
         },
     }
 }
+
 /// The body of CreateNetwork.
 pub fn decode_create(body: &Value) -> Result<NetworkDraft, FieldErrors> {
     let errors = RefCell::new(FieldErrors::new());
     let draft = draft(&Place::root(body, &errors), true);
     finish(draft, errors)
 }
+
 /// What PatchNetwork asks for.
 pub fn decode_patch(current: &model::Network, patch: &Value) -> Result<NetworkDraft, FieldErrors> {
     if !patch.is_object() {
@@ -244,13 +261,7 @@ pub fn decode_patch(current: &model::Network, patch: &Value) -> Result<NetworkDr
     }
     finish(draft, errors)
 }
-fn finish<T>(value: Option<T>, errors: RefCell<FieldErrors>) -> Result<T, FieldErrors> {
-    let errors = errors.into_inner();
-    match value {
-        Some(value) if errors.is_empty() => Ok(value),
-        Some(_) | None => Err(errors),
-    }
-}
+
 fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
     if root.is_absent() {
         root.invalid("the body must be an object");
@@ -298,6 +309,7 @@ fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
         cidr: range?,
     })
 }
+
 fn peers(place: &Place<'_>) -> Vec<PeerDraft> {
     let mut found: Vec<PeerDraft> = Vec::new();
     for item in place.items() {
@@ -316,6 +328,7 @@ fn peers(place: &Place<'_>) -> Vec<PeerDraft> {
     }
     found
 }
+
 fn turbos(place: &Place<'_>) -> Vec<SfsTurboDraft> {
     let items = place.items().into_iter().filter_map(|item| {
         item.object()?;

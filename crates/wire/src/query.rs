@@ -1,9 +1,12 @@
 //! Query strings (contract README §5 and §7, clients §6).
+
 use domain::field::{FieldErrors, FieldPath, Reason};
 use jiff::Timestamp;
+
 /// Names and values in the order in which they were sent.
 #[derive(Debug, Clone, Default)]
 pub struct Query(Vec<(String, String)>);
+
 impl Query {
     /// Empty pairs are dropped, each pair is split at its first `=`, `%XX` and `+` are decoded.
     pub fn parse(raw: &str) -> Result<Self, FieldErrors> {
@@ -17,18 +20,22 @@ impl Query {
         }
         Ok(Self(pairs))
     }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
+
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(move |(known, _)| known == name)
             .map(|(_, value)| value.as_str())
     }
+
     fn sent(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|text| !text.is_empty())
     }
+
     pub fn integer(&self, name: &str, min: i64, max: i64, errors: &mut FieldErrors) -> Option<i64> {
         let text = self.sent(name)?;
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
@@ -42,6 +49,7 @@ impl Query {
         }
         number
     }
+
     /// A page size: 0 and everything above the maximum mean the maximum.
     pub fn limit(&self, name: &str, maximum: usize, errors: &mut FieldErrors) -> Option<usize> {
         let limit = self.integer(name, 0, i64::MAX, errors)?;
@@ -52,6 +60,7 @@ impl Query {
                 .map_or(maximum, |limit| limit.min(maximum)),
         )
     }
+
     pub fn boolean(&self, name: &str, errors: &mut FieldErrors) -> Option<bool> {
         match self.sent(name)? {
             "true" => Some(true),
@@ -62,6 +71,7 @@ impl Query {
             }
         }
     }
+
     /// Seconds below 100 000 000 000, milliseconds from there on.
     pub fn timestamp(&self, name: &str, errors: &mut FieldErrors) -> Option<Timestamp> {
         let number = self.integer(name, 0, i64::MAX, errors)?;
@@ -76,6 +86,7 @@ impl Query {
         at.ok()
     }
 }
+
 fn decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());

@@ -1,4 +1,5 @@
 //! Workspaces (contract tags… §10).
+
 use crate::decode::Place;
 use domain::field::FieldErrors;
 use domain::name::UserId;
@@ -7,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::cell::RefCell;
 use utoipa::ToSchema;
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Workspace {
     pub id: String,
@@ -24,6 +26,7 @@ pub struct Workspace {
     pub create_time: i64,
     pub update_time: i64,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Grant {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,16 +34,19 @@ pub struct Grant {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_name: Option<String>,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct WorkspaceList {
     pub total_count: usize,
     pub count: usize,
     pub workspaces: Vec<Workspace>,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct WorkspaceIdBody {
     pub workspace_id: String,
 }
+
 /// The body of create and update.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct WorkspaceBody {
@@ -50,6 +56,7 @@ pub struct WorkspaceBody {
     pub grants: Option<Vec<Grant>>,
     pub enterprise_project_id: Option<String>,
 }
+
 /// A decoded request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkspaceRequest {
@@ -58,6 +65,7 @@ pub struct WorkspaceRequest {
     pub auth: Option<AuthType>,
     pub enterprise_project: Option<String>,
 }
+
 impl From<&model::Workspace> for Workspace {
     fn from(workspace: &model::Workspace) -> Self {
         let (auth_type, grants) = match &workspace.auth {
@@ -87,12 +95,15 @@ impl From<&model::Workspace> for Workspace {
         }
     }
 }
+
 pub fn decode_create(body: &Value) -> Result<WorkspaceRequest, FieldErrors> {
     decode(body, true)
 }
+
 pub fn decode_update(body: &Value) -> Result<WorkspaceRequest, FieldErrors> {
     decode(body, false)
 }
+
 fn decode(body: &Value, is_create: bool) -> Result<WorkspaceRequest, FieldErrors> {
     let errors = RefCell::new(FieldErrors::new());
     let request = {
@@ -134,6 +145,7 @@ fn decode(body: &Value, is_create: bool) -> Result<WorkspaceRequest, FieldErrors
     errors.into_inner().into_result()?;
     Ok(request)
 }
+
 fn grants(place: &Place<'_>) -> Vec<model::Grant> {
     let grants = place.items().into_iter().filter_map(|item| {
         item.object()?;

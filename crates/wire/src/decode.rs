@@ -1,9 +1,13 @@
 //! Reading values leniently where the contract is lenient, and gathering every error.
 
 use domain::field::{FieldErrors, FieldPath, Reason};
+use domain::name::NameError;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+
+/// Errors that are kept of one request; a body may hold hundreds of thousands of wrong values.
+const MAX_ERRORS: usize = 100;
 
 /// A place in a document, there or not.
 #[derive(Clone)]
@@ -45,15 +49,21 @@ impl<'a> Place<'a> {
     }
 
     pub fn invalid(&self, message: impl Into<String>) {
-        self.errors.borrow_mut().invalid(self.path.clone(), message);
+        self.refuse(Reason::Invalid, message);
     }
 
+    /// Says what is wrong here, once: several readers of one value may find the same.
     pub fn refuse(&self, reason: Reason, message: impl Into<String>) {
-        self.errors.borrow_mut().push(self.path.clone(), reason, message);
+        let mut errors = self.errors.borrow_mut();
+        let message = message.into();
+        let is_known = errors.iter().any(|known| known.path == self.path && known.message == message);
+        if !is_known && errors.len() < MAX_ERRORS {
+            errors.push(self.path.clone(), reason, message);
+        }
     }
 
     pub fn required(&self) {
-        self.errors.borrow_mut().required(self.path.clone());
+        self.refuse(Reason::Required, "is required");
     }
 
     pub fn field(&self, name: &str) -> Self {
@@ -74,23 +84,36 @@ impl<'a> Place<'a> {
         members
     }
 
-    pub fn items(&self) -> Vec<Self> {
-        match self.value {
-            None => Vec::new(),
-            Some(Value::Array(items)) => items
-                .iter()
-                .enumerate()
-                .map(|(at, value)| Self {
-                    value: Some(value),
-                    path: self.path.index(at),
-                    errors: self.errors,
-                })
-                .collect(),
-            Some(_) => {
-                self.invalid("must be a list");
-                Vec::new()
-            }
+    /// Whether fields may be looked for: it is absent or an object. Says so where it is neither.
+    pub fn may_have_fields(&self) -> bool {
+        self.is_absent() || self.object().is_some()
+    }
+
+    /// The members of a whole body, which must be an object.
+    pub fn body(&self) -> Option<&'a serde_json::Map<String, Value>> {
+        let members = self.value.and_then(Value::as_object);
+        if members.is_none() {
+            self.invalid("the body must be an object");
         }
+        members
+    }
+
+    /// Its elements, unless it is absent or says that it must be a list.
+    pub fn list(&self) -> Option<Vec<Self>> {
+        let Some(items) = self.value?.as_array() else {
+            self.invalid("must be a list");
+            return None;
+        };
+        let places = items.iter().enumerate().map(|(at, value)| Self {
+            value: Some(value),
+            path: self.path.index(at),
+            errors: self.errors,
+        });
+        Some(places.collect())
+    }
+
+    pub fn items(&self) -> Vec<Self> {
+        self.list().unwrap_or_default()
     }
 
     pub fn text(&self) -> Option<&'a str> {
@@ -151,8 +174,12 @@ impl<'a> Place<'a> {
     }
 
     /// A name of some kind.
-    pub fn name<T>(&self, parse: impl Fn(&str) -> Result<T, domain::name::NameError>) -> Option<T> {
-        let text = self.text()?;
+    pub fn name<T>(&self, parse: impl Fn(&str) -> Result<T, NameError>) -> Option<T> {
+        self.parsed(self.text()?, parse)
+    }
+
+    /// What stands here, as a name of some kind.
+    pub fn parsed<T>(&self, text: &str, parse: impl Fn(&str) -> Result<T, NameError>) -> Option<T> {
         match parse(text) {
             Ok(name) => Some(name),
             Err(error) => {
@@ -164,10 +191,14 @@ impl<'a> Place<'a> {
 
     /// One of some texts.
     pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.text()?;
+        self.chosen(self.text()?, choices)
+    }
+
+    /// What stands here, as one of some texts.
+    pub fn chosen<T: Copy>(&self, text: &str, choices: &[(&str, T)]) -> Option<T> {
         let found = choices.iter().find(|(known, _)| *known == text).map(|(_, value)| *value);
         if found.is_none() {
-            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect();
             self.invalid(format!("must be one of {}", names.join(", ")));
         }
         found
@@ -180,6 +211,26 @@ impl<'a> Place<'a> {
             .keys()
             .filter_map(|name| Some((name.clone(), self.field(name).scalar()?)))
             .collect()
+    }
+}
+
+/// Takes out of a merge patch what may not be there: `null` at any of these paths, and anything but an object at the first `objects` of
+/// them. What is left can be merged without leaving out what every object has.
+pub(crate) fn strike(patch: &mut Value, paths: &[&[&str]], objects: usize, errors: &RefCell<FieldErrors>) {
+    for (at, path) in paths.iter().enumerate() {
+        let Some((last, parents)) = path.split_last() else { continue };
+        let parent = parents.iter().try_fold(&mut *patch, |value, name| value.get_mut(*name));
+        let Some(members) = parent.and_then(Value::as_object_mut) else {
+            continue;
+        };
+        let message = match members.get(*last) {
+            Some(Value::Null) => "must not be null",
+            Some(value) if at < objects && !value.is_object() => "must be an object",
+            Some(_) | None => continue,
+        };
+        members.remove(*last);
+        let place = path.iter().fold(FieldPath::root(), |place, name| place.field(name));
+        errors.borrow_mut().invalid(place, message);
     }
 }
 

@@ -76,3 +76,6 @@ impl From<&model::Pool> for Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use super::metadata::{annotations, labels};
 use super::resources::resources;
 use crate::decode::{Place, finish};
 use domain::field::FieldErrors;
-use domain::name::{NetworkName, NodePrefix, PoolName, WorkspaceId, ZoneName};
+use domain::name::{NetworkName, PoolName, ZoneName};
 use domain::network::parse_cidr;
 use domain::pool::draft::{BillingDraft, PoolDraft, PoolNetworkDraft};
 use domain::pool::{DriverSpec, JobType, UpdateStrategy};
@@ -25,12 +25,7 @@ pub fn decode_create(body: &Value) -> Result<PoolDraft, FieldErrors> {
 }
 
 pub(super) fn draft(root: &Place<'_>, is_create: bool) -> Option<PoolDraft> {
-    if root.object().is_none() {
-        if root.is_absent() {
-            root.invalid("the body must be an object");
-        }
-        return None;
-    }
+    root.body()?;
     let version = root.field("apiVersion");
     let kind = root.field("kind");
     if is_create {
@@ -44,15 +39,17 @@ pub(super) fn draft(root: &Place<'_>, is_create: bool) -> Option<PoolDraft> {
         kind.invalid("must be Pool");
     }
     let metadata = root.field("metadata");
-    metadata.object();
-    let labels = labels(&metadata.field("labels"));
+    let labels = if metadata.may_have_fields() {
+        labels(&metadata.field("labels"))
+    } else {
+        None
+    };
     let notes = annotations(&metadata.field("annotations"));
     let spec = root.field("spec");
     if spec.is_absent() {
         spec.required();
     }
-    spec.object();
-    let own = spec_draft(&spec, is_create);
+    let own = spec.object().and_then(|_| spec_draft(&spec, is_create));
     let (labels, own) = (labels?, own?);
     Some(PoolDraft {
         display_name: labels.name,
@@ -125,20 +122,18 @@ fn spec_draft(spec: &Place<'_>, is_create: bool) -> Option<PoolDraft> {
 }
 
 fn scope(place: &Place<'_>, is_create: bool) -> Option<Vec<JobType>> {
-    if place.is_absent() {
-        return None;
+    let items = place.list()?;
+    if is_create && items.is_empty() {
+        place.invalid("must hold at least one job type");
     }
     let mut found = Vec::new();
-    for item in place.items() {
+    for item in items {
         let Some(job_type) = item.choice(&JOB_TYPES) else { continue };
         if found.contains(&job_type) {
             item.refuse(domain::field::Reason::Duplicate, format!("{job_type} occurs twice"));
         } else {
             found.push(job_type);
         }
-    }
-    if is_create && place.is_empty() {
-        place.invalid("must hold at least one job type");
     }
     Some(found)
 }
@@ -196,25 +191,16 @@ fn driver(place: &Place<'_>) -> Option<DriverSpec> {
     })
 }
 
-pub(super) fn node_prefix(place: &Place<'_>) -> Option<NodePrefix> {
-    place.text().filter(|text| !text.is_empty())?;
-    place.name(NodePrefix::parse)
-}
-
-pub(super) fn workspace(place: &Place<'_>) -> Option<WorkspaceId> {
-    place.text().filter(|text| !text.is_empty())?;
-    place.name(WorkspaceId::parse)
-}
-
 /// The body of RetryPoolScope.
 pub fn decode_retry_scope(body: &Value) -> Result<JobType, FieldErrors> {
     let errors = RefCell::new(FieldErrors::new());
     let scope = {
         let root = Place::root(body, &errors);
-        root.object();
-        let scope = root.field("scope");
-        scope.required_text();
-        scope.choice(&JOB_TYPES)
+        root.body().and_then(|_| {
+            let scope = root.field("scope");
+            scope.required_text();
+            scope.choice(&JOB_TYPES)
+        })
     };
     finish(scope, errors)
 }

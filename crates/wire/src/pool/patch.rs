@@ -3,7 +3,7 @@
 use super::Pool;
 use super::decode::draft;
 use super::metadata::{OWNED_ANNOTATIONS, OWNED_LABELS, billing};
-use crate::decode::{Place, finish};
+use crate::decode::{Place, finish, strike};
 use crate::merge_patch;
 use domain::field::{FieldErrors, FieldPath};
 use domain::pool::draft::{BillingDraft, Patched, PoolDraft, PoolEdit};
@@ -19,22 +19,16 @@ pub fn decode_patch(current: &model::Pool, patch: &Value) -> Result<PoolEdit, Fi
 }
 
 fn edit(current: &model::Pool, patch: &Value, errors: &RefCell<FieldErrors>) -> Option<PoolEdit> {
-    let sent = Place::root(patch, errors);
-    if sent.object().is_none() {
-        if sent.is_absent() {
-            sent.invalid("the body must be an object");
-        }
-        return None;
-    }
-    check_nulls(patch, errors);
+    Place::root(patch, errors).body()?;
     let mut patch = patch.clone();
+    strike(&mut patch, &NOT_NULL, OBJECTS, errors);
     if let Some(members) = patch.as_object_mut() {
         members.remove("status");
     }
     let before = serde_json::to_value(Pool::from(current)).ok()?;
     let (billing, order_id, mentions_billing) = take_billing(&mut patch, current, errors);
     let merged = merge_patch::apply(before.clone(), &patch);
-    check_immutable(&before, &merged, current, errors);
+    check_immutable(&before, &merged, errors);
     let shown = Place::root(&merged, errors);
     let mut draft = draft(&shown, false)?;
     keep_owned(current, &mut draft);
@@ -64,29 +58,18 @@ fn keep_owned(current: &model::Pool, draft: &mut PoolDraft) {
     }
 }
 
-/// `null` where it removes nothing (contract pools §9.1, item 4).
-fn check_nulls(patch: &Value, errors: &RefCell<FieldErrors>) {
-    let refused: [&[&str]; 7] = [
-        &["spec"],
-        &["metadata"],
-        &["metadata", "labels"],
-        &["metadata", "annotations"],
-        &["metadata", "labels", "os.modelarts/workspace.id"],
-        &["spec", "scope"],
-        &["spec", "resources"],
-    ];
-    for path in refused {
-        let mut value = Some(patch);
-        let mut place = FieldPath::root();
-        for name in path {
-            value = value.and_then(|value| value.get(name));
-            place = place.field(name);
-        }
-        if value.is_some_and(Value::is_null) {
-            errors.borrow_mut().invalid(place, "must not be null");
-        }
-    }
-}
+/// Where `null` removes nothing (contract pools §9.1, item 4).
+const NOT_NULL: [&[&str]; 7] = [
+    &["metadata"],
+    &["metadata", "labels"],
+    &["metadata", "annotations"],
+    &["spec"],
+    &["metadata", "labels", "os.modelarts/workspace.id"],
+    &["spec", "scope"],
+    &["spec", "resources"],
+];
+/// How many of them must be objects.
+const OBJECTS: usize = 4;
 
 const BILLING: [&str; 5] = [
     "os.modelarts/billing.mode",
@@ -112,19 +95,21 @@ fn take_billing(patch: &mut Value, current: &model::Pool, errors: &RefCell<Field
             }
         }
     }
-    let order_id = match taken.remove(ORDER_ID) {
-        None => Patched::Unchanged,
-        Some(Value::Null) => Patched::Removed,
-        Some(Value::String(text)) if text.is_empty() => Patched::Unchanged,
-        Some(value) => Patched::Set(value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)),
-    };
-    let mentions_opaque = OPAQUE_BILLING.iter().any(|name| {
-        taken
-            .get(*name)
-            .is_some_and(|value| value.as_str() != current.annotations.get(*name).map(String::as_str) && !value.is_null())
-    });
+    let is_order_removed = taken.get(ORDER_ID).is_some_and(Value::is_null);
     let wrapped = json!({"metadata": {"annotations": taken}});
-    let billing = billing(&Place::root(&wrapped, errors).field("metadata").field("annotations"));
+    let place = Place::root(&wrapped, errors).field("metadata").field("annotations");
+    let mentions_opaque = OPAQUE_BILLING
+        .into_iter()
+        .filter_map(|name| Some((name, place.field(name).scalar()?)))
+        .filter(|(name, sent)| current.annotations.get(*name) != Some(sent))
+        .count()
+        > 0;
+    let billing = billing(&place);
+    let order_id = match &billing.order_id {
+        _ if is_order_removed => Patched::Removed,
+        Some(id) => Patched::Set(id.clone()),
+        None => Patched::Unchanged,
+    };
     (BillingDraft { order_id: None, ..billing }, order_id, mentions_opaque)
 }
 
@@ -136,7 +121,10 @@ fn pinned_driver(current: &model::Pool, patch: &Value, shown: Option<DriverSpec>
     if sent.is_null() {
         return current.is_physical().then(DriverSpec::default);
     }
-    let shown = shown?;
+    // An empty list is as good as nothing.
+    let Some(shown) = shown else {
+        return current.is_physical().then_some(pinned);
+    };
     let pick = |name: &str, new: Option<String>, old: Option<String>, visible: Option<&str>| match sent.get(name) {
         None => old,
         Some(Value::Null) => None,
@@ -160,7 +148,7 @@ fn pinned_driver(current: &model::Pool, patch: &Value, shown: Option<DriverSpec>
 }
 
 /// Members that may differ after a patch. Whatever else differs cannot be modified.
-fn check_immutable(before: &Value, after: &Value, current: &model::Pool, errors: &RefCell<FieldErrors>) {
+fn check_immutable(before: &Value, after: &Value, errors: &RefCell<FieldErrors>) {
     let root = FieldPath::root();
     let fixed = |path: &FieldPath, old: Option<&Value>, new: Option<&Value>| {
         // Numbers and flags may be sent where texts are shown.
@@ -197,7 +185,7 @@ fn check_immutable(before: &Value, after: &Value, current: &model::Pool, errors:
         );
     }
     let spec = root.field("spec");
-    let mut names = vec![
+    for name in [
         "type",
         "parent",
         "network",
@@ -208,14 +196,11 @@ fn check_immutable(before: &Value, after: &Value, current: &model::Pool, errors:
         "userLogin",
         "ipv6enable",
         "controlMode",
-    ];
-    if current.is_physical() {
-        names.push("clusters");
-    }
-    for name in names {
+        "clusters",
+    ] {
         let (old, new) = (before["spec"].get(name), after["spec"].get(name));
         let is_empty = |value: Option<&Value>| {
-            value.is_none_or(|value| value.as_array().is_some_and(Vec::is_empty) || *value == json!({}) || *value == json!(false))
+            value.is_none_or(|value| [json!([]), json!({}), json!(false), json!("false"), json!("")].contains(value))
         };
         if !(is_empty(old) && is_empty(new)) {
             fixed(&spec.field(name), old, new);

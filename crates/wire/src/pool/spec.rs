@@ -77,7 +77,10 @@ pub(super) fn spec(pool: &model::Pool) -> PoolSpec {
             |spec| spec.scope.iter().map(|job_type| job_type.as_str()).collect(),
         ),
         resources: pool.spec.resources.iter().map(PoolResource::from).collect(),
-        parent: logical.and_then(|spec| spec.parent.as_ref()).map(|parent| parent.name.to_string()),
+        parent: logical
+            .filter(|spec| spec.parent_was_sent)
+            .and_then(|spec| spec.parent.as_ref())
+            .map(|parent| parent.name.to_string()),
         network: physical.map(|spec| PoolNetwork {
             name: spec.network.to_string(),
         }),

@@ -28,7 +28,7 @@ impl ErrorBody {
         let details = details.into_iter().flatten().map(|error| Detail {
             field: error.path.to_string(),
             reason: reason(error.reason),
-            message: error.message.clone(),
+            message: error.message.chars().take(MAX_MESSAGE).collect(),
         });
         Self {
             error_code: code.to_owned(),
@@ -49,3 +49,6 @@ fn reason(reason: Reason) -> &'static str {
         Reason::Capacity => "capacity",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,3 +114,6 @@ pub struct OrderItemList {
     pub count: usize,
     pub items: Vec<crate::order::OrderItem>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,11 @@ impl Query {
 
     /// A page size: 0 and everything above the maximum mean the maximum.
     pub fn limit(&self, name: &str, maximum: usize, errors: &mut FieldErrors) -> Option<usize> {
+        let text = self.sent(name)?;
+        if text.parse::<i64>().is_err() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            // An integer, even if it is larger than the type.
+            return Some(maximum);
+        }
         let limit = self.integer(name, 0, i64::MAX, errors)?;
         Some(
             usize::try_from(limit)
@@ -94,10 +99,7 @@ fn decode(text: &str) -> Option<String> {
     while at < bytes.len() {
         match bytes[at] {
             b'+' => plain.push(b' '),
-            b'%' => match bytes
-                .get(at + 1..at + 3)
-                .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok())
-            {
+            b'%' => match bytes.get(at + 1..at + 3).and_then(hex_byte) {
                 Some(byte) => {
                     plain.push(byte);
                     at += 2;
@@ -110,3 +112,15 @@ fn decode(text: &str) -> Option<String> {
     }
     String::from_utf8(plain).ok()
 }
+
+/// Two hexadecimal digits.
+fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    match digits {
+        [high, low] => Some(value(*high)? * 16 + value(*low)?),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

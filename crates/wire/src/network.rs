@@ -1,19 +1,18 @@
 //! Networks as clients see them (contract `networks.md`).
 
-use crate::decode::{Place, finish};
+use crate::decode::{Place, finish, strike};
 use crate::merge_patch;
 use crate::pool::Metadata;
-use crate::pool::metadata::{description, others};
+use crate::pool::metadata::{description, display_name, others, workspace};
 use crate::time::rfc3339;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::label::{MAX_ANNOTATION_VALUE, MAX_LABEL_VALUE};
-use domain::name::{DisplayName, WorkspaceId};
 use domain::network::{self as model, ConnectionState, NetworkPhase, parse_network_cidr};
 use domain::pool::draft::{NetworkDraft, PeerDraft, SfsTurboDraft};
 use serde::Serialize;
 use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -209,29 +208,28 @@ pub fn decode_create(body: &Value) -> Result<NetworkDraft, FieldErrors> {
 
 /// What PatchNetwork asks for.
 pub fn decode_patch(current: &model::Network, patch: &Value) -> Result<NetworkDraft, FieldErrors> {
-    if !patch.is_object() {
-        return Err(FieldErrors::one(FieldPath::root(), Reason::Invalid, "the body must be an object"));
-    }
     let errors = RefCell::new(FieldErrors::new());
+    let draft = patched(current, patch, &errors);
+    finish(draft, errors)
+}
+
+/// Where `null` removes nothing (contract pools §9.1, item 4).
+const NOT_NULL: [&[&str]; 5] = [
+    &["metadata"],
+    &["metadata", "labels"],
+    &["metadata", "annotations"],
+    &["spec"],
+    &["metadata", "labels", "os.modelarts/workspace.id"],
+];
+/// How many of them must be objects.
+const OBJECTS: usize = 4;
+
+fn patched(current: &model::Network, patch: &Value, errors: &RefCell<FieldErrors>) -> Option<NetworkDraft> {
+    Place::root(patch, errors).body()?;
     let mut patch = patch.clone();
+    strike(&mut patch, &NOT_NULL, OBJECTS, errors);
     if let Some(members) = patch.as_object_mut() {
         members.remove("status");
-    }
-    for path in [
-        &["spec"][..],
-        &["metadata"],
-        &["metadata", "labels"],
-        &["metadata", "labels", "os.modelarts/workspace.id"],
-    ] {
-        let mut value = Some(&patch);
-        let mut place = FieldPath::root();
-        for name in path {
-            value = value.and_then(|value| value.get(name));
-            place = place.field(name);
-        }
-        if value.is_some_and(Value::is_null) {
-            errors.borrow_mut().invalid(place, "must not be null");
-        }
     }
     let before = serde_json::to_value(Network::from(current)).unwrap_or_default();
     let merged = merge_patch::apply(before.clone(), &patch);
@@ -250,7 +248,7 @@ pub fn decode_patch(current: &model::Network, patch: &Value) -> Result<NetworkDr
                 .immutable(path.iter().fold(FieldPath::root(), |place, name| place.field(name)));
         }
     }
-    let draft = draft(&Place::root(&merged, &errors), false);
+    let draft = draft(&Place::root(&merged, errors), false);
     if let Some(draft) = &draft
         && current.ipv6
         && !draft.ipv6
@@ -259,14 +257,11 @@ pub fn decode_patch(current: &model::Network, patch: &Value) -> Result<NetworkDr
             .borrow_mut()
             .forbidden(FieldPath::of("spec").field("ipv6enable"), "cannot be switched off again");
     }
-    finish(draft, errors)
+    draft
 }
 
 fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
-    if root.is_absent() {
-        root.invalid("the body must be an object");
-    }
-    root.object()?;
+    root.body()?;
     for (name, wanted) in [("apiVersion", "v1"), ("kind", "Network")] {
         let place = root.field(name);
         if is_create {
@@ -278,16 +273,15 @@ fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
     }
     let metadata = root.field("metadata");
     let (labels, notes) = (metadata.field("labels"), metadata.field("annotations"));
-    let name = labels.field("os.modelarts/name");
-    if name.is_absent() {
-        name.required();
-    }
-    let display_name = name.name(DisplayName::parse);
-    let workspace = labels.field("os.modelarts/workspace.id").name(WorkspaceId::parse);
+    let has_labels = metadata.may_have_fields() && labels.may_have_fields();
+    let display_name = if has_labels { display_name(&labels) } else { None };
+    let workspace = workspace(&labels);
     let description = description(&notes.field("os.modelarts/description"));
     let spec = root.field("spec");
     let cidr = spec.field("cidr");
-    cidr.required_text();
+    if spec.may_have_fields() {
+        cidr.required_text();
+    }
     let range = cidr.text().and_then(|text| match parse_network_cidr(text) {
         Ok(range) => Some(range),
         Err(message) => {
@@ -295,6 +289,7 @@ fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
             None
         }
     });
+    let ipv6 = spec.field("ipv6enable");
     let connection = spec.field("connection");
     connection.object();
     Some(NetworkDraft {
@@ -302,7 +297,8 @@ fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
         labels: others(&labels, &["os.modelarts/name", "os.modelarts/workspace.id"], &[], MAX_LABEL_VALUE),
         annotations: others(&notes, &["os.modelarts/description"], &[], MAX_ANNOTATION_VALUE),
         description,
-        ipv6: spec.field("ipv6enable").boolean().unwrap_or(false),
+        // A value that has been refused is not one that switches it off.
+        ipv6: ipv6.boolean().unwrap_or(!ipv6.is_absent()),
         peers: peers(&connection.field("peerConnectionList")),
         sfs_turbo: turbos(&connection.field("sfsTurboConnectionList")),
         display_name: display_name?,
@@ -311,13 +307,16 @@ fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
 }
 
 fn peers(place: &Place<'_>) -> Vec<PeerDraft> {
-    let mut found: Vec<PeerDraft> = Vec::new();
+    let mut found = Vec::new();
+    let mut known = BTreeSet::new();
     for item in place.items() {
-        item.object();
+        if item.object().is_none() {
+            continue;
+        }
         let (vpc, subnet) = (item.field("peerVpcId").required_text(), item.field("peerSubnetId").required_text());
         let is_default_gateway = item.field("defaultGateWay").boolean();
         let (Some(vpc), Some(subnet)) = (vpc, subnet) else { continue };
-        if found.iter().any(|known| known.vpc == vpc && known.subnet == subnet) {
+        if !known.insert((vpc, subnet)) {
             item.refuse(Reason::Duplicate, "the same VPC and subnet occur twice");
         }
         found.push(PeerDraft {
@@ -341,3 +340,6 @@ fn turbos(place: &Place<'_>) -> Vec<SfsTurboDraft> {
     });
     items.collect()
 }
+
+#[cfg(test)]
+mod tests;

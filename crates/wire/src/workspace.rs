@@ -1,7 +1,7 @@
 //! Workspaces (contract tags… §10).
 
 use crate::decode::Place;
-use domain::field::FieldErrors;
+use domain::field::{FieldErrors, Reason};
 use domain::name::UserId;
 use domain::workspace::{self as model, AuthType};
 use serde::Serialize;
@@ -108,12 +108,9 @@ fn decode(body: &Value, is_create: bool) -> Result<WorkspaceRequest, FieldErrors
     let errors = RefCell::new(FieldErrors::new());
     let request = {
         let root = Place::root(body, &errors);
-        if root.is_absent() {
-            root.invalid("the body must be an object");
-        }
-        root.object();
+        let members = root.body();
         let name = root.field("name");
-        if is_create && name.is_absent() {
+        if is_create && members.is_some() && name.is_absent() {
             name.required();
         }
         let chosen = name.text();
@@ -127,14 +124,7 @@ fn decode(body: &Value, is_create: bool) -> Result<WorkspaceRequest, FieldErrors
         if description.text().is_some_and(|text| text.chars().count() > 256) {
             description.invalid("must be at most 256 characters long");
         }
-        let auth = root
-            .field("auth_type")
-            .choice(&[("PUBLIC", 0), ("PRIVATE", 1), ("INTERNAL", 2)])
-            .map(|kind| match kind {
-                0 => AuthType::Public,
-                1 => AuthType::Private,
-                _ => AuthType::Internal(grants(&root.field("grants"))),
-            });
+        let auth = auth(&root);
         WorkspaceRequest {
             name: chosen.map(ToOwned::to_owned),
             description: description.text().map(ToOwned::to_owned),
@@ -146,18 +136,38 @@ fn decode(body: &Value, is_create: bool) -> Result<WorkspaceRequest, FieldErrors
     Ok(request)
 }
 
+fn auth(root: &Place<'_>) -> Option<AuthType> {
+    let (kind, place) = (root.field("auth_type"), root.field("grants"));
+    let grants = grants(&place);
+    let has_grants = !grants.is_empty();
+    let internal = AuthType::Internal(grants);
+    let known = [
+        ("PUBLIC", &AuthType::Public),
+        ("PRIVATE", &AuthType::Private),
+        ("INTERNAL", &internal),
+    ];
+    let chosen = kind.choice(&known);
+    if has_grants && chosen != Some(&internal) && (chosen.is_some() || kind.is_absent()) {
+        place.refuse(Reason::Forbidden, "are for auth_type INTERNAL only");
+    }
+    chosen.cloned()
+}
+
 fn grants(place: &Place<'_>) -> Vec<model::Grant> {
     let grants = place.items().into_iter().filter_map(|item| {
         item.object()?;
-        let (user_id, user_name) = (
-            item.field("user_id").name(UserId::parse),
-            item.field("user_name").text().map(ToOwned::to_owned),
-        );
-        if user_id.is_none() && user_name.is_none() {
+        let (id, name) = (item.field("user_id"), item.field("user_name"));
+        if id.is_absent() && name.is_absent() {
             item.invalid("must have user_id or user_name");
             return None;
         }
-        Some(model::Grant { user_id, user_name })
+        Some(model::Grant {
+            user_id: id.name(UserId::parse),
+            user_name: name.text().map(ToOwned::to_owned),
+        })
     });
     grants.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,3 +162,6 @@ impl From<&FlavorVolume> for VolumeBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,3 +165,6 @@ fn annotations(node: &model::Node) -> Texts {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests;

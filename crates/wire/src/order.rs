@@ -120,3 +120,6 @@ impl From<&model::OrderItem> for OrderItem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

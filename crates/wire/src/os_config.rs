@@ -67,3 +67,6 @@ impl From<&model::OsConfig> for OsConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,3 +36,6 @@ impl Quotas {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

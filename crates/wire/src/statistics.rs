@@ -29,3 +29,6 @@ pub struct StatusCounts {
 pub fn operation_time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S.%9f +0000 UTC").to_string()
 }
+
+#[cfg(test)]
+mod tests;

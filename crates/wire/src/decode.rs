@@ -5,6 +5,7 @@ use domain::name::NameError;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 /// Errors that are kept of one request; a body may hold hundreds of thousands of wrong values.
 const MAX_ERRORS: usize = 100;
@@ -147,7 +148,7 @@ impl<'a> Place<'a> {
     pub fn integer(&self, min: u32, max: u32) -> Option<u32> {
         let number = match self.value? {
             Value::Number(number) => number.as_i64(),
-            Value::String(text) => text.parse().ok(),
+            Value::String(text) => decimal(text),
             _ => None,
         };
         let Some(number) = number else {
@@ -212,6 +213,11 @@ impl<'a> Place<'a> {
             .filter_map(|name| Some((name.clone(), self.field(name).scalar()?)))
             .collect()
     }
+}
+
+/// A whole number in digits, with a minus where it is negative; the standard parser takes a plus too.
+pub(crate) fn decimal<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|_| !text.starts_with('+'))
 }
 
 /// Takes out of a merge patch what may not be there: `null` at any of these paths, and anything but an object at the first `objects` of

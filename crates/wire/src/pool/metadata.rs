@@ -1,6 +1,6 @@
 //! Labels and annotations of a pool, as they are sent.
 
-use crate::decode::Place;
+use crate::decode::{Place, decimal};
 use domain::field::Reason;
 use domain::label::{MAX_ANNOTATION_VALUE, MAX_KEYS, MAX_LABEL_VALUE, check_key};
 use domain::name::{DisplayName, NodePrefix, WorkspaceId};
@@ -132,7 +132,7 @@ pub(super) fn billing(place: &Place<'_>) -> BillingDraft {
     let period_types = [("2", PeriodType::Month), ("3", PeriodType::Year), ("4", PeriodType::Hour)];
     let modes = [("0", BillingMode::PayPerUse), ("1", BillingMode::Prepaid)];
     let period_num = text("os.modelarts/period.num").and_then(|sent| {
-        let number = sent.parse().ok().filter(|number: &u32| *number > 0);
+        let number = decimal(&sent).filter(|number: &u32| *number > 0);
         if number.is_none() {
             place.field("os.modelarts/period.num").invalid("must be a positive integer");
         }

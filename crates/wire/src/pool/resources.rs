@@ -1,7 +1,7 @@
 //! `spec.resources` as it is sent (contract pools §3.1–§3.4).
 
 use super::metadata::check_tags;
-use crate::decode::Place;
+use crate::decode::{Place, decimal};
 use base64::Engine;
 use domain::field::Reason;
 use domain::label::check_key;
@@ -108,7 +108,7 @@ fn extend_params(place: &Place<'_>) -> Option<BTreeMap<String, String>> {
     }
     let params = place.texts();
     if let Some(size) = params.get("dockerBaseSize")
-        && !size.parse::<u32>().is_ok_and(|size| size == 0 || (50..=500).contains(&size))
+        && !decimal(size).is_some_and(|size: u32| size == 0 || (50..=500).contains(&size))
     {
         place.field("dockerBaseSize").invalid("must be 50 to 500, or 0 for no limit");
     }
@@ -179,7 +179,7 @@ fn size(place: &Place<'_>) -> Option<String> {
     }
     let text = place.scalar()?;
     let digits = text.strip_suffix("Gi").unwrap_or(&text);
-    if !digits.parse::<u32>().is_ok_and(|size| size > 0) {
+    if decimal(digits).is_none_or(|size: u32| size == 0) {
         place.invalid("must be a size in GiB such as 100 or 100Gi");
     }
     Some(text)

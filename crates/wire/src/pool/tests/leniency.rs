@@ -130,9 +130,43 @@ fn integers_and_booleans_may_be_texts() {
     let body = with(&body, "/spec/resources/0/creatingStep/step", json!("2"));
     let body = with(&body, "/spec/ipv6enable", json!("true"));
     assert_eq!(decode_create(&body).unwrap(), decode_create(&physical_body()).unwrap());
-    for wrong in ["", " 4", "4.0", "0x4", "four", "4e0"] {
+    for wrong in ["", " 4", "4.0", "0x4", "four", "4e0", "+4"] {
         let body = with(&physical_body(), "/spec/resources/0/count", json!(wrong));
         assert_eq!(said(&body), "spec.resources[0].count: must be an integer", "{wrong:?}");
+    }
+}
+
+#[test]
+fn sizes_are_whole_gibibytes_as_numbers_or_texts() {
+    let pointer = "/spec/resources/0/rootVolume/size";
+    for (sent, kept) in [(json!("100"), "100"), (json!("100Gi"), "100Gi"), (json!(100), "100")] {
+        let draft = decode_create(&with_item(&physical_body(), pointer, sent)).unwrap();
+        assert_eq!(draft.resources[0].root_volume.as_ref().unwrap().size, kept);
+    }
+    for wrong in ["0", "0Gi", "+100", "-100", "100GB", "1.5Gi", "Gi", "100 Gi", "100GiGi"] {
+        assert_eq!(
+            said(&with_item(&physical_body(), pointer, json!(wrong))),
+            "spec.resources[0].rootVolume.size: must be a size in GiB such as 100 or 100Gi",
+            "{wrong}"
+        );
+    }
+    let base = |size: &str| {
+        said(&with_item(
+            &physical_body(),
+            "/spec/resources/0/extendParams/dockerBaseSize",
+            json!(size),
+        ))
+    };
+    for (size, is_good) in [
+        ("0", true),
+        ("50", true),
+        ("500", true),
+        ("49", false),
+        ("501", false),
+        ("+50", false),
+        ("50Gi", false),
+    ] {
+        assert_eq!(base(size) == "accepted", is_good, "{size}");
     }
 }
 

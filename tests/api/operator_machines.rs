@@ -28,11 +28,11 @@ async fn machines_come_and_go(server: TestServer) {
         .collect();
     assert_eq!(ids, ["extra-00001", "extra-00002", "extra-00003"]);
     assert_eq!(made["machines"][0]["state"], "free");
-    server.operator.post(MACHINES, &body).await.refused(409, "ModelArts.50004090");
+    server.operator.post(MACHINES, &body).await.refused(409, "ModelArts.50005100");
     let path = format!("{MACHINES}/extra-00002");
     server.operator.delete(&path).await.ok();
-    server.operator.get(&path).await.refused(404, "ModelArts.50004040");
-    server.operator.delete(&path).await.refused(404, "ModelArts.50004040");
+    server.operator.get(&path).await.refused(404, "ModelArts.50005101");
+    server.operator.delete(&path).await.refused(404, "ModelArts.50005101");
     let first = server.operator.get(&format!("{MACHINES}?limit=2")).await.ok();
     assert_eq!(first["machines"].as_array().unwrap().len(), 2);
     assert!(first["metadata"]["continue"].is_string(), "{first:#}");
@@ -81,7 +81,7 @@ async fn a_pool_is_broken_and_mended(server: TestServer) {
 
 async fn wrong_machines_and_faults_are_refused(server: TestServer) {
     for (body, told) in [
-        (json!({"flavor": CPU, "az": "az-1"}), "id: required"),
+        (json!({"flavor": CPU, "az": "az-1"}), "id is required"),
         (json!({"id": "x", "flavor": "none", "az": "az-1"}), "flavor: unknown flavor"),
         (json!({"id": "x", "flavor": CPU, "az": "az-9"}), "az: "),
         (json!({"id": "x", "flavor": CPU, "az": "az-1", "count": 0}), "count: "),
@@ -94,8 +94,12 @@ async fn wrong_machines_and_faults_are_refused(server: TestServer) {
             .refused_saying(400, "ModelArts.50004000", told);
     }
     let none = format!("{MACHINES}/none/faults");
-    server.operator.post(&none, &json!({"kind": "neverBoots"})).await.refused(404, "ModelArts.50004040");
-    server.operator.delete(&none).await.refused(404, "ModelArts.50004040");
+    server
+        .operator
+        .post(&none, &json!({"kind": "neverBoots"}))
+        .await
+        .refused(404, "ModelArts.50005101");
+    server.operator.delete(&none).await.refused(404, "ModelArts.50005101");
     let created = server
         .user
         .post(&server.pools(), &pool(&server, "pool-one", resources(CPU, 1)))
@@ -108,5 +112,9 @@ async fn wrong_machines_and_faults_are_refused(server: TestServer) {
         .post(&faults, &melted)
         .await
         .refused_saying(400, "ModelArts.50004000", "kind: ");
-    server.operator.get(&server.admin("pools/none/faults")).await.refused(404, "ModelArts.50004040");
+    server
+        .operator
+        .get(&server.admin("pools/none/faults"))
+        .await
+        .refused(404, "ModelArts.50015001");
 }

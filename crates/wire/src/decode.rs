@@ -1,8 +1,14 @@
 //! Reading values leniently where the contract is lenient, and gathering every error.
+
 use domain::field::{FieldErrors, FieldPath, Reason};
+use domain::name::NameError;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// Errors that are kept of one request; a body may hold hundreds of thousands of wrong values.
+const MAX_ERRORS: usize = 100;
 
 /// A place in a document, there or not.
 #[derive(Clone)]
@@ -20,15 +26,19 @@ impl<'a> Place<'a> {
             errors,
         }
     }
+
     pub fn path(&self) -> &FieldPath {
         &self.path
     }
+
     pub fn value(&self) -> Option<&'a Value> {
         self.value
     }
+
     pub fn is_absent(&self) -> bool {
         self.value.is_none()
     }
+
     /// Absent, or an object or list without members.
     pub fn is_empty(&self) -> bool {
         match self.value {
@@ -38,15 +48,25 @@ impl<'a> Place<'a> {
             Some(_) => false,
         }
     }
+
     pub fn invalid(&self, message: impl Into<String>) {
-        self.errors.borrow_mut().invalid(self.path.clone(), message);
+        self.refuse(Reason::Invalid, message);
     }
+
+    /// Says what is wrong here, once: several readers of one value may find the same.
     pub fn refuse(&self, reason: Reason, message: impl Into<String>) {
-        self.errors.borrow_mut().push(self.path.clone(), reason, message);
+        let mut errors = self.errors.borrow_mut();
+        let message = message.into();
+        let is_known = errors.iter().any(|known| known.path == self.path && known.message == message);
+        if !is_known && errors.len() < MAX_ERRORS {
+            errors.push(self.path.clone(), reason, message);
+        }
     }
+
     pub fn required(&self) {
-        self.errors.borrow_mut().required(self.path.clone());
+        self.refuse(Reason::Required, "is required");
     }
+
     pub fn field(&self, name: &str) -> Self {
         let value = self.value.and_then(|value| value.get(name)).filter(|value| !value.is_null());
         Self {
@@ -55,6 +75,7 @@ impl<'a> Place<'a> {
             errors: self.errors,
         }
     }
+
     /// Whether it may have fields; says so where it may not.
     pub fn object(&self) -> Option<&'a serde_json::Map<String, Value>> {
         let members = self.value?.as_object();
@@ -63,24 +84,39 @@ impl<'a> Place<'a> {
         }
         members
     }
-    pub fn items(&self) -> Vec<Self> {
-        match self.value {
-            None => Vec::new(),
-            Some(Value::Array(items)) => items
-                .iter()
-                .enumerate()
-                .map(|(at, value)| Self {
-                    value: Some(value),
-                    path: self.path.index(at),
-                    errors: self.errors,
-                })
-                .collect(),
-            Some(_) => {
-                self.invalid("must be a list");
-                Vec::new()
-            }
-        }
+
+    /// Whether fields may be looked for: it is absent or an object. Says so where it is neither.
+    pub fn may_have_fields(&self) -> bool {
+        self.is_absent() || self.object().is_some()
     }
+
+    /// The members of a whole body, which must be an object.
+    pub fn body(&self) -> Option<&'a serde_json::Map<String, Value>> {
+        let members = self.value.and_then(Value::as_object);
+        if members.is_none() {
+            self.invalid("the body must be an object");
+        }
+        members
+    }
+
+    /// Its elements, unless it is absent or says that it must be a list.
+    pub fn list(&self) -> Option<Vec<Self>> {
+        let Some(items) = self.value?.as_array() else {
+            self.invalid("must be a list");
+            return None;
+        };
+        let places = items.iter().enumerate().map(|(at, value)| Self {
+            value: Some(value),
+            path: self.path.index(at),
+            errors: self.errors,
+        });
+        Some(places.collect())
+    }
+
+    pub fn items(&self) -> Vec<Self> {
+        self.list().unwrap_or_default()
+    }
+
     pub fn text(&self) -> Option<&'a str> {
         let text = self.value?.as_str();
         if text.is_none() {
@@ -88,12 +124,14 @@ impl<'a> Place<'a> {
         }
         text
     }
+
     pub fn required_text(&self) -> Option<&'a str> {
         if self.is_absent() {
             self.required();
         }
         self.text()
     }
+
     /// Text, number or boolean, as text.
     pub fn scalar(&self) -> Option<String> {
         match self.value? {
@@ -106,10 +144,11 @@ impl<'a> Place<'a> {
             }
         }
     }
+
     pub fn integer(&self, min: u32, max: u32) -> Option<u32> {
         let number = match self.value? {
             Value::Number(number) => number.as_i64(),
-            Value::String(text) => text.parse().ok(),
+            Value::String(text) => decimal(text),
             _ => None,
         };
         let Some(number) = number else {
@@ -122,6 +161,7 @@ impl<'a> Place<'a> {
         }
         fitting
     }
+
     pub fn boolean(&self) -> Option<bool> {
         match self.value? {
             Value::Bool(flag) => Some(*flag),
@@ -133,9 +173,14 @@ impl<'a> Place<'a> {
             }
         }
     }
+
     /// A name of some kind.
-    pub fn name<T>(&self, parse: impl Fn(&str) -> Result<T, domain::name::NameError>) -> Option<T> {
-        let text = self.text()?;
+    pub fn name<T>(&self, parse: impl Fn(&str) -> Result<T, NameError>) -> Option<T> {
+        self.parsed(self.text()?, parse)
+    }
+
+    /// What stands here, as a name of some kind.
+    pub fn parsed<T>(&self, text: &str, parse: impl Fn(&str) -> Result<T, NameError>) -> Option<T> {
         match parse(text) {
             Ok(name) => Some(name),
             Err(error) => {
@@ -144,16 +189,22 @@ impl<'a> Place<'a> {
             }
         }
     }
+
     /// One of some texts.
     pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.text()?;
+        self.chosen(self.text()?, choices)
+    }
+
+    /// What stands here, as one of some texts.
+    pub fn chosen<T: Copy>(&self, text: &str, choices: &[(&str, T)]) -> Option<T> {
         let found = choices.iter().find(|(known, _)| *known == text).map(|(_, value)| *value);
         if found.is_none() {
-            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect();
             self.invalid(format!("must be one of {}", names.join(", ")));
         }
         found
     }
+
     /// An object whose values are texts, numbers or booleans.
     pub fn texts(&self) -> BTreeMap<String, String> {
         let Some(members) = self.object() else { return BTreeMap::new() };
@@ -161,5 +212,39 @@ impl<'a> Place<'a> {
             .keys()
             .filter_map(|name| Some((name.clone(), self.field(name).scalar()?)))
             .collect()
+    }
+}
+
+/// A whole number in digits, with a minus where it is negative; the standard parser takes a plus too.
+pub(crate) fn decimal<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|_| !text.starts_with('+'))
+}
+
+/// Takes out of a merge patch what may not be there: `null` at any of these paths, and anything but an object at the first `objects` of
+/// them. What is left can be merged without leaving out what every object has.
+pub(crate) fn strike(patch: &mut Value, paths: &[&[&str]], objects: usize, errors: &RefCell<FieldErrors>) {
+    for (at, path) in paths.iter().enumerate() {
+        let Some((last, parents)) = path.split_last() else { continue };
+        let parent = parents.iter().try_fold(&mut *patch, |value, name| value.get_mut(*name));
+        let Some(members) = parent.and_then(Value::as_object_mut) else {
+            continue;
+        };
+        let message = match members.get(*last) {
+            Some(Value::Null) => "must not be null",
+            Some(value) if at < objects && !value.is_object() => "must be an object",
+            Some(_) | None => continue,
+        };
+        members.remove(*last);
+        let place = path.iter().fold(FieldPath::root(), |place, name| place.field(name));
+        errors.borrow_mut().invalid(place, message);
+    }
+}
+
+/// The value, unless something is wrong with it.
+pub(crate) fn finish<T>(value: Option<T>, errors: RefCell<FieldErrors>) -> Result<T, FieldErrors> {
+    let errors = errors.into_inner();
+    match value {
+        Some(value) if errors.is_empty() => Ok(value),
+        Some(_) | None => Err(errors),
     }
 }

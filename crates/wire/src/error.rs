@@ -1,9 +1,12 @@
 //! The body of a refusal (contract README §9).
+
 use domain::field::{FieldErrors, Reason};
 use serde::Serialize;
 use utoipa::ToSchema;
+
 /// Characters of a message at most.
 const MAX_MESSAGE: usize = 512;
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ErrorBody {
     pub error_code: String,
@@ -12,18 +15,20 @@ pub struct ErrorBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Detail>,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Detail {
     pub field: String,
     pub reason: &'static str,
     pub message: String,
 }
+
 impl ErrorBody {
     pub fn new(code: &str, message: &str, details: Option<&FieldErrors>) -> Self {
         let details = details.into_iter().flatten().map(|error| Detail {
             field: error.path.to_string(),
             reason: reason(error.reason),
-            message: error.message.clone(),
+            message: error.message.chars().take(MAX_MESSAGE).collect(),
         });
         Self {
             error_code: code.to_owned(),
@@ -32,6 +37,7 @@ impl ErrorBody {
         }
     }
 }
+
 fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Required => "required",
@@ -43,3 +49,6 @@ fn reason(reason: Reason) -> &'static str {
         Reason::Capacity => "capacity",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,12 @@
 //! Flavors as clients see them (contract flavors §1).
+
 use domain::catalogue::{AcceleratorSpec, Flavor, FlavorVolume, Offer};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+
 type Texts = BTreeMap<String, String>;
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceFlavor {
@@ -13,12 +16,14 @@ pub struct ResourceFlavor {
     pub spec: FlavorSpec,
     pub status: FlavorStatus,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct FlavorMetadata {
     pub name: String,
     pub labels: Texts,
     pub annotations: Texts,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FlavorSpec {
@@ -47,6 +52,7 @@ pub struct FlavorSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub creating_steps: Vec<StepBody>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AcceleratorBody {
     #[serde(rename = "type")]
@@ -54,23 +60,27 @@ pub struct AcceleratorBody {
     pub size: String,
     pub memory: String,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeBody {
     pub volume_type: String,
     pub size: String,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct StepBody {
     pub step: u32,
     #[serde(rename = "type")]
     pub kind: &'static str,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct FlavorStatus {
     /// Zone to `normal` or `soldout`.
     pub phase: BTreeMap<String, &'static str>,
 }
+
 impl ResourceFlavor {
     pub fn new(flavor: &Flavor, offer: &Offer) -> Self {
         let volumes: Vec<VolumeBody> = flavor.data_volumes.iter().map(VolumeBody::from).collect();
@@ -119,6 +129,7 @@ impl ResourceFlavor {
         }
     }
 }
+
 /// The labels as they are shown.
 pub fn labels(flavor: &Flavor) -> Texts {
     let mut labels = flavor.labels.clone();
@@ -132,6 +143,7 @@ pub fn labels(flavor: &Flavor) -> Texts {
     }
     labels
 }
+
 impl From<&AcceleratorSpec> for AcceleratorBody {
     fn from(spec: &AcceleratorSpec) -> Self {
         Self {
@@ -141,6 +153,7 @@ impl From<&AcceleratorSpec> for AcceleratorBody {
         }
     }
 }
+
 impl From<&FlavorVolume> for VolumeBody {
     fn from(volume: &FlavorVolume) -> Self {
         Self {
@@ -149,3 +162,6 @@ impl From<&FlavorVolume> for VolumeBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,24 @@
 //! Identity bodies in Keystone's form (contract README §6.1, clients §4).
-use crate::decode::Place;
+
+use crate::decode::{Place, finish};
 use domain::field::FieldErrors;
 use serde::Serialize;
 use serde_json::Value;
 use std::cell::RefCell;
 use utoipa::ToSchema;
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct KeystoneErrorBody {
     pub error: KeystoneError,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct KeystoneError {
     pub code: u16,
     pub message: String,
     pub title: String,
 }
+
 impl KeystoneErrorBody {
     pub fn new(code: u16, message: &str, title: &str) -> Self {
         Self {
@@ -72,39 +76,41 @@ pub fn decode_login(body: &Value) -> Result<LoginBody, FieldErrors> {
     let errors = RefCell::new(FieldErrors::new());
     let login = {
         let root = Place::root(body, &errors);
-        let auth = root.field("auth");
-        if auth.is_absent() {
-            auth.required();
-        }
-        auth.object();
-        let proof = proof(&auth.field("identity"));
-        let scope = scope(&auth.field("scope"));
-        proof.zip(scope)
+        root.body().and_then(|_| {
+            let auth = root.field("auth");
+            if auth.is_absent() {
+                auth.required();
+            }
+            auth.object()?;
+            let proof = proof(&auth.field("identity"));
+            let scope = scope(&auth.field("scope"));
+            proof.zip(scope)
+        })
     };
-    let errors = errors.into_inner();
-    match login {
-        Some((proof, scope)) if errors.is_empty() => Ok(LoginBody { proof, scope }),
-        Some(_) | None => Err(errors),
-    }
-}
-
-fn reference(place: &Place<'_>) -> Option<Reference> {
-    place.object()?;
-    let text = |name: &str| place.field(name).text().map(ToOwned::to_owned);
-    text("id").map(Reference::Id).or_else(|| text("name").map(Reference::Name))
+    finish(login.map(|(proof, scope)| LoginBody { proof, scope }), errors)
 }
 
 fn needed(place: &Place<'_>) -> Option<Reference> {
-    let found = reference(place);
-    if found.is_none() {
+    if !place.may_have_fields() {
+        return None;
+    }
+    let (id, name) = (place.field("id"), place.field("name"));
+    if id.is_absent() && name.is_absent() {
         place.invalid("must have an id or a name");
     }
-    found
+    let text = |place: Place<'_>| place.text().map(ToOwned::to_owned);
+    text(id).map(Reference::Id).or_else(|| text(name).map(Reference::Name))
 }
 
 fn proof(identity: &Place<'_>) -> Option<ProofBody> {
+    if !identity.may_have_fields() {
+        return None;
+    }
     let methods = identity.field("methods");
-    let names: Vec<&str> = methods.items().iter().filter_map(Place::text).collect();
+    if methods.is_absent() {
+        methods.required();
+    }
+    let names: Vec<&str> = methods.list()?.iter().map(Place::text).collect::<Option<_>>()?;
     if names.contains(&"token") {
         let id = identity.field("token").field("id");
         return id.required_text().map(|text| ProofBody::Token(text.to_owned()));
@@ -114,6 +120,9 @@ fn proof(identity: &Place<'_>) -> Option<ProofBody> {
         return None;
     }
     let user = identity.field("password").field("user");
+    if !(identity.field("password").may_have_fields() && user.may_have_fields()) {
+        return None;
+    }
     let password = user.field("password").required_text().map(ToOwned::to_owned);
     let name = needed(&user);
     let domain = user.field("domain");
@@ -208,3 +217,6 @@ pub struct Endpoint {
 pub fn keystone_time(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! Lists: envelopes around items that are already rendered, and the tokens that lead from page to page.
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use utoipa::ToSchema;
+
 /// Where a page ended: the key of its last item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContinueToken {
@@ -10,10 +12,12 @@ pub struct ContinueToken {
     pub created: i64,
     pub name: String,
 }
+
 impl ContinueToken {
     pub fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(format!("{}/{}", self.created, self.name))
     }
+
     pub fn decode(text: &str) -> Option<Self> {
         let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let (created, name) = plain.split_once('/')?;
@@ -22,11 +26,13 @@ impl ContinueToken {
             name: name.to_owned(),
         })
     }
+
     /// Whether an item with this key comes after one with the other in list order: newest first, then by name.
     pub fn is_after(&self, other: &Self) -> bool {
         (std::cmp::Reverse(self.created), &self.name) > (std::cmp::Reverse(other.created), &other.name)
     }
 }
+
 /// `metadata` of a list; empty on the last page.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -36,6 +42,7 @@ pub struct ListMeta {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining_item_count: Option<usize>,
 }
+
 impl ListMeta {
     pub fn of(next: Option<(ContinueToken, usize)>) -> Self {
         next.map_or_else(Self::default, |(token, remaining)| Self {
@@ -44,6 +51,7 @@ impl ListMeta {
         })
     }
 }
+
 /// A list of rendered items, without parsing or serialising them again.
 pub fn join<B: AsRef<[u8]>>(kind: &str, api_version: &str, metadata: Option<&ListMeta>, items: &[B]) -> bytes::Bytes {
     let metadata = metadata
@@ -54,10 +62,12 @@ pub fn join<B: AsRef<[u8]>>(kind: &str, api_version: &str, metadata: Option<&Lis
         items,
     )
 }
+
 /// `{"count":N,"items":[…]}`
 pub fn join_counted<B: AsRef<[u8]>>(count: usize, items: &[B]) -> bytes::Bytes {
     concat(&format!("{{\"count\":{count},\"items\":["), items)
 }
+
 fn concat<B: AsRef<[u8]>>(head: &str, items: &[B]) -> bytes::Bytes {
     let size = head.len() + 2 + items.iter().map(|item| item.as_ref().len() + 1).sum::<usize>();
     let mut body = Vec::with_capacity(size);
@@ -71,6 +81,7 @@ fn concat<B: AsRef<[u8]>>(head: &str, items: &[B]) -> bytes::Bytes {
     body.extend_from_slice(b"]}");
     body.into()
 }
+
 macro_rules! lists {
     ($($name:ident of $item:ty;)+) => {$(
         #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -84,19 +95,25 @@ macro_rules! lists {
         }
     )+};
 }
+
 lists! {
     PoolList of crate::pool::Pool;
     NodeList of crate::node::Node;
     NetworkList of crate::network::Network;
     ResourceFlavorList of crate::flavor::ResourceFlavor;
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct OrderList {
     pub count: usize,
     pub items: Vec<crate::order::Order>,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct OrderItemList {
     pub count: usize,
     pub items: Vec<crate::order::OrderItem>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,20 @@
 //! Networks as clients see them (contract `networks.md`).
-use crate::decode::Place;
+
+use crate::decode::{Place, finish, strike};
 use crate::merge_patch;
 use crate::pool::Metadata;
-use crate::pool::metadata::{description, others};
+use crate::pool::metadata::{description, display_name, others, workspace};
 use crate::time::rfc3339;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::label::{MAX_ANNOTATION_VALUE, MAX_LABEL_VALUE};
-use domain::name::{DisplayName, WorkspaceId};
 use domain::network::{self as model, ConnectionState, NetworkPhase, parse_network_cidr};
 use domain::pool::draft::{NetworkDraft, PeerDraft, SfsTurboDraft};
 use serde::Serialize;
 use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
@@ -23,6 +24,7 @@ pub struct Network {
     pub spec: NetworkSpec,
     pub status: NetworkStatus,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct NetworkSpec {
     pub cidr: String,
@@ -30,6 +32,7 @@ pub struct NetworkSpec {
     pub ipv6_enable: bool,
     pub connection: Connection,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
@@ -38,6 +41,7 @@ pub struct Connection {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sfs_turbo_connection_list: Vec<SfsTurboConnection>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerConnection {
@@ -46,6 +50,7 @@ pub struct PeerConnection {
     #[serde(rename = "defaultGateWay", skip_serializing_if = "Option::is_none")]
     pub default_gateway: Option<bool>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SfsTurboConnection {
@@ -54,6 +59,7 @@ pub struct SfsTurboConnection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subnet_id: Option<String>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkStatus {
@@ -63,6 +69,7 @@ pub struct NetworkStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subnets: Vec<Subnet>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionStatus {
@@ -71,6 +78,7 @@ pub struct ConnectionStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sfs_turbo_status: Vec<SfsTurboStatus>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerStatus {
@@ -80,6 +88,7 @@ pub struct PeerStatus {
     pub default_gateway: bool,
     pub phase: &'static str,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SfsTurboStatus {
@@ -88,6 +97,7 @@ pub struct SfsTurboStatus {
     pub connection_type: &'static str,
     pub status: &'static str,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Subnet {
@@ -96,6 +106,7 @@ pub struct Subnet {
     pub cidr: String,
     pub gateway_ip: String,
 }
+
 impl From<&model::Network> for Network {
     fn from(network: &model::Network) -> Self {
         let mut annotations = network.annotations.clone();
@@ -117,6 +128,7 @@ impl From<&model::Network> for Network {
         }
     }
 }
+
 /// The labels as they are shown.
 pub fn labels(network: &model::Network) -> BTreeMap<String, String> {
     let mut labels = network.labels.clone();
@@ -124,6 +136,7 @@ pub fn labels(network: &model::Network) -> BTreeMap<String, String> {
     labels.insert("os.modelarts/workspace.id".to_owned(), network.workspace.to_string());
     labels
 }
+
 fn spec(network: &model::Network) -> NetworkSpec {
     let peers = network.peers.iter().map(|peer| PeerConnection {
         peer_vpc_id: peer.vpc.clone(),
@@ -144,6 +157,7 @@ fn spec(network: &model::Network) -> NetworkSpec {
         },
     }
 }
+
 fn status(network: &model::Network) -> NetworkStatus {
     let peers = network.peers.iter().map(|peer| PeerStatus {
         peer_vpc_id: peer.vpc.clone(),
@@ -184,37 +198,38 @@ fn status(network: &model::Network) -> NetworkStatus {
         },
     }
 }
+
 /// The body of CreateNetwork.
 pub fn decode_create(body: &Value) -> Result<NetworkDraft, FieldErrors> {
     let errors = RefCell::new(FieldErrors::new());
     let draft = draft(&Place::root(body, &errors), true);
     finish(draft, errors)
 }
+
 /// What PatchNetwork asks for.
 pub fn decode_patch(current: &model::Network, patch: &Value) -> Result<NetworkDraft, FieldErrors> {
-    if !patch.is_object() {
-        return Err(FieldErrors::one(FieldPath::root(), Reason::Invalid, "the body must be an object"));
-    }
     let errors = RefCell::new(FieldErrors::new());
+    let draft = patched(current, patch, &errors);
+    finish(draft, errors)
+}
+
+/// Where `null` removes nothing (contract pools §9.1, item 4).
+const NOT_NULL: [&[&str]; 5] = [
+    &["metadata"],
+    &["metadata", "labels"],
+    &["metadata", "annotations"],
+    &["spec"],
+    &["metadata", "labels", "os.modelarts/workspace.id"],
+];
+/// How many of them must be objects.
+const OBJECTS: usize = 4;
+
+fn patched(current: &model::Network, patch: &Value, errors: &RefCell<FieldErrors>) -> Option<NetworkDraft> {
+    Place::root(patch, errors).body()?;
     let mut patch = patch.clone();
+    strike(&mut patch, &NOT_NULL, OBJECTS, errors);
     if let Some(members) = patch.as_object_mut() {
         members.remove("status");
-    }
-    for path in [
-        &["spec"][..],
-        &["metadata"],
-        &["metadata", "labels"],
-        &["metadata", "labels", "os.modelarts/workspace.id"],
-    ] {
-        let mut value = Some(&patch);
-        let mut place = FieldPath::root();
-        for name in path {
-            value = value.and_then(|value| value.get(name));
-            place = place.field(name);
-        }
-        if value.is_some_and(Value::is_null) {
-            errors.borrow_mut().invalid(place, "must not be null");
-        }
     }
     let before = serde_json::to_value(Network::from(current)).unwrap_or_default();
     let merged = merge_patch::apply(before.clone(), &patch);
@@ -233,7 +248,7 @@ pub fn decode_patch(current: &model::Network, patch: &Value) -> Result<NetworkDr
                 .immutable(path.iter().fold(FieldPath::root(), |place, name| place.field(name)));
         }
     }
-    let draft = draft(&Place::root(&merged, &errors), false);
+    let draft = draft(&Place::root(&merged, errors), false);
     if let Some(draft) = &draft
         && current.ipv6
         && !draft.ipv6
@@ -242,20 +257,11 @@ pub fn decode_patch(current: &model::Network, patch: &Value) -> Result<NetworkDr
             .borrow_mut()
             .forbidden(FieldPath::of("spec").field("ipv6enable"), "cannot be switched off again");
     }
-    finish(draft, errors)
+    draft
 }
-fn finish<T>(value: Option<T>, errors: RefCell<FieldErrors>) -> Result<T, FieldErrors> {
-    let errors = errors.into_inner();
-    match value {
-        Some(value) if errors.is_empty() => Ok(value),
-        Some(_) | None => Err(errors),
-    }
-}
+
 fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
-    if root.is_absent() {
-        root.invalid("the body must be an object");
-    }
-    root.object()?;
+    root.body()?;
     for (name, wanted) in [("apiVersion", "v1"), ("kind", "Network")] {
         let place = root.field(name);
         if is_create {
@@ -267,16 +273,15 @@ fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
     }
     let metadata = root.field("metadata");
     let (labels, notes) = (metadata.field("labels"), metadata.field("annotations"));
-    let name = labels.field("os.modelarts/name");
-    if name.is_absent() {
-        name.required();
-    }
-    let display_name = name.name(DisplayName::parse);
-    let workspace = labels.field("os.modelarts/workspace.id").name(WorkspaceId::parse);
+    let has_labels = metadata.may_have_fields() && labels.may_have_fields();
+    let display_name = if has_labels { display_name(&labels) } else { None };
+    let workspace = workspace(&labels);
     let description = description(&notes.field("os.modelarts/description"));
     let spec = root.field("spec");
     let cidr = spec.field("cidr");
-    cidr.required_text();
+    if spec.may_have_fields() {
+        cidr.required_text();
+    }
     let range = cidr.text().and_then(|text| match parse_network_cidr(text) {
         Ok(range) => Some(range),
         Err(message) => {
@@ -284,6 +289,7 @@ fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
             None
         }
     });
+    let ipv6 = spec.field("ipv6enable");
     let connection = spec.field("connection");
     connection.object();
     Some(NetworkDraft {
@@ -291,21 +297,26 @@ fn draft(root: &Place<'_>, is_create: bool) -> Option<NetworkDraft> {
         labels: others(&labels, &["os.modelarts/name", "os.modelarts/workspace.id"], &[], MAX_LABEL_VALUE),
         annotations: others(&notes, &["os.modelarts/description"], &[], MAX_ANNOTATION_VALUE),
         description,
-        ipv6: spec.field("ipv6enable").boolean().unwrap_or(false),
+        // A value that has been refused is not one that switches it off.
+        ipv6: ipv6.boolean().unwrap_or(!ipv6.is_absent()),
         peers: peers(&connection.field("peerConnectionList")),
         sfs_turbo: turbos(&connection.field("sfsTurboConnectionList")),
         display_name: display_name?,
         cidr: range?,
     })
 }
+
 fn peers(place: &Place<'_>) -> Vec<PeerDraft> {
-    let mut found: Vec<PeerDraft> = Vec::new();
+    let mut found = Vec::new();
+    let mut known = BTreeSet::new();
     for item in place.items() {
-        item.object();
+        if item.object().is_none() {
+            continue;
+        }
         let (vpc, subnet) = (item.field("peerVpcId").required_text(), item.field("peerSubnetId").required_text());
         let is_default_gateway = item.field("defaultGateWay").boolean();
         let (Some(vpc), Some(subnet)) = (vpc, subnet) else { continue };
-        if found.iter().any(|known| known.vpc == vpc && known.subnet == subnet) {
+        if !known.insert((vpc, subnet)) {
             item.refuse(Reason::Duplicate, "the same VPC and subnet occur twice");
         }
         found.push(PeerDraft {
@@ -316,6 +327,7 @@ fn peers(place: &Place<'_>) -> Vec<PeerDraft> {
     }
     found
 }
+
 fn turbos(place: &Place<'_>) -> Vec<SfsTurboDraft> {
     let items = place.items().into_iter().filter_map(|item| {
         item.object()?;
@@ -328,3 +340,6 @@ fn turbos(place: &Place<'_>) -> Vec<SfsTurboDraft> {
     });
     items.collect()
 }
+
+#[cfg(test)]
+mod tests;

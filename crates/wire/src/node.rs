@@ -1,11 +1,14 @@
 //! Nodes as clients see them (contract nodes §1).
+
 use crate::pool::{DataVolume, Metadata, NodeOs, Volume};
 use crate::time::rfc3339;
 use domain::node as model;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+
 type Texts = BTreeMap<String, String>;
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Node {
@@ -15,6 +18,7 @@ pub struct Node {
     pub spec: NodeSpec,
     pub status: NodeStatus,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeSpec {
@@ -28,6 +32,7 @@ pub struct NodeSpec {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub extend_params: Texts,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
@@ -47,6 +52,7 @@ pub struct NodeStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct NodeDriver {
     /// `Pending`, `Updating`, `Running` or `Abnormal`
@@ -54,10 +60,12 @@ pub struct NodeDriver {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct OsName {
     pub name: String,
 }
+
 impl From<&model::Node> for Node {
     fn from(node: &model::Node) -> Self {
         let machine = node.machine.as_deref();
@@ -110,6 +118,7 @@ impl From<&model::Node> for Node {
         }
     }
 }
+
 fn labels(node: &model::Node) -> Texts {
     let mut labels = node.template.as_ref().map(|template| template.labels.clone()).unwrap_or_default();
     let mut put = |key: &str, value: String| {
@@ -135,6 +144,7 @@ fn labels(node: &model::Node) -> Texts {
     }
     labels
 }
+
 fn annotations(node: &model::Node) -> Texts {
     let mut notes = Texts::new();
     if node.is_locked {
@@ -155,3 +165,6 @@ fn annotations(node: &model::Node) -> Texts {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! Orders as clients see them (contract tags… §8).
+
 use crate::pool::{AzCount, period_type};
 use domain::order as model;
 use domain::pool::BillingMode;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
@@ -34,6 +36,7 @@ pub struct Order {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period_num: Option<String>,
 }
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderCount {
@@ -42,6 +45,7 @@ pub struct OrderCount {
     pub max_count: u32,
     pub azs: Vec<AzCount>,
 }
+
 /// One thing that an order made or removed.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -54,6 +58,7 @@ pub struct OrderItem {
     pub update_timestamp: String,
     pub message: String,
 }
+
 impl From<&model::Order> for Order {
     fn from(order: &model::Order) -> Self {
         let counts = |list: &[model::OrderCount]| list.iter().map(OrderCount::from).collect();
@@ -91,6 +96,7 @@ impl From<&model::Order> for Order {
         }
     }
 }
+
 impl From<&model::OrderCount> for OrderCount {
     fn from(count: &model::OrderCount) -> Self {
         Self {
@@ -101,6 +107,7 @@ impl From<&model::OrderCount> for OrderCount {
         }
     }
 }
+
 impl From<&model::OrderItem> for OrderItem {
     fn from(item: &model::OrderItem) -> Self {
         Self {
@@ -113,3 +120,6 @@ impl From<&model::OrderItem> for OrderItem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! The installation's configuration (contract tags… §7).
+
 use domain::catalogue as model;
 use serde::Serialize;
 use utoipa::ToSchema;
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OsConfig {
@@ -22,12 +24,14 @@ pub struct OsConfig {
     pub volume_types: Vec<&'static str>,
     pub pool_scope_plugins: Vec<ScopePlugins>,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OsVersion {
     pub name: String,
     pub end_of_service: String,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScopePlugins {
@@ -37,6 +41,7 @@ pub struct ScopePlugins {
     pub reserved_network_cidr: Vec<String>,
     pub support_retry: bool,
 }
+
 impl From<&model::OsConfig> for OsConfig {
     fn from(config: &model::OsConfig) -> Self {
         let scopes = config.scopes.iter().map(|(job_type, needs)| ScopePlugins {
@@ -62,3 +67,6 @@ impl From<&model::OsConfig> for OsConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,12 @@
 //! Query strings (contract README §5 and §7, clients §6).
+
 use domain::field::{FieldErrors, FieldPath, Reason};
 use jiff::Timestamp;
+
 /// Names and values in the order in which they were sent.
 #[derive(Debug, Clone, Default)]
 pub struct Query(Vec<(String, String)>);
+
 impl Query {
     /// Empty pairs are dropped, each pair is split at its first `=`, `%XX` and `+` are decoded.
     pub fn parse(raw: &str) -> Result<Self, FieldErrors> {
@@ -17,18 +20,22 @@ impl Query {
         }
         Ok(Self(pairs))
     }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
+
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(move |(known, _)| known == name)
             .map(|(_, value)| value.as_str())
     }
+
     fn sent(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|text| !text.is_empty())
     }
+
     pub fn integer(&self, name: &str, min: i64, max: i64, errors: &mut FieldErrors) -> Option<i64> {
         let text = self.sent(name)?;
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
@@ -42,8 +49,14 @@ impl Query {
         }
         number
     }
+
     /// A page size: 0 and everything above the maximum mean the maximum.
     pub fn limit(&self, name: &str, maximum: usize, errors: &mut FieldErrors) -> Option<usize> {
+        let text = self.sent(name)?;
+        if text.parse::<i64>().is_err() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            // An integer, even if it is larger than the type.
+            return Some(maximum);
+        }
         let limit = self.integer(name, 0, i64::MAX, errors)?;
         Some(
             usize::try_from(limit)
@@ -52,6 +65,7 @@ impl Query {
                 .map_or(maximum, |limit| limit.min(maximum)),
         )
     }
+
     pub fn boolean(&self, name: &str, errors: &mut FieldErrors) -> Option<bool> {
         match self.sent(name)? {
             "true" => Some(true),
@@ -62,6 +76,7 @@ impl Query {
             }
         }
     }
+
     /// Seconds below 100 000 000 000, milliseconds from there on.
     pub fn timestamp(&self, name: &str, errors: &mut FieldErrors) -> Option<Timestamp> {
         let number = self.integer(name, 0, i64::MAX, errors)?;
@@ -76,6 +91,7 @@ impl Query {
         at.ok()
     }
 }
+
 fn decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
@@ -83,10 +99,7 @@ fn decode(text: &str) -> Option<String> {
     while at < bytes.len() {
         match bytes[at] {
             b'+' => plain.push(b' '),
-            b'%' => match bytes
-                .get(at + 1..at + 3)
-                .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok())
-            {
+            b'%' => match bytes.get(at + 1..at + 3).and_then(hex_byte) {
                 Some(byte) => {
                     plain.push(byte);
                     at += 2;
@@ -99,3 +112,15 @@ fn decode(text: &str) -> Option<String> {
     }
     String::from_utf8(plain).ok()
 }
+
+/// Two hexadecimal digits.
+fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    match digits {
+        [high, low] => Some(value(*high)? * 16 + value(*low)?),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,18 @@
 //! Quotas (contract tags… §6).
+
 use serde::Serialize;
 use utoipa::ToSchema;
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Quotas {
     pub quotas: QuotaResources,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct QuotaResources {
     pub resources: Vec<Quota>,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Quota {
     #[serde(rename = "type")]
@@ -17,6 +21,7 @@ pub struct Quota {
     pub quota: i64,
     pub used: u64,
 }
+
 impl Quotas {
     pub fn of(quotas: impl Iterator<Item = (&'static str, Option<u32>, u64)>) -> Self {
         let resources = quotas.map(|(kind, limit, used)| Quota {
@@ -31,3 +36,6 @@ impl Quotas {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,14 @@
 //! Workspaces (contract tags… §10).
+
 use crate::decode::Place;
-use domain::field::FieldErrors;
+use domain::field::{FieldErrors, Reason};
 use domain::name::UserId;
 use domain::workspace::{self as model, AuthType};
 use serde::Serialize;
 use serde_json::Value;
 use std::cell::RefCell;
 use utoipa::ToSchema;
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Workspace {
     pub id: String,
@@ -24,6 +26,7 @@ pub struct Workspace {
     pub create_time: i64,
     pub update_time: i64,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Grant {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,16 +34,19 @@ pub struct Grant {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_name: Option<String>,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct WorkspaceList {
     pub total_count: usize,
     pub count: usize,
     pub workspaces: Vec<Workspace>,
 }
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct WorkspaceIdBody {
     pub workspace_id: String,
 }
+
 /// The body of create and update.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct WorkspaceBody {
@@ -50,6 +56,7 @@ pub struct WorkspaceBody {
     pub grants: Option<Vec<Grant>>,
     pub enterprise_project_id: Option<String>,
 }
+
 /// A decoded request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkspaceRequest {
@@ -58,6 +65,7 @@ pub struct WorkspaceRequest {
     pub auth: Option<AuthType>,
     pub enterprise_project: Option<String>,
 }
+
 impl From<&model::Workspace> for Workspace {
     fn from(workspace: &model::Workspace) -> Self {
         let (auth_type, grants) = match &workspace.auth {
@@ -87,22 +95,22 @@ impl From<&model::Workspace> for Workspace {
         }
     }
 }
+
 pub fn decode_create(body: &Value) -> Result<WorkspaceRequest, FieldErrors> {
     decode(body, true)
 }
+
 pub fn decode_update(body: &Value) -> Result<WorkspaceRequest, FieldErrors> {
     decode(body, false)
 }
+
 fn decode(body: &Value, is_create: bool) -> Result<WorkspaceRequest, FieldErrors> {
     let errors = RefCell::new(FieldErrors::new());
     let request = {
         let root = Place::root(body, &errors);
-        if root.is_absent() {
-            root.invalid("the body must be an object");
-        }
-        root.object();
+        let members = root.body();
         let name = root.field("name");
-        if is_create && name.is_absent() {
+        if is_create && members.is_some() && name.is_absent() {
             name.required();
         }
         let chosen = name.text();
@@ -116,14 +124,7 @@ fn decode(body: &Value, is_create: bool) -> Result<WorkspaceRequest, FieldErrors
         if description.text().is_some_and(|text| text.chars().count() > 256) {
             description.invalid("must be at most 256 characters long");
         }
-        let auth = root
-            .field("auth_type")
-            .choice(&[("PUBLIC", 0), ("PRIVATE", 1), ("INTERNAL", 2)])
-            .map(|kind| match kind {
-                0 => AuthType::Public,
-                1 => AuthType::Private,
-                _ => AuthType::Internal(grants(&root.field("grants"))),
-            });
+        let auth = auth(&root);
         WorkspaceRequest {
             name: chosen.map(ToOwned::to_owned),
             description: description.text().map(ToOwned::to_owned),
@@ -134,18 +135,39 @@ fn decode(body: &Value, is_create: bool) -> Result<WorkspaceRequest, FieldErrors
     errors.into_inner().into_result()?;
     Ok(request)
 }
+
+fn auth(root: &Place<'_>) -> Option<AuthType> {
+    let (kind, place) = (root.field("auth_type"), root.field("grants"));
+    let grants = grants(&place);
+    let has_grants = !grants.is_empty();
+    let internal = AuthType::Internal(grants);
+    let known = [
+        ("PUBLIC", &AuthType::Public),
+        ("PRIVATE", &AuthType::Private),
+        ("INTERNAL", &internal),
+    ];
+    let chosen = kind.choice(&known);
+    if has_grants && chosen != Some(&internal) && (chosen.is_some() || kind.is_absent()) {
+        place.refuse(Reason::Forbidden, "are for auth_type INTERNAL only");
+    }
+    chosen.cloned()
+}
+
 fn grants(place: &Place<'_>) -> Vec<model::Grant> {
     let grants = place.items().into_iter().filter_map(|item| {
         item.object()?;
-        let (user_id, user_name) = (
-            item.field("user_id").name(UserId::parse),
-            item.field("user_name").text().map(ToOwned::to_owned),
-        );
-        if user_id.is_none() && user_name.is_none() {
+        let (id, name) = (item.field("user_id"), item.field("user_name"));
+        if id.is_absent() && name.is_absent() {
             item.invalid("must have user_id or user_name");
             return None;
         }
-        Some(model::Grant { user_id, user_name })
+        Some(model::Grant {
+            user_id: id.name(UserId::parse),
+            user_name: name.text().map(ToOwned::to_owned),
+        })
     });
     grants.collect()
 }
+
+#[cfg(test)]
+mod tests;

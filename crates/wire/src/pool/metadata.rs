@@ -1,7 +1,6 @@
 //! Labels and annotations of a pool, as they are sent.
 
-use super::decode::{node_prefix, workspace};
-use crate::decode::Place;
+use crate::decode::{Place, decimal};
 use domain::field::Reason;
 use domain::label::{MAX_ANNOTATION_VALUE, MAX_KEYS, MAX_LABEL_VALUE, check_key};
 use domain::name::{DisplayName, NodePrefix, WorkspaceId};
@@ -49,16 +48,20 @@ pub(super) fn labels(place: &Place<'_>) -> Option<Labels> {
         "os.modelarts/sharing",
         "os.modelarts/node.prefix",
     ];
-    let name = place.field("os.modelarts/name");
-    if name.is_absent() {
-        name.required();
+    if !place.may_have_fields() {
+        return None;
     }
-    let found = name.name(DisplayName::parse);
-    let workspace = workspace(&place.field("os.modelarts/workspace.id"));
-    let sharing = place
-        .field("os.modelarts/sharing")
-        .choice(&[("unshared", Sharing::Unshared), ("shared", Sharing::Shared)]);
-    let node_prefix = node_prefix(&place.field("os.modelarts/node.prefix"));
+    let found = display_name(place);
+    let workspace = workspace(place);
+    let sharing = place.field("os.modelarts/sharing");
+    let sharing = sharing
+        .scalar()
+        .and_then(|text| sharing.chosen(&text, &[("unshared", Sharing::Unshared), ("shared", Sharing::Shared)]));
+    let node_prefix = place.field("os.modelarts/node.prefix");
+    let node_prefix = node_prefix
+        .scalar()
+        .filter(|text| !text.is_empty())
+        .and_then(|text| node_prefix.parsed(&text, NodePrefix::parse));
     let others = others(place, &own, &OWNED_LABELS, MAX_LABEL_VALUE);
     Some(Labels {
         name: found?,
@@ -67,6 +70,22 @@ pub(super) fn labels(place: &Place<'_>) -> Option<Labels> {
         node_prefix,
         others,
     })
+}
+
+/// The mandatory label `os.modelarts/name`. Values of labels may be sent as numbers, here as everywhere (contract README §4.4).
+pub(crate) fn display_name(labels: &Place<'_>) -> Option<DisplayName> {
+    let place = labels.field("os.modelarts/name");
+    if place.is_absent() {
+        place.required();
+    }
+    place.parsed(&place.scalar()?, DisplayName::parse)
+}
+
+/// The label `os.modelarts/workspace.id`; empty means absent.
+pub(crate) fn workspace(labels: &Place<'_>) -> Option<WorkspaceId> {
+    let place = labels.field("os.modelarts/workspace.id");
+    let text = place.scalar().filter(|text| !text.is_empty())?;
+    place.parsed(&text, WorkspaceId::parse)
 }
 
 pub(super) struct Annotations {
@@ -109,35 +128,32 @@ pub(crate) fn description(place: &Place<'_>) -> Option<String> {
 
 pub(super) fn billing(place: &Place<'_>) -> BillingDraft {
     let text = |name: &str| place.field(name).scalar().filter(|text| !text.is_empty());
-    let choose = |name: &str, choices: &[&str]| -> Option<usize> {
-        let sent = text(name)?;
-        let found = choices.iter().position(|known| *known == sent);
-        if found.is_none() {
-            place.field(name).invalid(format!("must be one of {}", choices.join(", ")));
-        }
-        found
-    };
+    let flag = |name: &str, choices: &[(&str, bool)]| place.field(name).chosen(&text(name)?, choices);
+    let period_types = [("2", PeriodType::Month), ("3", PeriodType::Year), ("4", PeriodType::Hour)];
+    let modes = [("0", BillingMode::PayPerUse), ("1", BillingMode::Prepaid)];
     let period_num = text("os.modelarts/period.num").and_then(|sent| {
-        let number = sent.parse().ok().filter(|number: &u32| *number > 0);
+        let number = decimal(&sent).filter(|number: &u32| *number > 0);
         if number.is_none() {
             place.field("os.modelarts/period.num").invalid("must be a positive integer");
         }
         number
     });
     BillingDraft {
-        mode: choose("os.modelarts/billing.mode", &["0", "1"]).map(|at| [BillingMode::PayPerUse, BillingMode::Prepaid][at]),
+        mode: text("os.modelarts/billing.mode").and_then(|text| place.field("os.modelarts/billing.mode").chosen(&text, &modes)),
         period_num,
-        period_type: choose("os.modelarts/period.type", &["2", "3", "4"])
-            .map(|at| [PeriodType::Month, PeriodType::Year, PeriodType::Hour][at]),
-        auto_renew: choose("os.modelarts/auto.renew", &["0", "1"]).map(|at| at == 1),
-        auto_pay: choose("os.modelarts/auto.pay", &["0", "false", "1", "true"]).map(|at| at > 1),
+        period_type: text("os.modelarts/period.type").and_then(|text| place.field("os.modelarts/period.type").chosen(&text, &period_types)),
+        auto_renew: flag("os.modelarts/auto.renew", &[("0", false), ("1", true)]),
+        auto_pay: flag(
+            "os.modelarts/auto.pay",
+            &[("0", false), ("false", false), ("1", true), ("true", true)],
+        ),
         order_id: text("os.modelarts/order.id"),
     }
 }
 
 fn tags(place: &Place<'_>) -> Option<Vec<Tag>> {
-    let text = place.text().filter(|text| !text.is_empty())?;
-    let Ok(tags) = serde_json::from_str::<Vec<Tag>>(text) else {
+    let text = place.scalar().filter(|text| !text.is_empty())?;
+    let Ok(tags) = serde_json::from_str::<Vec<Tag>>(&text) else {
         place.invalid("must hold a JSON list of objects with key and value");
         return None;
     };
@@ -148,6 +164,7 @@ fn tags(place: &Place<'_>) -> Option<Vec<Tag>> {
 pub(super) fn check_tags(place: &Place<'_>, tags: &[Tag], check: impl Fn(&Tag) -> Result<(), &'static str>) {
     if tags.len() > MAX_TAGS {
         place.invalid(format!("may hold at most {MAX_TAGS} tags"));
+        return;
     }
     for (at, tag) in tags.iter().enumerate() {
         if let Err(message) = check(tag) {
@@ -162,9 +179,6 @@ pub(super) fn check_tags(place: &Place<'_>, tags: &[Tag], check: impl Fn(&Tag) -
 /// Keys that have no field of their own.
 pub(crate) fn others(place: &Place<'_>, own: &[&str], owned: &[&str], longest: usize) -> BTreeMap<String, String> {
     let Some(members) = place.object() else { return BTreeMap::new() };
-    if members.len() > MAX_KEYS {
-        place.invalid(format!("may hold at most {MAX_KEYS} keys"));
-    }
     let mut found = BTreeMap::new();
     for key in members
         .keys()
@@ -180,6 +194,10 @@ pub(crate) fn others(place: &Place<'_>, own: &[&str], owned: &[&str], longest: u
             value.invalid(format!("must be at most {longest} characters long"));
         }
         found.insert(key.clone(), text);
+    }
+    // Only these are counted: what the server adds must not keep a full object from being sent back.
+    if found.len() > MAX_KEYS {
+        place.invalid(format!("may hold at most {MAX_KEYS} other keys"));
     }
     found
 }

@@ -1,7 +1,7 @@
 //! `spec.resources` as it is sent (contract pools §3.1–§3.4).
 
 use super::metadata::check_tags;
-use crate::decode::Place;
+use crate::decode::{Place, decimal};
 use base64::Engine;
 use domain::field::Reason;
 use domain::label::check_key;
@@ -9,7 +9,8 @@ use domain::name::{FlavorName, NodePoolName, ZoneName};
 use domain::pool::draft::ResourceDraft;
 use domain::pool::{AzCount, CreatingStep, DataVolume, LvmConfig, NodeOs, RootVolume, StepKind, VolumeGroup};
 use domain::tag::Tag;
-use std::collections::BTreeMap;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 const MAX_ELEMENTS: usize = 10;
 const MAX_COUNT: u32 = 2000;
@@ -20,11 +21,11 @@ pub(super) fn resources(place: &Place<'_>) -> Vec<ResourceDraft> {
         place.required();
         return Vec::new();
     }
-    let items = place.items();
+    let Some(items) = place.list() else { return Vec::new() };
     if items.is_empty() || items.len() > MAX_ELEMENTS {
         place.invalid(format!("must hold 1 to {MAX_ELEMENTS} elements"));
     }
-    items.iter().filter_map(element).collect()
+    items.iter().take(MAX_ELEMENTS).filter_map(element).collect()
 }
 
 fn element(place: &Place<'_>) -> Option<ResourceDraft> {
@@ -38,8 +39,10 @@ fn element(place: &Place<'_>) -> Option<ResourceDraft> {
     }
     let count = count.integer(0, MAX_COUNT);
     let node_pool = node_pool(&place.field("nodePool"), flavor_name.as_ref());
-    let data_volumes = data_volumes(&place.field("dataVolumes"));
-    let volume_groups = volume_groups(&place.field("volumeGroupConfigs"), data_volumes.as_deref());
+    let data_volumes = place.field("dataVolumes");
+    let volume_groups = volume_groups(&place.field("volumeGroupConfigs"), &data_volumes);
+    let driver = place.field("driver");
+    driver.may_have_fields();
     let draft = ResourceDraft {
         max_count: place.field("maxCount").integer(0, MAX_COUNT),
         azs: zones(&place.field("azs")),
@@ -48,11 +51,10 @@ fn element(place: &Place<'_>) -> Option<ResourceDraft> {
         tags: tags(&place.field("tags")),
         creating_step: creating_step(&place.field("creatingStep")),
         root_volume: root_volume(&place.field("rootVolume")),
-        data_volumes,
+        data_volumes: self::data_volumes(&data_volumes),
         volume_groups,
         os: os(&place.field("os")),
-        driver_version: place
-            .field("driver")
+        driver_version: driver
             .field("version")
             .text()
             .filter(|text| !text.is_empty())
@@ -78,9 +80,12 @@ fn zones(place: &Place<'_>) -> Option<Vec<AzCount>> {
     if place.is_empty() {
         return None;
     }
-    let mut found: Vec<AzCount> = Vec::new();
+    let mut found = Vec::new();
+    let mut known = BTreeSet::new();
     for item in place.items() {
-        item.object();
+        if item.object().is_none() {
+            continue;
+        }
         let (az, count) = (item.field("az"), item.field("count"));
         az.required_text();
         if count.is_absent() {
@@ -89,7 +94,7 @@ fn zones(place: &Place<'_>) -> Option<Vec<AzCount>> {
         let (Some(zone), Some(count)) = (az.name(ZoneName::parse), count.integer(1, MAX_COUNT)) else {
             continue;
         };
-        if found.iter().any(|known| known.az == zone) {
+        if !known.insert(zone.clone()) {
             az.refuse(Reason::Duplicate, format!("zone {zone} occurs twice"));
         }
         found.push(AzCount { az: zone, count });
@@ -103,7 +108,7 @@ fn extend_params(place: &Place<'_>) -> Option<BTreeMap<String, String>> {
     }
     let params = place.texts();
     if let Some(size) = params.get("dockerBaseSize")
-        && !size.parse::<u32>().is_ok_and(|size| size == 0 || (50..=500).contains(&size))
+        && !decimal(size).is_some_and(|size: u32| size == 0 || (50..=500).contains(&size))
     {
         place.field("dockerBaseSize").invalid("must be 50 to 500, or 0 for no limit");
     }
@@ -174,7 +179,7 @@ fn size(place: &Place<'_>) -> Option<String> {
     }
     let text = place.scalar()?;
     let digits = text.strip_suffix("Gi").unwrap_or(&text);
-    if !digits.parse::<u32>().is_ok_and(|size| size > 0) {
+    if decimal(digits).is_none_or(|size: u32| size == 0) {
         place.invalid("must be a size in GiB such as 100 or 100Gi");
     }
     Some(text)
@@ -210,10 +215,11 @@ fn data_volumes(place: &Place<'_>) -> Option<Vec<DataVolume>> {
         }
         let mut extend_params = params.texts();
         extend_params.remove("billing");
-        let group = params.field("volumeGroup");
-        group.required_text();
-        if group.text().is_some_and(|text| !is_group(text)) {
-            group.invalid("must be vgpaas, default, vguser<number> or a vg-everest-localvolume group");
+        if params.object().is_some() {
+            let group = params.field("volumeGroup");
+            if group.required_text().is_some_and(|text| !is_group(text)) {
+                group.invalid("must be vgpaas, default, vguser<number> or a vg-everest-localvolume group");
+            }
         }
         let (volume_type, size) = (volume_type(&item.field("volumeType")), size(&item.field("size")));
         Some(DataVolume {
@@ -235,22 +241,19 @@ fn is_group(text: &str) -> bool {
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn volume_groups(place: &Place<'_>, volumes: Option<&[DataVolume]>) -> Option<Vec<VolumeGroup>> {
+fn volume_groups(place: &Place<'_>, volumes: &Place<'_>) -> Option<Vec<VolumeGroup>> {
     if place.is_empty() {
-        if volumes.is_some() {
+        if !volumes.is_empty() {
             place.required();
         }
         return None;
     }
+    let used = used_groups(volumes);
     let groups = place.items().into_iter().filter_map(|item| {
         item.object()?;
         let group = item.field("volumeGroup");
         let name = group.required_text()?;
-        let is_used = volumes
-            .unwrap_or_default()
-            .iter()
-            .any(|volume| volume.extend_params.get("volumeGroup").is_some_and(|used| used == name));
-        if name != "vgpaas" && !is_used {
+        if name != "vgpaas" && !used.contains(name) {
             group.invalid("must be a group of dataVolumes, or vgpaas");
         }
         let thin = item.field("dockerThinPool");
@@ -271,6 +274,15 @@ fn volume_groups(place: &Place<'_>, volumes: Option<&[DataVolume]>) -> Option<Ve
         })
     });
     Some(groups.collect())
+}
+
+/// The groups that `dataVolumes` names, whatever else is wrong with it.
+fn used_groups<'a>(volumes: &Place<'a>) -> BTreeSet<&'a str> {
+    let items = volumes.value().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| item["extendParams"]["volumeGroup"].as_str())
+        .collect()
 }
 
 fn lvm(place: &Place<'_>, group: &str) -> Option<LvmConfig> {

@@ -6,6 +6,7 @@
 mod act;
 mod auditor;
 mod fleet_faults;
+mod kept;
 mod kill;
 mod ledger;
 mod place;
@@ -16,6 +17,7 @@ mod users;
 mod world;
 
 pub use fleet_faults::FleetRates;
+pub use kept::Kept;
 pub use kill::{Kill, OPERATIONS, kill, passes};
 pub use shrink::shrink;
 pub use store_faults::FaultRates;

@@ -375,10 +375,8 @@ mod tests {
             let error = decode_machine_fault(&body).unwrap_err().to_string();
             assert!(error.contains(told), "{body}: {error}");
         }
-        let error = decode_machines(&json!({"id": "a b", "count": 11}), 10).unwrap_err().to_string();
-        assert!(
-            error.contains("id: must be"),
-            "{error}"
-        );
+        let body = json!({"id": "a b", "flavor": "cpu", "az": "az-1"});
+        let error = decode_machines(&body, 10).unwrap_err().to_string();
+        assert!(error.contains("id: must be"), "{error}");
     }
 }

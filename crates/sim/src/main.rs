@@ -1,0 +1,66 @@
+//! Runs worlds by hand: many, to search; one, to look at it or to make it smaller.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use poolkeeper_sim::{Faults, Kept, Outcome, Settings, run, shrink};
+
+/// Simulates the control plane under virtual time, with faults.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Virtual hours in which users act and faults happen
+    #[arg(long, global = true, default_value_t = 24)]
+    hours: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run seeds one after the other, and say which broke
+    Search { first: u64, count: u64 },
+    /// Run a seed and print its trace
+    Show { seed: u64 },
+    /// Leave out what does not matter of a seed that breaks, and print it as a file to keep
+    Shrink { seed: u64 },
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let settings = |seed| Settings {
+        seed,
+        hours: cli.hours,
+        faults: Faults::USUAL,
+        keep: None,
+    };
+    match cli.command {
+        Command::Search { first, count } => {
+            let mut broken = 0;
+            for seed in first..first + count {
+                let outcome = run(&settings(seed));
+                for violation in &outcome.violations {
+                    println!("seed {seed}: {violation}");
+                }
+                broken += u64::from(!outcome.violations.is_empty());
+            }
+            println!("{broken} of {count} seeds broke");
+        }
+        Command::Show { seed } => print(&run(&settings(seed))),
+        Command::Shrink { seed } => {
+            let smallest = shrink(&settings(seed));
+            let outcome = run(&smallest);
+            print(&outcome);
+            println!("{}", toml::to_string(&Kept::of(&smallest, outcome.violations.join("; ")))?);
+        }
+    }
+    Ok(())
+}
+
+fn print(outcome: &Outcome) {
+    for line in &outcome.trace {
+        println!("{line}");
+    }
+    println!("{} commits", outcome.commits);
+    for violation in &outcome.violations {
+        println!("broken: {violation}");
+    }
+}

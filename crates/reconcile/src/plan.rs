@@ -142,3 +142,6 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     work.mirror_descendants();
     work.finish()
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,7 +156,8 @@ pub fn root_of(pool: &Pool) -> PoolRef {
     }
 }
 
-fn gather(index: &Snapshot<'_>, at: &PoolRef) -> Option<Tree> {
+/// A tree with everything that belongs to it; `None` where there is no such root.
+pub(crate) fn gather(index: &Snapshot<'_>, at: &PoolRef) -> Option<Tree> {
     let root = index.get::<Pool>(&at.project, &at.name)?;
     let order = |pool: &Pool| -> Option<Versioned<Order>> { index.get::<Order>(&pool.owner.project, &pool.status.attempt.order) };
     let descendants = index.under::<Pool>(Facet::PoolsOfRoot, format!("{}/{}", at.project, at.name));

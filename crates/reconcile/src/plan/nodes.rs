@@ -3,6 +3,7 @@
 use super::work::Work;
 use domain::name::NodeName;
 use domain::node::{DeleteCause, MachineFacts, Node, NodeDriver, NodeDriverState, NodePhase};
+use domain::order::ItemStatus;
 use domain::pool::PoolPhase;
 use fleet::observation::{ClusterFact, DriverProgress};
 use fleet::{Command, MachineState, NodeFact, NodeRequest, Observation};
@@ -110,14 +111,10 @@ impl Work<'_> {
     }
 
     fn give_up(&mut self, node: &Node) {
+        let now = self.now;
         self.pool.status.attempt.give_up(&node.element());
-        if let Some(order) = &mut self.order {
-            order.settle_item(
-                node.name.as_str(),
-                domain::order::ItemStatus::Failed,
-                self.now,
-                "did not become available in time",
-            );
+        if let Some(order) = self.open_order() {
+            order.settle_item(node.name.as_str(), ItemStatus::Failed, now, "did not become available in time");
         }
     }
 
@@ -177,9 +174,10 @@ impl Work<'_> {
 
     /// A new node that will not come up: its machine is given back, and it counts as given up.
     fn fail_new(&mut self, node: &mut Node, reason: &str) {
+        let now = self.now;
         self.pool.status.attempt.give_up(&node.element());
-        if let Some(order) = &mut self.order {
-            order.settle_item(node.name.as_str(), domain::order::ItemStatus::Failed, self.now, reason);
+        if let Some(order) = self.open_order() {
+            order.settle_item(node.name.as_str(), ItemStatus::Failed, now, reason);
         }
         node.phase = NodePhase::Deleting {
             cause: DeleteCause::GivenUp,

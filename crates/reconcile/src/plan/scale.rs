@@ -98,8 +98,9 @@ impl Work<'_> {
                 });
             }
             let node = self.new_node(element, zone, deadline, batch.clone());
-            if let Some(order) = &mut self.order {
-                order.item(node.name.as_str(), ItemAction::CreateNode, self.now);
+            let now = self.now;
+            if let Some(order) = self.open_order() {
+                order.item(node.name.as_str(), ItemAction::CreateNode, now);
             }
             self.commands.push(self.create_command(&node));
             self.nodes.insert(node.name.clone(), node);
@@ -215,8 +216,9 @@ impl Work<'_> {
             pool: mark,
             node: name.clone(),
         });
-        if let Some(order) = &mut self.order {
-            order.item(name.as_str(), ItemAction::DeleteNode, self.now);
+        let now = self.now;
+        if let Some(order) = self.open_order() {
+            order.item(name.as_str(), ItemAction::DeleteNode, now);
         }
     }
 }

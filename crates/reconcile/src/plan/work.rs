@@ -70,6 +70,11 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// The order in work, while it has not ended: an ended one never changes, whatever the pool does after it.
+    pub fn open_order(&mut self) -> Option<&mut Order> {
+        self.order.as_mut().filter(|order| !order.phase.is_ended())
+    }
+
     pub fn wake_at(&mut self, at: Timestamp) {
         self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at)));
     }

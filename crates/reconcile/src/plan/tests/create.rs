@@ -73,7 +73,6 @@ fn a_cluster_that_cannot_be_set_up_fails_the_creation_and_everything_is_given_ba
     pool root: shows 0/0/1/0 -> 0/0/0/1
     order.root: item 0 createNode new-hjm4v processing -> failed
     order.root: phase processing -> failed (the cluster could not be set up: no addresses)
-    order.root: +item 1 deleteNode new-hjm4v processing
     # pools/P -1
     # network-users/P/network -1
     # promised/cpu -1
@@ -184,7 +183,6 @@ fn a_creation_that_falls_short_runs_and_tries_the_missing_nodes_again() {
     pool root: -given up cpu/cpu-default 1
     pool root: -retry now
     pool root: shows 1/0/0/0 -> 1/0/1/0
-    order.root: +item 2 createNode new-5brqp processing
     > create-node new-5brqp cpu az-1
     wake +30m
     ");

@@ -159,7 +159,6 @@ fn a_vanished_node_is_abnormal_then_replaced_after_ten_minutes() {
     ! event: counters from 1/1/0/0 to 1/0/1/0
     + node new-hjm4v: at cpu az-1, phase Creating until +30m
     pool root: shows 1/1/0/0 -> 1/0/1/0
-    order.root: +item 0 createNode new-hjm4v processing
     - node n1
     > create-node new-hjm4v cpu az-1
     wake now
@@ -194,7 +193,6 @@ fn the_time_of_grace_begins_when_the_machine_vanishes_not_when_the_node_fell_ill
     ! event: counters from 1/1/0/0 to 1/0/1/0
     + node new-hjm4v: at cpu az-1, phase Creating until +30m
     pool root: shows 1/1/0/0 -> 1/0/1/0
-    order.root: +item 0 createNode new-hjm4v processing
     - node n1
     > create-node new-hjm4v cpu az-1
     wake -50m

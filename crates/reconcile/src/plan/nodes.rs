@@ -9,6 +9,9 @@ use fleet::observation::{ClusterFact, DriverProgress};
 use fleet::{Command, MachineState, NodeFact, NodeRequest, Observation};
 use jiff::Timestamp;
 
+/// Message of a node whose machine the fleet does not know.
+const MISSING: &str = "node object missing";
+
 impl Work<'_> {
     /// Sets the pool's cluster up, and notes what is reported of it.
     pub fn observe_pool(&mut self, observed: &Observation) {
@@ -82,16 +85,24 @@ impl Work<'_> {
                 self.commands.push(self.create_command(node));
                 true
             }
-            NodePhase::Abnormal { since, .. } => {
+            NodePhase::Abnormal { since, message } if message == MISSING => {
                 let over = since.saturating_add(self.policy.machine_grace).unwrap_or(Timestamp::MAX);
+                if self.now >= over {
+                    // Its record goes; what is missing then is made anew.
+                    return false;
+                }
                 self.wake_at(over);
-                // Its record goes; what is missing then is made anew.
-                self.now < over
+                true
             }
-            NodePhase::Creating { .. } | NodePhase::Checking { .. } | NodePhase::Available { .. } | NodePhase::Deleting { .. } => {
+            // The time of grace begins now, however long the node has been abnormal for another reason.
+            NodePhase::Creating { .. }
+            | NodePhase::Checking { .. }
+            | NodePhase::Available { .. }
+            | NodePhase::Abnormal { .. }
+            | NodePhase::Deleting { .. } => {
                 node.phase = NodePhase::Abnormal {
                     since: self.now,
-                    message: "node object missing".to_owned(),
+                    message: MISSING.to_owned(),
                 };
                 self.wake_after(self.policy.machine_grace);
                 true

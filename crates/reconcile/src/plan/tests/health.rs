@@ -161,7 +161,7 @@ fn a_vanished_node_is_abnormal_then_replaced_after_ten_minutes() {
     pool root: shows 1/1/0/0 -> 1/0/1/0
     - node n1
     > create-node new-hjm4v cpu az-1
-    wake now
+    wake +30m
     ");
 }
 
@@ -190,18 +190,18 @@ fn the_time_of_grace_begins_when_the_machine_vanishes_not_when_the_node_fell_ill
     world.pass(3600);
     world.fleet().nodes.remove(&node("n1"));
     assert_snapshot!(world.step(), @r"
+    node n1: phase Abnormal since -1h (hot) -> Abnormal since now (node object missing)
+    pool root: written
+    wake +10m
+    ");
+    world.pass(600);
+    assert_snapshot!(world.step(), @r"
     ! event: counters from 1/1/0/0 to 1/0/1/0
     + node new-hjm4v: at cpu az-1, phase Creating until +30m
     pool root: shows 1/1/0/0 -> 1/0/1/0
     - node n1
     > create-node new-hjm4v cpu az-1
-    wake -50m
-    ");
-    world.pass(600);
-    assert_snapshot!(world.step(), @r"
-    node new-hjm4v: written
-    pool root: written
-    wake +20m
+    wake +30m
     ");
 }
 

@@ -129,12 +129,21 @@ fn a_creation_whose_cluster_and_nodes_never_come_up_has_failed_in_time() {
     world.step();
     world.pass(30 * 60);
     assert_snapshot!(world.step(), @r"
+    ! warning: Pool status changed, from Creating to CreationFailed, details: no node became available: cpu is short of 1 of 1 nodes.
     ! event: counters from 0/0/1/0 to 0/0/0/1
     node new-hjm4v: phase Creating until now -> Deleting (GivenUp)
+    pool root: attempt open -> finished
+    pool root: phase Creating -> CreationFailed (no node became available: cpu is short of 1 of 1 nodes)
     pool root: shows 0/0/1/0 -> 0/0/0/1
     pool root: +given up cpu/cpu-default 1
     order.root: item 0 createNode new-hjm4v processing -> failed
+    order.root: phase processing -> failed (no node became available: cpu is short of 1 of 1 nodes)
+    # pools/P -1
+    # network-users/P/network -1
+    # promised/cpu -1
+    # addresses/P/network -1
     > delete-node new-hjm4v
+    wake now
     ");
 }
 

@@ -131,6 +131,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
         | PoolPhase::Error { .. } => {
             work.expire_order();
             work.observe_pool(observed);
+            work.set_driver_targets();
             work.observe_nodes(observed);
             work.scale(observed);
             work.scopes(observed);

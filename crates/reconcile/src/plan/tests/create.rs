@@ -215,29 +215,23 @@ fn a_new_accelerator_node_is_asked_for_with_the_driver_of_the_pool() {
     pool root: +driver gpu Creating 1.0 of 1.0
     order.root: +item 0 createNode new-hjm4v processing
     > ensure-pool
-    > create-node new-hjm4v gpu az-1
+    > create-node new-hjm4v gpu az-1 driver 1.0
     wake +30m
     ");
     world.fleet().cluster = ClusterFact::Ready;
     world.boot();
     assert_snapshot!(world.settle(), @r"
     ! event: Pool status changed, from Creating to Running.
-    node new-hjm4v: driver none, settled -> none, draining for 1.0
+    node new-hjm4v: driver none, settled -> 1.0, settled
     node new-hjm4v: phase Creating until +30m -> Available
     pool root: attempt open -> finished
+    pool root: driver gpu Creating 1.0 of 1.0 -> Running 1.0 of 1.0
     pool root: phase Creating -> Running
     pool root: shows 0/0/1/0 -> 1/0/0/0
     pool root: +cluster ready
     order.root: item 0 createNode new-hjm4v processing -> succeed
     order.root: phase processing -> successed
-    > hold-node new-hjm4v
     wake now
-    ---
-    node new-hjm4v: driver none, draining for 1.0 -> none, updating to 1.0, attempt 1
-    pool root: driver gpu Creating 1.0 of 1.0 -> Upgrading 1.0 of 1.0
-    > hold-node new-hjm4v
-    > set-driver new-hjm4v 1.0
-    wake +1s
     ---
     wake +1s
     ");

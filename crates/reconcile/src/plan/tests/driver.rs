@@ -185,10 +185,10 @@ fn a_driver_that_turns_up_after_its_failure_is_accepted() {
     }
     world.install();
     assert_snapshot!(world.settle(), @r"
-    node n1: driver 1.0, failed for 2.0 -> 2.0, failed for 2.0
-    pool root: written
+    node n1: driver 1.0, failed for 2.0 -> 2.0, settled
+    pool root: driver gpu Abnormal 1.0 of 2.0 (the driver of node n1 could not be installed) -> Running 2.0 of 2.0
     ---
-    nothing
+    > open-node n1
     ");
 }
 
@@ -253,7 +253,7 @@ fn an_upgrade_is_not_over_while_a_node_that_has_vanished_is_missing() {
     world.step();
     upgrade(&mut world, "2.0", UpdateStrategy::Force);
     assert_snapshot!(world.step(), @r"
-    pool root: driver gpu Running 1.0 of 1.0 -> Running 2.0 of 2.0
+    pool root: driver gpu Running 1.0 of 1.0 -> Upgrading 1.0 of 2.0
     wake +120.001s
     ");
 }

@@ -287,6 +287,9 @@ fn an_element_that_is_no_longer_asked_for_goes_with_all_its_nodes() {
     - node n2
     wake +1s
     ---
+    pool root: -driver gpu Running 1.0 of 1.0
+    wake +1s
+    ---
     wake +1s
     ");
 }
@@ -358,25 +361,18 @@ fn a_flavor_with_accelerators_that_is_added_gets_the_newest_driver() {
     pool root: shows 1/0/0/0 -> 1/0/1/0
     pool root: +driver gpu Creating 1.0 of 1.0
     order.5: +item 0 createNode new-hjm4v processing
-    > create-node new-hjm4v gpu az-1
+    > create-node new-hjm4v gpu az-1 driver 1.0
     wake +30m
     ");
     world.boot();
     assert_snapshot!(world.settle(), @r"
-    node new-hjm4v: driver none, settled -> none, draining for 1.0
+    node new-hjm4v: driver none, settled -> 1.0, settled
     node new-hjm4v: phase Creating until +30m -> Available
     pool root: attempt open -> finished
-    pool root: driver gpu Creating 1.0 of 1.0 -> Upgrading 1.0 of 1.0
+    pool root: driver gpu Creating 1.0 of 1.0 -> Running 1.0 of 1.0
     pool root: shows 1/0/1/0 -> 2/0/0/0
     order.5: item 0 createNode new-hjm4v processing -> succeed
     order.5: phase processing -> successed
-    > hold-node new-hjm4v
-    wake +1s
-    ---
-    node new-hjm4v: driver none, draining for 1.0 -> none, updating to 1.0, attempt 1
-    pool root: written
-    > hold-node new-hjm4v
-    > set-driver new-hjm4v 1.0
     wake +1s
     ---
     wake +1s

@@ -58,8 +58,10 @@ pub struct Policy {
     pub failed_retention: Duration,
     /// When missing nodes of a creation are tried again.
     pub creation_retry: Duration,
-    /// After which a job type that does not come up has failed.
+    /// After which a plug-in that does not come up has failed, and with it the job types that need it.
     pub scope_timeout: Duration,
+    /// For so long after a plug-in was asked for again, the fleet may still report that it had failed.
+    pub plugin_retry: Duration,
     pub driver_timeout: Duration,
     /// A node whose machine has vanished is replaced after this time.
     pub machine_grace: Duration,
@@ -78,6 +80,7 @@ impl Default for Policy {
             failed_retention: Duration::from_hours(3 * 24),
             creation_retry: Duration::from_mins(5),
             scope_timeout: Duration::from_mins(30),
+            plugin_retry: Duration::from_mins(1),
             driver_timeout: Duration::from_mins(30),
             machine_grace: Duration::from_mins(10),
             idle_upgrade_percent: 10,

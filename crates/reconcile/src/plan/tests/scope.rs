@@ -60,7 +60,9 @@ fn a_job_type_without_plugins_is_enabled_at_once() {
     let mut world = World::running(&[("cpu", 1)]);
     want(&mut world, &[JobType::Notebook]);
     assert_snapshot!(world.settle(), @r"
-    pool root: +scope Notebook Enabled[]
+    pool root: +scope Notebook Enabling[]
+    ---
+    pool root: scope Notebook Enabling[] -> Enabled[]
     ---
     nothing
     ");
@@ -103,7 +105,9 @@ fn plugins_that_do_not_come_up_in_time_fail_their_job_type() {
     ");
     world.pass(1);
     assert_snapshot!(world.step(), @r"
-    pool root: scope Train Enabling[queue Pending] -> EnableFailed[queue Pending] (the plug-ins did not come up in time)
+    plugin queue: phase 1.0 Pending since -30m -> 1.0 Abnormal since now
+    plugin queue: +reason did not come up in time
+    pool root: scope Train Enabling[queue Pending] -> EnableFailed[queue Abnormal] (plug-in queue is abnormal: did not come up in time)
     ");
 }
 
@@ -115,15 +119,16 @@ fn a_plugin_that_has_run_for_long_does_not_use_up_the_time_of_a_new_one() {
     assert_snapshot!(world.step(), @r#"
     + plugin gateway: phase 1.0 Pending since now
     pool root: +dependency Infer {"message":"","network_access":{"message":"","status":"True","type":"Enabled"},"status":"True","type":"Enabled"}
-    pool root: +scope Infer EnableFailed[queue Running, gateway Pending] (the plug-ins did not come up in time)
+    pool root: +scope Infer Enabling[queue Running, gateway Pending]
     > ensure-plugin gateway 1.0
+    wake +30m
     "#);
     world.install();
     assert_snapshot!(world.settle(), @r"
     plugin gateway: phase 1.0 Pending since now -> 1.0 Running since now
     plugin gateway: +reason Install complete
     plugin gateway: +runs 1.0
-    pool root: scope Infer EnableFailed[queue Running, gateway Pending] (the plug-ins did not come up in time) -> EnableFailed[queue Running, gateway Running] (the plug-ins did not come up in time)
+    pool root: scope Infer Enabling[queue Running, gateway Pending] -> Enabled[queue Running, gateway Running]
     ---
     nothing
     ");
@@ -154,12 +159,17 @@ fn a_plugin_that_fails_fails_its_job_type_and_a_retry_installs_it_again() {
         plugin.reason = None;
     });
     assert_snapshot!(world.step(), @r"
-    plugin queue: phase 1.0 Updating since now -> 1.0 Abnormal since now
-    plugin queue: +reason no image
-    pool root: scope Train Enabling[queue Abnormal] -> EnableFailed[queue Abnormal] (plug-in queue is abnormal: no image)
+    pool root: scope Train Enabling[queue Abnormal] -> Enabling[queue Updating]
+    > ensure-plugin queue 1.0
+    wake +1m
     ");
     world.install();
     assert_snapshot!(world.settle(), @r"
+    plugin queue: phase 1.0 Updating since now -> 1.0 Running since now
+    plugin queue: +reason Install complete
+    plugin queue: +runs 1.0
+    pool root: scope Train Enabling[queue Updating] -> Enabled[queue Running]
+    ---
     nothing
     ");
 }
@@ -174,13 +184,20 @@ fn a_retry_that_fails_again_is_not_repeated_by_itself() {
     fail(&mut world);
     world.settle();
     world.edit(|pool| pool.status.scopes[0].state = domain::pool::ScopeState::Enabling);
+    let now = world.now;
     world.edit_plugin("queue", |plugin| {
+        plugin.since = now;
         plugin.phase = PluginPhase::Updating;
         plugin.reason = None;
     });
     world.step();
     fail(&mut world);
+    world.pass(60);
     assert_snapshot!(world.settle(), @r"
+    plugin queue: phase 1.0 Updating since -1m -> 1.0 Abnormal since now
+    plugin queue: +reason no image
+    pool root: scope Train Enabling[queue Updating] (plug-in queue is abnormal: no image) -> EnableFailed[queue Abnormal] (plug-in queue is abnormal: no image)
+    ---
     nothing
     ");
 }
@@ -235,7 +252,7 @@ fn a_job_type_does_not_wait_for_the_workloads_of_another_one() {
     world.settle();
     assert_snapshot!(world.scopes(), @r"
     Train Disabling
-    Infer Disabling
+    Infer Disabled
     ");
 }
 
@@ -292,14 +309,16 @@ fn a_plugin_that_nobody_knows_is_removed() {
     };
     world.fleet().plugins.insert(template("gateway"), fact);
     assert_snapshot!(world.step(), @r"
-    nothing
+    > remove-plugin gateway
     ");
 }
 
 #[test]
 fn a_plugin_of_a_user_is_brought_to_its_version_and_outlives_job_types() {
     let mut world = supporting(&[JobType::Train, JobType::Notebook]);
+    let now = world.now;
     world.edit_plugin("queue", |plugin| {
+        plugin.since = now;
         plugin.is_system = false;
         plugin.version = "2.0".to_owned();
         plugin.phase = PluginPhase::Updating;
@@ -308,10 +327,11 @@ fn a_plugin_of_a_user_is_brought_to_its_version_and_outlives_job_types() {
     assert_snapshot!(world.step(), @r"
     pool root: scope Train Enabled[queue Running] -> Enabled[queue Updating]
     > ensure-plugin queue 2.0
+    wake +30m
     ");
     world.install();
     assert_snapshot!(world.settle(), @r"
-    plugin queue: phase 2.0 Updating since -24h -> 2.0 Running since now
+    plugin queue: phase 2.0 Updating since now -> 2.0 Running since now
     plugin queue: runs 1.0 -> 2.0
     plugin queue: +reason Upgrade complete
     pool root: scope Train Enabled[queue Updating] -> Enabled[queue Running]
@@ -320,9 +340,23 @@ fn a_plugin_of_a_user_is_brought_to_its_version_and_outlives_job_types() {
     ");
     want(&mut world, &[JobType::Notebook]);
     assert_snapshot!(world.settle(), @r"
-    pool root: scope Train Enabled[queue Running] -> Disabled[]
+    pool root: scope Train Enabled[queue Running] -> Disabling[queue Running]
     ---
-    pool root: scope Train Disabled[] -> Disabled[queue Running]
+    pool root: scope Train Disabling[queue Running] -> Disabled[]
+    ---
+    nothing
+    ");
+}
+
+#[test]
+fn a_job_type_whose_plugin_is_not_in_the_catalogue_cannot_be_enabled() {
+    let mut world = World::running(&[("cpu", 1)]);
+    world.catalogue.templates.remove(&template("queue"));
+    want(&mut world, &[JobType::Train]);
+    assert_snapshot!(world.settle(), @r"
+    pool root: +scope Train Enabling[]
+    ---
+    pool root: scope Train Enabling[] -> EnableFailed[] (there is no template for plug-in queue)
     ---
     nothing
     ");

@@ -3,6 +3,7 @@
 use super::World;
 use super::build::{self, available, flavor, node, offers, zone};
 use domain::meta::Uid;
+use domain::node::NodeBatch;
 use domain::pool::{AzCount, CreatingStep, PoolResource, StepKind};
 use insta::assert_snapshot;
 
@@ -349,6 +350,41 @@ fn nodes_come_in_whole_batches() {
     batches.sort();
     assert_eq!(batches.len(), 4);
     assert!(batches[0] == batches[1] && batches[1] != batches[2] && batches[2] == batches[3]);
+}
+
+#[test]
+fn nodes_go_in_whole_batches() {
+    let mut world = World::running(&[("cpu", 6)]);
+    // Batches whose nodes alternate by name: 1 and 4, 2 and 5, 3 and 6.
+    for at in 0..6_u8 {
+        world.edit_node(&format!("n{}", at + 1), |node| {
+            node.batch = Some(Box::new(NodeBatch {
+                uid: Uid::from_text(&format!("batch-{}", at % 3)),
+                step: CreatingStep {
+                    step: 2,
+                    kind: StepKind::Rack,
+                },
+            }));
+        });
+    }
+    // The first batch cannot go whole, the third one has a node that is not well.
+    world.edit_node("n4", |node| node.is_locked = true);
+    world.fact("n6").state = fleet::MachineState::Faulty("hot".to_owned());
+    world.settle();
+    let going = |wanted: u32| {
+        world.scale_to_elements(vec![racks(wanted)]);
+        world.step();
+        let going: Vec<String> = world
+            .nodes()
+            .iter()
+            .filter(|node| node.phase.is_deleting())
+            .map(|node| node.name.to_string())
+            .collect();
+        going.join(" ")
+    };
+    let mut going = going;
+    assert_eq!(going(4), "n3 n6");
+    assert_eq!(going(2), "n2 n3 n5 n6");
 }
 
 #[test]

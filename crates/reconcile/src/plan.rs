@@ -34,9 +34,19 @@ pub struct Tree {
     pub plugins: Vec<Versioned<Plugin>>,
     /// The order of the pool's current attempt.
     pub order: Option<Versioned<Order>>,
-    /// Logical pools inside it, at any depth, each with the order of its attempt.
-    pub descendants: Vec<(Versioned<Pool>, Option<Versioned<Order>>)>,
-    /// Number of events kept for the root, and the oldest of them.
+    /// Logical pools inside it, at any depth.
+    pub descendants: Vec<Descendant>,
+    /// The events of the root, the oldest first.
+    pub events: Vec<store::Key>,
+}
+
+/// A logical pool of a tree.
+#[derive(Clone)]
+pub struct Descendant {
+    pub pool: Versioned<Pool>,
+    /// The order of its attempt.
+    pub order: Option<Versioned<Order>>,
+    /// Its events, the oldest first.
     pub events: Vec<store::Key>,
 }
 

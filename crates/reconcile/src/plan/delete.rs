@@ -7,7 +7,6 @@ use domain::order::Outcome;
 use domain::pool::PoolPhase;
 use fleet::observation::ClusterFact;
 use fleet::{Command, Observation};
-use jiff::Timestamp;
 
 impl Work<'_> {
     /// Takes everything down; the record goes last.
@@ -59,11 +58,6 @@ impl Work<'_> {
             return;
         };
         self.take_down(observed);
-        let over = at.saturating_add(self.policy.failed_retention).unwrap_or(Timestamp::MAX);
-        if self.now < over {
-            self.wake_at(over);
-        } else if self.is_bare(observed) {
-            self.is_erased = true;
-        }
+        self.is_erased = self.is_forgotten(at) && self.is_bare(observed);
     }
 }

@@ -56,6 +56,8 @@ fn sub_pools_at_any_depth_are_abnormal_while_their_root_is() {
     pool root: phase Running -> Abnormal (no node is available, 4 are abnormal)
     pool child: phase Running -> Abnormal (pool root is abnormal)
     pool grandchild: phase Running -> Abnormal (pool root is abnormal)
+    ! warning: Pool status changed, from Running to Abnormal, details: pool root is abnormal.
+    ! warning: Pool status changed, from Running to Abnormal, details: pool root is abnormal.
     ---
     nothing
     ");
@@ -74,6 +76,8 @@ fn sub_pools_at_any_depth_are_abnormal_while_their_root_is() {
     pool root: -unwell -121s
     pool child: phase Abnormal (pool root is abnormal) -> Running
     pool grandchild: phase Abnormal (pool root is abnormal) -> Running
+    ! event: Pool status changed, from Abnormal to Running.
+    ! event: Pool status changed, from Abnormal to Running.
     ---
     nothing
     ");
@@ -114,14 +118,19 @@ fn a_sub_pool_that_nobody_approves_fails_after_seven_days_and_frees_what_it_rese
     pool child: -children 1
     pool late: attempt open -> finished
     pool late: phase Waiting (waiting for administrator approval) -> CreationFailed (not confirmed in time)
+    ! warning: Pool status changed, from Waiting to CreationFailed, details: not confirmed in time.
     order.late: phase pending -> failed (not confirmed in time)
     # pools/P -1
+    wake +72h
     ---
-    nothing
+    wake +72h
     ");
     // Its record goes three days after.
     world.pass(3 * 24 * 3600);
     assert_snapshot!(world.settle(), @r"
+    - pool late
+    - event 0000000001
+    ---
     nothing
     ");
 }

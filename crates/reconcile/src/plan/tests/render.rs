@@ -46,9 +46,9 @@ fn known(tree: &Tree) -> BTreeMap<Key, Object> {
     known.extend(tree.nodes.iter().map(|node| node.entry.object.clone()));
     known.extend(tree.plugins.iter().map(|plugin| plugin.entry.object.clone()));
     known.extend(tree.order.iter().map(|order| order.entry.object.clone()));
-    for (child, order) in &tree.descendants {
-        known.push(child.entry.object.clone());
-        known.extend(order.iter().map(|order| order.entry.object.clone()));
+    for child in &tree.descendants {
+        known.push(child.pool.entry.object.clone());
+        known.extend(child.order.iter().map(|order| order.entry.object.clone()));
     }
     known.into_iter().map(|object| (object.key(), object)).collect()
 }

@@ -158,4 +158,6 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
 }
 
 #[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
 mod tests;

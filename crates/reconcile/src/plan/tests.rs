@@ -1,6 +1,5 @@
 //! What the planner decides, case by case: each step of a story is one snapshot of the plan made.
 
-mod build;
 mod create;
 mod delete;
 mod driver;

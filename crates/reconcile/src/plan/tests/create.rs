@@ -1,7 +1,7 @@
 //! A pool comes into being (README §8.1, semantics §2).
 
 use super::World;
-use super::build::{self, flavor};
+use crate::plan::fixtures::{self, flavor};
 use domain::order::{Operation, OrderPhase};
 use domain::pool::{BillingMode, PoolPhase, Waiting};
 use fleet::MachineState;
@@ -238,7 +238,7 @@ fn a_new_accelerator_node_is_asked_for_with_the_driver_of_the_pool() {
 }
 
 fn unpaid() -> World {
-    let mut pool = build::pool(&[("cpu", 1)]);
+    let mut pool = fixtures::pool(&[("cpu", 1)]);
     pool.status.phase = PoolPhase::Waiting(Waiting::Payment);
     pool.billing.mode = BillingMode::Prepaid;
     let mut world = World::of(pool);
@@ -270,7 +270,7 @@ fn an_unpaid_pool_waits_and_fails_after_seven_days() {
 #[test]
 fn a_paid_pool_is_built() {
     let mut world = unpaid();
-    world.edit_order(|order| order.begin(build::start()));
+    world.edit_order(|order| order.begin(fixtures::start()));
     world.edit(|pool| pool.status.phase = PoolPhase::Creating);
     assert_snapshot!(world.step(), @r"
     ! event: counters from 0/0/0/0 to 0/0/1/0

@@ -1,7 +1,7 @@
 //! Pools that go (semantics §10, README §8.1).
 
 use super::World;
-use super::build::{available, node, ready};
+use crate::plan::fixtures::{available, node, ready};
 use fleet::MachineState;
 use fleet::observation::ClusterFact;
 use insta::assert_snapshot;

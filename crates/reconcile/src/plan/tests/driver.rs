@@ -1,7 +1,7 @@
 //! Driver upgrades (semantics §11, README §8.3).
 
 use super::World;
-use super::build::node;
+use crate::plan::fixtures::node;
 use domain::pool::{PoolKind, UpdateStrategy};
 use fleet::observation::DriverProgress;
 use insta::assert_snapshot;

@@ -1,7 +1,7 @@
 //! Nodes that fall ill, vanish, or that nobody asked for (README §8.5, semantics §13).
 
 use super::World;
-use super::build::{available, node, ready};
+use crate::plan::fixtures::{available, node, ready};
 use fleet::MachineState;
 use fleet::observation::ClusterFact;
 use insta::assert_snapshot;

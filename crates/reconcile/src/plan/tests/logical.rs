@@ -1,7 +1,7 @@
 //! Logical pools: what they take over from their root, and what ends them.
 
 use super::World;
-use super::build::{self, logical, order, pool_ref};
+use crate::plan::fixtures::{self, logical, order, pool_ref};
 use domain::order::{Operation, Order, OrderPhase, Outcome};
 use domain::pool::{JobType, Pool, PoolPhase, ScopeState, ScopeStatus, Waiting};
 use fleet::MachineState;
@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 
 fn ended(pool: &Pool) -> Order {
     let mut order = order(pool, Operation::Apply, &[]);
-    order.end(build::start(), Outcome::Successed, Vec::new());
+    order.end(fixtures::start(), Outcome::Successed, Vec::new());
     order
 }
 

@@ -1,7 +1,7 @@
 //! More and fewer nodes (semantics §5).
 
 use super::World;
-use super::build::{self, available, flavor, node, offers, zone};
+use crate::plan::fixtures::{self, available, flavor, node, offers, zone};
 use domain::meta::Uid;
 use domain::node::NodeBatch;
 use domain::pool::{AzCount, CreatingStep, PoolResource, StepKind};
@@ -195,7 +195,7 @@ fn mixed() -> World {
     world.fact("n2").state = fleet::MachineState::Faulty("no gpu".to_owned());
     world.edit_node("n4", |node| node.is_ha_spare = true);
     world.edit_node("n5", |node| node.is_locked = true);
-    world.edit_node("n6", |node| node.created_at = build::start() + std::time::Duration::from_secs(9));
+    world.edit_node("n6", |node| node.created_at = fixtures::start() + std::time::Duration::from_secs(9));
     world.settle();
     world
 }
@@ -340,7 +340,7 @@ fn racks(count: u32) -> PoolResource {
 #[test]
 fn nodes_come_in_whole_batches() {
     let mut world = World::of({
-        let mut pool = build::pool(&[]);
+        let mut pool = fixtures::pool(&[]);
         pool.spec.resources = vec![racks(4)];
         pool
     });
@@ -440,7 +440,7 @@ fn a_node_name_in_use_elsewhere_is_not_taken() {
     world.scale_to(&[("cpu", 2)]);
     let first = world.plan().commands[0].node().unwrap().clone();
     let mut foreign = available(first.as_str(), "cpu", "az-1");
-    foreign.pool_uid = build::uid(9);
+    foreign.pool_uid = fixtures::uid(9);
     world.put(foreign);
     let second = world.plan().commands[0].node().unwrap().clone();
     assert_ne!(first, second);

@@ -1,7 +1,7 @@
 //! Job types and their plug-ins (semantics §4, README §8.2 and §8.4).
 
 use super::World;
-use super::build::template;
+use crate::plan::fixtures::template;
 use domain::plugin::PluginPhase;
 use domain::pool::{JobType, PoolKind};
 use fleet::PluginFact;

@@ -1,7 +1,7 @@
 //! A pool tree in an index of its own, and the least that a fleet does.
 
-use super::build::{self, available, catalogue, offers, order, ready, start};
 use super::render;
+use crate::plan::fixtures::{self, available, catalogue, offers, order, ready, start};
 use crate::plan::{Catalogue, Plan, PlanInput, Policy, Tree, plan};
 use crate::step::gather;
 use domain::catalogue::Offers;
@@ -58,12 +58,12 @@ impl World {
 
     /// A pool that was created just now.
     pub fn created(resources: &[(&str, u32)]) -> Self {
-        Self::of(build::pool(resources))
+        Self::of(fixtures::pool(resources))
     }
 
     /// A pool that has been running with all its nodes `n1`, `n2`, … in zone `az-1`, and is at rest.
     pub fn running(resources: &[(&str, u32)]) -> Self {
-        let mut pool = build::pool(resources);
+        let mut pool = fixtures::pool(resources);
         pool.status.phase = PoolPhase::Running;
         pool.status.cluster_ready = true;
         pool.status.attempt.is_finished = true;
@@ -152,7 +152,7 @@ impl World {
     }
 
     pub fn fact(&mut self, name: &str) -> &mut NodeFact {
-        self.fleet().nodes.get_mut(&build::node(name)).unwrap()
+        self.fleet().nodes.get_mut(&fixtures::node(name)).unwrap()
     }
 
     /// Every machine that is coming up is well.
@@ -200,7 +200,7 @@ impl World {
     pub fn scale_to(&mut self, resources: &[(&str, u32)]) {
         let resources: Vec<_> = resources
             .iter()
-            .map(|(name, count)| PoolResource::plain(build::flavor(name), *count))
+            .map(|(name, count)| PoolResource::plain(fixtures::flavor(name), *count))
             .collect();
         self.scale_to_elements(resources);
     }

@@ -1,4 +1,4 @@
-//! Records and facts with nothing special about them.
+//! Records and facts with nothing special about them, for tests.
 
 use domain::catalogue::{AcceleratorSpec, CpuArch, Flavor, Offer, Offers, OsConfig, ScopeNeeds, ZoneOffer};
 use domain::meta::Uid;

@@ -75,6 +75,8 @@ pub struct Policy {
     pub driver_timeout: Duration,
     /// A node whose machine has vanished is replaced after this time.
     pub machine_grace: Duration,
+    /// After so long without any progress, the teardown of a pool has failed; it goes on being tried.
+    pub teardown_timeout: Duration,
     /// Nodes of a pool held at once for an idle driver upgrade, in per cent, at least one.
     pub idle_upgrade_percent: u32,
     pub kept_events: usize,
@@ -93,6 +95,7 @@ impl Default for Policy {
             plugin_retry: Duration::from_mins(1),
             driver_timeout: Duration::from_mins(30),
             machine_grace: Duration::from_mins(10),
+            teardown_timeout: Duration::from_mins(30),
             idle_upgrade_percent: 10,
             kept_events: 10_000,
         }

@@ -131,7 +131,7 @@ fn generations_that_go_back_or_stand_still_are_found() {
 #[test]
 fn an_adoption_is_no_change_of_the_spec() {
     let waiting = with(&logical("child", None, &[("cpu", 1)]), |pool| {
-        pool.status.phase = PoolPhase::Waiting(Waiting::Approval)
+        pool.status.phase = PoolPhase::Waiting(Waiting::Approval);
     });
     let adopted = logical("child", Some(("root", "root")), &[("cpu", 1)]);
     assert_eq!(step(waiting, adopted.clone()), [""; 0]);

@@ -18,6 +18,7 @@ fn a_deletion_takes_nodes_then_the_cluster_then_the_records() {
     pool root: shows 2/0/0/0 -> 0/0/0/2
     > delete-node n1
     > delete-node n2
+    wake +30m
     ");
     world.release();
     assert_snapshot!(world.step(), @r"
@@ -64,10 +65,12 @@ fn a_node_that_does_not_go_holds_the_deletion_up() {
     world.pass(5);
     assert_snapshot!(world.step(), @r"
     > delete-node n1
+    wake +1795s
     ");
     world.fact("n1").state = MachineState::Faulty("it does not answer".to_owned());
     assert_snapshot!(world.step(), @r"
     > delete-node n1
+    wake +1795s
     ");
 }
 
@@ -109,5 +112,110 @@ fn a_pool_without_anything_in_the_fleet_is_gone_at_once() {
     # network-users/P/network -1
     # promised/cpu -1
     # addresses/P/network -1
+    ");
+}
+
+#[test]
+fn a_teardown_that_does_not_get_on_for_half_an_hour_has_failed_and_goes_on() {
+    let mut world = World::running(&[("cpu", 2)]);
+    world.delete_pool();
+    world.step();
+    world.pass(29 * 60);
+    // One node goes, so the time begins anew.
+    world.fleet().nodes.remove(&node("n2"));
+    assert_snapshot!(world.settle(), @r"
+    ! event: counters from 0/0/0/2 to 0/0/0/1
+    pool root: shows 0/0/0/2 -> 0/0/0/1
+    - node n2
+    > delete-node n1
+    ---
+    > delete-node n1
+    wake +30m
+    ");
+    world.pass(30 * 60 - 1);
+    assert_snapshot!(world.step(), @r"
+    > delete-node n1
+    wake +1s
+    ");
+    world.pass(1);
+    assert_snapshot!(world.step(), @r"
+    ! warning: Pool status changed, from Deleting to Error, details: the pool could not be taken down: node n1 and the cluster still there.
+    pool root: phase Deleting -> Error (the pool could not be taken down: node n1 and the cluster still there)
+    > delete-node n1
+    ");
+    // What is left is told; it goes on being asked for, and in the end the pool goes as if nothing had been.
+    world.release();
+    assert_snapshot!(world.step(), @r"
+    ! event: counters from 0/0/0/1 to 0/0/0/0
+    pool root: shows 0/0/0/1 -> 0/0/0/0
+    - node n1
+    > remove-pool
+    wake +1m
+    ");
+    assert_snapshot!(world.step(), @r"
+    order.6: phase processing -> successed
+    - pool root
+    - event 0000000001
+    - event 0000000002
+    - event 0000000003
+    - event 0000000004
+    - event 0000000005
+    # pools/P -1
+    # network-users/P/network -1
+    # promised/cpu -2
+    # addresses/P/network -2
+    ");
+    assert!(world.tree().is_none());
+}
+
+#[test]
+fn a_cluster_that_does_not_go_is_asked_for_less_and_less_and_fails_the_teardown() {
+    let mut world = World::running(&[("cpu", 1)]);
+    world.delete_pool();
+    world.step();
+    world.release();
+    world.pass(60);
+    assert_snapshot!(world.step_refused(), @r"
+    ! event: counters from 0/0/0/1 to 0/0/0/0
+    pool root: shows 0/0/0/1 -> 0/0/0/0
+    - node n1
+    > remove-pool
+    wake +6s
+    ");
+    world.pass(10 * 60);
+    assert_snapshot!(world.step_refused(), @r"
+    > remove-pool
+    wake +1m
+    ");
+    world.pass(20 * 60);
+    assert_snapshot!(world.step_refused(), @r"
+    ! warning: Pool status changed, from Deleting to Error, details: the pool could not be taken down: the cluster still there.
+    pool root: phase Deleting -> Error (the pool could not be taken down: the cluster still there)
+    > remove-pool
+    wake +1m
+    ");
+    // Deleted once more: a new order, and time to try.
+    world.delete_pool();
+    assert_snapshot!(world.step_refused(), @r"
+    > remove-pool
+    wake +0.100s
+    ");
+}
+
+#[test]
+fn a_node_that_goes_after_all_is_no_failure() {
+    let mut world = World::running(&[("cpu", 2)]);
+    world.delete_pool();
+    world.step();
+    world.pass(40 * 60);
+    world.fleet().nodes.remove(&node("n2"));
+    assert_snapshot!(world.settle(), @r"
+    ! event: counters from 0/0/0/2 to 0/0/0/1
+    pool root: shows 0/0/0/2 -> 0/0/0/1
+    - node n2
+    > delete-node n1
+    ---
+    > delete-node n1
+    wake +30m
     ");
 }

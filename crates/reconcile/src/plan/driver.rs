@@ -230,7 +230,8 @@ impl Work<'_> {
                 .zip(&targets)
                 .filter_map(|(node, target)| Some((&node.name, node.driver.as_ref().filter(|driver| driver.kind == *kind)?, target)))
                 .collect();
-            if own.is_empty() {
+            let is_new = !self.input.tree.root.status.drivers.contains_key(kind);
+            if own.is_empty() || is_new {
                 continue;
             }
             let failed = own

@@ -41,7 +41,8 @@ impl Work<'_> {
         }
     }
 
-    fn was_known(&self, name: &NodeName) -> bool {
+    /// Whether it has a record already.
+    pub fn was_known(&self, name: &NodeName) -> bool {
         self.input.tree.nodes.iter().any(|node| node.name == *name)
     }
 

@@ -226,8 +226,13 @@ impl Work<'_> {
         candidates.into_iter().map(|node| node.name.clone()).collect()
     }
 
-    /// Sends a node away. One that was never made goes at once.
+    /// Sends a node away. One that this very plan was to make is not made.
     pub fn take(&mut self, name: &NodeName, cause: DeleteCause) {
+        if !self.was_known(name) {
+            self.nodes.remove(name);
+            self.commands.retain(|command| command.node() != Some(name));
+            return;
+        }
         let mark = self.mark();
         let Some(node) = self.nodes.get_mut(name).filter(|node| !node.phase.is_deleting()) else {
             return;

@@ -148,7 +148,8 @@ impl Work<'_> {
                 plugin: request,
             });
         }
-        let Some(fact) = fact.filter(|_| is_asked) else {
+        let is_new = !self.input.tree.plugins.iter().any(|known| known.template == plugin.template);
+        let Some(fact) = fact.filter(|_| is_asked && !is_new) else {
             self.time_out(plugin);
             return true;
         };

@@ -5,9 +5,12 @@ mod delete;
 mod driver;
 mod health;
 mod logical;
+mod properties;
+mod recipe;
 mod render;
 mod scale;
 mod scope;
+mod stories;
 mod world;
 
 use world::World;

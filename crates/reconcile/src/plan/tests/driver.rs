@@ -2,19 +2,9 @@
 
 use super::World;
 use crate::plan::fixtures::node;
-use domain::pool::{PoolKind, UpdateStrategy};
+use domain::pool::UpdateStrategy;
 use fleet::observation::DriverProgress;
 use insta::assert_snapshot;
-
-fn upgrade(world: &mut World, version: &str, strategy: UpdateStrategy) {
-    world.edit(|pool| {
-        if let PoolKind::Physical(spec) = &mut pool.spec.kind {
-            spec.driver.gpu_version = Some(version.to_owned());
-            spec.driver.update_strategy = Some(strategy);
-        }
-        pool.generation += 1;
-    });
-}
 
 fn fail(world: &mut World, name: &str, version: &str) {
     world.fact(name).driver.as_mut().unwrap().progress = DriverProgress::Failed {
@@ -27,7 +17,7 @@ fn fail(world: &mut World, name: &str, version: &str) {
 fn a_forced_upgrade_takes_all_nodes_at_once_busy_or_not() {
     let mut world = World::running(&[("gpu", 2)]);
     world.fact("n1").is_busy = true;
-    upgrade(&mut world, "2.0", UpdateStrategy::Force);
+    world.upgrade("2.0", UpdateStrategy::Force);
     assert_snapshot!(world.step(), @r"
     node n1: driver 1.0, settled -> 1.0, updating to 2.0, attempt 1
     node n2: driver 1.0, settled -> 1.0, updating to 2.0, attempt 1
@@ -57,7 +47,7 @@ fn a_forced_upgrade_takes_all_nodes_at_once_busy_or_not() {
 fn an_idle_upgrade_takes_one_node_after_the_other_and_waits_for_its_jobs() {
     let mut world = World::running(&[("gpu", 2)]);
     world.fact("n1").is_busy = true;
-    upgrade(&mut world, "2.0", UpdateStrategy::Idle);
+    world.upgrade("2.0", UpdateStrategy::Idle);
     assert_snapshot!(world.step(), @r"
     node n1: driver 1.0, settled -> 1.0, pending for 2.0
     node n2: driver 1.0, settled -> 1.0, draining for 2.0
@@ -105,7 +95,7 @@ fn an_idle_upgrade_takes_one_node_after_the_other_and_waits_for_its_jobs() {
 #[test]
 fn a_node_that_fails_twice_is_named_and_the_others_go_on() {
     let mut world = World::running(&[("gpu", 2)]);
-    upgrade(&mut world, "2.0", UpdateStrategy::Force);
+    world.upgrade("2.0", UpdateStrategy::Force);
     world.step();
     world.install();
     fail(&mut world, "n1", "2.0");
@@ -131,7 +121,7 @@ fn a_node_that_fails_twice_is_named_and_the_others_go_on() {
 #[test]
 fn an_installation_that_does_not_end_counts_as_failed_after_half_an_hour() {
     let mut world = World::running(&[("gpu", 1)]);
-    upgrade(&mut world, "2.0", UpdateStrategy::Force);
+    world.upgrade("2.0", UpdateStrategy::Force);
     world.settle();
     world.pass(30 * 60);
     assert_snapshot!(world.step(), @r"
@@ -150,13 +140,13 @@ fn an_installation_that_does_not_end_counts_as_failed_after_half_an_hour() {
 #[test]
 fn a_new_version_after_a_failure_tries_again() {
     let mut world = World::running(&[("gpu", 1)]);
-    upgrade(&mut world, "2.0", UpdateStrategy::Force);
+    world.upgrade("2.0", UpdateStrategy::Force);
     world.step();
     for _ in 0..2 {
         world.pass(30 * 60);
         world.settle();
     }
-    upgrade(&mut world, "3.0", UpdateStrategy::Force);
+    world.upgrade("3.0", UpdateStrategy::Force);
     assert_snapshot!(world.step(), @r"
     node n1: driver 1.0, failed for 2.0 -> 1.0, updating to 3.0, attempt 1
     pool root: driver gpu Abnormal 1.0 of 2.0 (the driver of node n1 could not be installed) -> Upgrading 1.0 of 3.0
@@ -177,7 +167,7 @@ fn a_new_version_after_a_failure_tries_again() {
 #[test]
 fn a_driver_that_turns_up_after_its_failure_is_accepted() {
     let mut world = World::running(&[("gpu", 1)]);
-    upgrade(&mut world, "2.0", UpdateStrategy::Force);
+    world.upgrade("2.0", UpdateStrategy::Force);
     world.step();
     for _ in 0..2 {
         world.pass(30 * 60);
@@ -195,9 +185,9 @@ fn a_driver_that_turns_up_after_its_failure_is_accepted() {
 #[test]
 fn a_change_of_mind_during_an_upgrade_goes_straight_to_the_new_target() {
     let mut world = World::running(&[("gpu", 2)]);
-    upgrade(&mut world, "2.0", UpdateStrategy::Idle);
+    world.upgrade("2.0", UpdateStrategy::Idle);
     world.step();
-    upgrade(&mut world, "3.0", UpdateStrategy::Idle);
+    world.upgrade("3.0", UpdateStrategy::Idle);
     assert_snapshot!(world.step(), @r"
     node n1: driver 1.0, draining for 2.0 -> 1.0, updating to 3.0, attempt 1
     node n2: driver 1.0, pending for 2.0 -> 1.0, pending for 3.0
@@ -213,9 +203,9 @@ fn going_back_to_the_installed_version_opens_the_nodes_again() {
     let mut world = World::running(&[("gpu", 2)]);
     world.fact("n1").is_busy = true;
     world.fact("n2").is_busy = true;
-    upgrade(&mut world, "2.0", UpdateStrategy::Idle);
+    world.upgrade("2.0", UpdateStrategy::Idle);
     world.settle();
-    upgrade(&mut world, "1.0", UpdateStrategy::Idle);
+    world.upgrade("1.0", UpdateStrategy::Idle);
     assert_snapshot!(world.settle(), @r"
     node n1: driver 1.0, draining for 2.0 -> 1.0, settled
     node n2: driver 1.0, pending for 2.0 -> 1.0, settled
@@ -231,9 +221,9 @@ fn changing_to_force_speeds_up_what_is_left() {
     let mut world = World::running(&[("gpu", 2)]);
     world.fact("n1").is_busy = true;
     world.fact("n2").is_busy = true;
-    upgrade(&mut world, "2.0", UpdateStrategy::Idle);
+    world.upgrade("2.0", UpdateStrategy::Idle);
     world.settle();
-    upgrade(&mut world, "2.0", UpdateStrategy::Force);
+    world.upgrade("2.0", UpdateStrategy::Force);
     assert_snapshot!(world.step(), @r"
     node n1: driver 1.0, draining for 2.0 -> 1.0, updating to 2.0, attempt 1
     node n2: driver 1.0, pending for 2.0 -> 1.0, updating to 2.0, attempt 1
@@ -251,7 +241,7 @@ fn an_upgrade_is_not_over_while_a_node_that_has_vanished_is_missing() {
     let mut world = World::running(&[("gpu", 1)]);
     world.fleet().nodes.remove(&node("n1"));
     world.step();
-    upgrade(&mut world, "2.0", UpdateStrategy::Force);
+    world.upgrade("2.0", UpdateStrategy::Force);
     assert_snapshot!(world.step(), @r"
     pool root: driver gpu Running 1.0 of 1.0 -> Upgrading 1.0 of 2.0
     wake +120.001s

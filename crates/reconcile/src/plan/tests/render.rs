@@ -105,11 +105,16 @@ fn added(text: &mut String, object: &Object, now: Timestamp) {
         let _ = writeln!(text, "! {kind}: {message}");
         return;
     }
+    let _ = writeln!(text, "+ {}", whole(object, now));
+}
+
+/// A record with all that is told of it.
+pub fn whole(object: &Object, now: Timestamp) -> String {
     let facts: Vec<String> = facts(object, now)
         .into_iter()
         .map(|(label, value)| format!("{label} {value}"))
         .collect();
-    let _ = writeln!(text, "+ {}: {}", name(object), facts.join(", "));
+    format!("{}: {}", name(object), facts.join(", "))
 }
 
 fn of_pool(pool: &Pool, now: Timestamp) -> Facts {

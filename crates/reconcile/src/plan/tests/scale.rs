@@ -148,7 +148,7 @@ fn a_new_attempt_after_scaling_failed_makes_the_missing_node_and_runs() {
     assert_snapshot!(world.step(), @r"
     + node new-xxsjw: at cpu az-1, phase Creating until +30m
     pool root: shows 1/0/0/0 -> 1/0/1/0
-    order.10: +item 0 createNode new-xxsjw processing
+    order.11: +item 0 createNode new-xxsjw processing
     > create-node new-xxsjw cpu az-1
     wake +1s
     ");
@@ -159,8 +159,8 @@ fn a_new_attempt_after_scaling_failed_makes_the_missing_node_and_runs() {
     pool root: attempt open -> finished
     pool root: phase ScalingFailed (cpu is short of 1 of 2 nodes) -> Running
     pool root: shows 1/0/1/0 -> 2/0/0/0
-    order.10: item 0 createNode new-xxsjw processing -> succeed
-    order.10: phase processing -> successed
+    order.11: item 0 createNode new-xxsjw processing -> succeed
+    order.11: phase processing -> successed
     wake +1s
     ---
     wake +1s
@@ -181,7 +181,7 @@ fn reducing_the_target_to_what_exists_ends_scaling_failed() {
     ! event: Pool status changed, from ScalingFailed to Running.
     pool root: attempt open -> finished
     pool root: phase ScalingFailed (cpu is short of 1 of 2 nodes) -> Running
-    order.10: phase processing -> successed
+    order.11: phase processing -> successed
     wake +1s
     ---
     wake +1s
@@ -262,7 +262,7 @@ fn a_scale_in_takes_nodes_that_are_not_up_yet_first() {
     node new-hjm4v: phase Creating until +30m -> Deleting (ScaleIn)
     node new-xxsjw: written
     pool root: shows 1/0/2/0 -> 1/0/1/1
-    order.8: +item 0 deleteNode new-hjm4v processing
+    order.9: +item 0 deleteNode new-hjm4v processing
     > delete-node new-hjm4v
     wake +1s
     ");
@@ -426,8 +426,8 @@ fn a_second_change_replaces_the_target_of_the_first() {
     + node new-5brqp: at cpu az-1, phase Creating until +30m
     + node new-xxsjw: at cpu az-1, phase Creating until +30m
     pool root: shows 1/0/1/0 -> 1/0/3/0
-    order.8: +item 0 createNode new-xxsjw processing
-    order.8: +item 1 createNode new-5brqp processing
+    order.9: +item 0 createNode new-xxsjw processing
+    order.9: +item 1 createNode new-5brqp processing
     > create-node new-xxsjw cpu az-1
     > create-node new-5brqp cpu az-1
     wake +1s

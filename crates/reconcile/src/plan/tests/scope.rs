@@ -3,19 +3,10 @@
 use super::World;
 use crate::plan::fixtures::template;
 use domain::plugin::PluginPhase;
-use domain::pool::{JobType, PoolKind};
+use domain::pool::JobType;
 use fleet::PluginFact;
 use fleet::observation::PluginState;
 use insta::assert_snapshot;
-
-fn want(world: &mut World, scope: &[JobType]) {
-    world.edit(|pool| {
-        if let PoolKind::Physical(spec) = &mut pool.spec.kind {
-            spec.scope = scope.to_vec();
-        }
-        pool.generation += 1;
-    });
-}
 
 /// A pool that supports these job types.
 fn supporting(scope: &[JobType]) -> World {
@@ -23,7 +14,7 @@ fn supporting(scope: &[JobType]) -> World {
     for job_type in scope {
         world.fleet().dependencies.insert(*job_type, Ok(()));
     }
-    want(&mut world, scope);
+    world.want(scope);
     world.settle();
     world.install();
     world.settle();
@@ -34,7 +25,7 @@ fn supporting(scope: &[JobType]) -> World {
 #[test]
 fn a_job_type_is_enabled_when_its_plugins_run() {
     let mut world = World::running(&[("cpu", 1)]);
-    want(&mut world, &[JobType::Train]);
+    world.want(&[JobType::Train]);
     assert_snapshot!(world.step(), @r"
     + plugin queue: phase 1.0 Pending since now
     pool root: +scope Train Enabling[queue Pending]
@@ -58,7 +49,7 @@ fn a_job_type_is_enabled_when_its_plugins_run() {
 #[test]
 fn a_job_type_without_plugins_is_enabled_at_once() {
     let mut world = World::running(&[("cpu", 1)]);
-    want(&mut world, &[JobType::Notebook]);
+    world.want(&[JobType::Notebook]);
     assert_snapshot!(world.settle(), @r"
     pool root: +scope Notebook Enabling[]
     ---
@@ -71,7 +62,7 @@ fn a_job_type_without_plugins_is_enabled_at_once() {
 #[test]
 fn a_job_type_waits_for_its_external_dependency_and_fails_with_it() {
     let mut world = World::running(&[("cpu", 1)]);
-    want(&mut world, &[JobType::Infer]);
+    world.want(&[JobType::Infer]);
     world.settle();
     world.install();
     assert_snapshot!(world.settle(), @r"
@@ -97,7 +88,7 @@ fn a_job_type_waits_for_its_external_dependency_and_fails_with_it() {
 #[test]
 fn plugins_that_do_not_come_up_in_time_fail_their_job_type() {
     let mut world = World::running(&[("cpu", 1)]);
-    want(&mut world, &[JobType::Train]);
+    world.want(&[JobType::Train]);
     world.settle();
     world.pass(30 * 60 - 1);
     assert_snapshot!(world.step(), @r"
@@ -115,7 +106,7 @@ fn plugins_that_do_not_come_up_in_time_fail_their_job_type() {
 fn a_plugin_that_has_run_for_long_does_not_use_up_the_time_of_a_new_one() {
     let mut world = supporting(&[JobType::Train]);
     world.fleet().dependencies.insert(JobType::Infer, Ok(()));
-    want(&mut world, &[JobType::Train, JobType::Infer]);
+    world.want(&[JobType::Train, JobType::Infer]);
     assert_snapshot!(world.step(), @r#"
     + plugin gateway: phase 1.0 Pending since now
     pool root: +dependency Infer {"message":"","network_access":{"message":"","status":"True","type":"Enabled"},"status":"True","type":"Enabled"}
@@ -137,7 +128,7 @@ fn a_plugin_that_has_run_for_long_does_not_use_up_the_time_of_a_new_one() {
 #[test]
 fn a_plugin_that_fails_fails_its_job_type_and_a_retry_installs_it_again() {
     let mut world = World::running(&[("cpu", 1)]);
-    want(&mut world, &[JobType::Train]);
+    world.want(&[JobType::Train]);
     world.settle();
     world.fleet().plugins.get_mut(&template("queue")).unwrap().state = PluginState::Failed("no image".to_owned());
     assert_snapshot!(world.settle(), @r"
@@ -177,7 +168,7 @@ fn a_plugin_that_fails_fails_its_job_type_and_a_retry_installs_it_again() {
 #[test]
 fn a_retry_that_fails_again_is_not_repeated_by_itself() {
     let mut world = World::running(&[("cpu", 1)]);
-    want(&mut world, &[JobType::Train]);
+    world.want(&[JobType::Train]);
     world.settle();
     let fail =
         |world: &mut World| world.fleet().plugins.get_mut(&template("queue")).unwrap().state = PluginState::Failed("no image".to_owned());
@@ -206,7 +197,7 @@ fn a_retry_that_fails_again_is_not_repeated_by_itself() {
 fn a_job_type_is_disabled_when_its_last_workload_has_ended() {
     let mut world = supporting(&[JobType::Train, JobType::Notebook]);
     world.fleet().workloads.insert(JobType::Train, 2);
-    want(&mut world, &[JobType::Notebook]);
+    world.want(&[JobType::Notebook]);
     assert_snapshot!(world.settle(), @r"
     pool root: scope Train Enabled[queue Running] -> Disabling[queue Running]
     ---
@@ -230,7 +221,7 @@ fn a_job_type_is_disabled_when_its_last_workload_has_ended() {
 #[test]
 fn a_plugin_stays_while_another_job_type_needs_it() {
     let mut world = supporting(&[JobType::Train, JobType::Infer]);
-    want(&mut world, &[JobType::Train]);
+    world.want(&[JobType::Train]);
     world.settle();
     world.install();
     world.settle();
@@ -246,7 +237,7 @@ fn a_job_type_does_not_wait_for_the_workloads_of_another_one() {
     let mut world = supporting(&[JobType::Train, JobType::Infer]);
     // Both go; training still has work and keeps the plug-in that both share.
     world.fleet().workloads.insert(JobType::Train, 1);
-    want(&mut world, &[]);
+    world.want(&[]);
     world.settle();
     world.install();
     world.settle();
@@ -259,10 +250,10 @@ fn a_job_type_does_not_wait_for_the_workloads_of_another_one() {
 #[test]
 fn a_disabled_job_type_can_be_enabled_again() {
     let mut world = supporting(&[JobType::Train, JobType::Notebook]);
-    want(&mut world, &[JobType::Notebook]);
+    world.want(&[JobType::Notebook]);
     world.settle();
     // Asked for again while it is still being taken down.
-    want(&mut world, &[JobType::Notebook, JobType::Train]);
+    world.want(&[JobType::Notebook, JobType::Train]);
     world.settle();
     assert_snapshot!(world.scopes(), @r"
     Train Disabling
@@ -338,7 +329,7 @@ fn a_plugin_of_a_user_is_brought_to_its_version_and_outlives_job_types() {
     ---
     nothing
     ");
-    want(&mut world, &[JobType::Notebook]);
+    world.want(&[JobType::Notebook]);
     assert_snapshot!(world.settle(), @r"
     pool root: scope Train Enabled[queue Running] -> Disabling[queue Running]
     ---
@@ -352,7 +343,7 @@ fn a_plugin_of_a_user_is_brought_to_its_version_and_outlives_job_types() {
 fn a_job_type_whose_plugin_is_not_in_the_catalogue_cannot_be_enabled() {
     let mut world = World::running(&[("cpu", 1)]);
     world.catalogue.templates.remove(&template("queue"));
-    want(&mut world, &[JobType::Train]);
+    world.want(&[JobType::Train]);
     assert_snapshot!(world.settle(), @r"
     pool root: +scope Train Enabling[]
     ---

@@ -1,6 +1,7 @@
 //! A pool tree in an index of its own, and the least that a fleet does.
 
 use super::render;
+use crate::audit::{Violation, audit, audit_step};
 use crate::plan::fixtures::{self, available, catalogue, offers, order, ready, start};
 use crate::plan::{Catalogue, Plan, PlanInput, Policy, Tree, plan};
 use crate::step::gather;
@@ -10,19 +11,24 @@ use domain::name::NodeName;
 use domain::node::Node;
 use domain::order::{Operation, Order, Outcome};
 use domain::plugin::Plugin;
-use domain::pool::{DriverState, DriverStatus, Pool, PoolPhase, PoolRef, PoolResource, Purpose};
+use domain::pool::{DriverState, DriverStatus, JobType, Pool, PoolKind, PoolPhase, PoolRef, PoolResource, Purpose, UpdateStrategy};
 use fleet::observation::{ClusterFact, DriverProgress, PluginState};
 use fleet::{Command, DriverFact, MachineState, NodeFact, Observation, PluginFact};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
-use store::index::IndexChange;
-use store::{Index, Key, Object};
+use store::counters;
+use store::index::{IndexChange, Touched};
+use store::{CounterKey, Entry, Index, Key, Object};
+use tokio::sync::mpsc;
 
 pub struct World {
     pub index: Index,
     revision: u64,
-    revisions: BTreeMap<Key, Revision>,
+    /// Every record as it is, beside the index: what it was before a commit is held against what it is after.
+    pub records: BTreeMap<Key, Arc<Entry>>,
+    told: mpsc::UnboundedReceiver<Touched>,
     pub root: PoolRef,
     pub now: Timestamp,
     /// `None`: the fleet does not answer.
@@ -36,10 +42,13 @@ pub struct World {
 impl World {
     /// A tree of this pool alone.
     pub fn of(pool: Pool) -> Self {
+        let index = Index::default();
+        let told = index.subscribe();
         let mut world = Self {
-            index: Index::default(),
+            index,
             revision: 0,
-            revisions: BTreeMap::new(),
+            records: BTreeMap::new(),
+            told,
             root: PoolRef {
                 project: pool.owner.project.clone(),
                 name: pool.name.clone(),
@@ -98,20 +107,57 @@ impl World {
         self.put(node);
     }
 
+    /// Sets the counters to what the pools hold.
+    pub fn count(&mut self) {
+        let mut sums: BTreeMap<CounterKey, u64> = BTreeMap::new();
+        for pool in self.index.read().all::<Pool>() {
+            for (key, count) in counters::holdings(&pool) {
+                *sums.entry(key).or_insert(0) += count.unsigned_abs();
+            }
+        }
+        self.apply(sums.into_iter().map(|(key, value)| IndexChange::Counter(key, value)).collect());
+    }
+
+    pub fn audit(&self) -> Vec<Violation> {
+        audit(&self.index.read())
+    }
+
+    /// A PATCH of `spec.scope`.
+    pub fn want(&mut self, scope: &[JobType]) {
+        self.edit(|pool| {
+            if let PoolKind::Physical(spec) = &mut pool.spec.kind {
+                spec.scope = scope.to_vec();
+            }
+            pool.generation += 1;
+        });
+    }
+
+    /// A PATCH of `spec.driver`.
+    pub fn upgrade(&mut self, version: &str, strategy: UpdateStrategy) {
+        self.edit(|pool| {
+            if let PoolKind::Physical(spec) = &mut pool.spec.kind {
+                spec.driver.gpu_version = Some(version.to_owned());
+                spec.driver.update_strategy = Some(strategy);
+            }
+            pool.generation += 1;
+        });
+    }
+
     pub fn put(&mut self, object: impl Into<Object>) {
         self.apply(vec![IndexChange::Put(object.into())]);
     }
 
     fn apply(&mut self, changes: Vec<IndexChange>) {
         self.revision += 1;
-        for change in &changes {
-            match change {
-                IndexChange::Put(object) => drop(self.revisions.insert(object.key(), Revision(self.revision))),
-                IndexChange::Delete(key) => drop(self.revisions.remove(key)),
-                IndexChange::Counter(..) => {}
+        self.index.apply(Revision(self.revision), changes);
+        while let Ok(touched) = self.told.try_recv() {
+            let key = touched.entry.key.clone();
+            if touched.is_deleted {
+                self.records.remove(&key);
+            } else {
+                self.records.insert(key, touched.entry);
             }
         }
-        self.index.apply(Revision(self.revision), changes);
     }
 
     pub fn tree(&self) -> Option<Tree> {
@@ -196,6 +242,17 @@ impl World {
         }
     }
 
+    /// Closes the order in work for the next one.
+    fn supersede(&mut self) {
+        let now = self.now;
+        self.edit_order(|order| {
+            if !order.phase.is_ended() {
+                let next = order.name.clone();
+                order.supersede(&next, now, Vec::new());
+            }
+        });
+    }
+
     /// A PATCH of `spec.resources` in place: a new attempt with an order of its own.
     pub fn scale_to(&mut self, resources: &[(&str, u32)]) {
         let resources: Vec<_> = resources
@@ -209,6 +266,7 @@ impl World {
         let before = self.pool().spec.resources;
         let number = self.revision;
         let now = self.now;
+        self.supersede();
         self.edit(|pool| {
             pool.spec.resources = resources;
             pool.generation += 1;
@@ -229,6 +287,7 @@ impl World {
     pub fn delete_pool(&mut self) {
         let now = self.now;
         let number = self.revision;
+        self.supersede();
         self.edit(|pool| {
             pool.deleted_at = Some(now);
             pool.status.phase = PoolPhase::Deleting;
@@ -320,20 +379,28 @@ impl World {
             .chain(plan.batch.deletes.iter().cloned());
         let mut seen = BTreeSet::new();
         for (key, expect) in expectations {
-            let current = self.revisions.get(&key).copied();
+            let current = self.records.get(&key).map(|entry| entry.revision);
             assert!(expect.holds(current), "{key:?} is at {current:?}, not {expect:?}");
             assert!(seen.insert(key.clone()), "{key:?} is written twice");
         }
         let mut changes: Vec<IndexChange> = Vec::new();
         changes.extend(plan.batch.puts.iter().map(|(object, _)| IndexChange::Put(object.clone())));
         changes.extend(plan.batch.deletes.iter().map(|(key, _)| IndexChange::Delete(key.clone())));
+        let mut sums: BTreeMap<CounterKey, u64> = BTreeMap::new();
         for count in &plan.batch.counts {
-            let value = count.apply(index.counter(&count.key)).expect("within its bound");
-            changes.push(IndexChange::Counter(count.key.clone(), value));
+            let sum = sums.entry(count.key.clone()).or_insert_with(|| index.counter(&count.key));
+            *sum = count.apply(*sum).expect("within its bound");
         }
+        changes.extend(sums.into_iter().map(|(key, value)| IndexChange::Counter(key, value)));
         drop(index);
-        if !changes.is_empty() {
-            self.apply(changes);
+        if changes.is_empty() {
+            return;
+        }
+        let before = self.records.clone();
+        self.apply(changes);
+        for key in seen {
+            let found = audit_step(before.get(&key).map(AsRef::as_ref), self.records.get(&key).map(AsRef::as_ref));
+            assert!(found.is_empty(), "{found:?}");
         }
     }
 

@@ -321,3 +321,29 @@ fn a_paid_scale_out_makes_its_nodes() {
     wake +30m
     ");
 }
+
+#[test]
+fn a_pool_whose_nodes_are_up_before_its_cluster_is_still_being_created() {
+    let mut world = World::created(&[("cpu", 1)]);
+    world.step();
+    world.boot();
+    assert_snapshot!(world.settle(), @r"
+    node new-hjm4v: phase Creating until +30m -> Available
+    pool root: shows 0/0/1/0 -> 1/0/0/0
+    wake +1s
+    ---
+    wake +1s
+    ");
+    world.fleet().cluster = ClusterFact::Ready;
+    assert_snapshot!(world.settle(), @r"
+    ! event: Pool status changed, from Creating to Running.
+    pool root: attempt open -> finished
+    pool root: phase Creating -> Running
+    pool root: +cluster ready
+    order.root: item 0 createNode new-hjm4v processing -> succeed
+    order.root: phase processing -> successed
+    wake now
+    ---
+    wake +1s
+    ");
+}

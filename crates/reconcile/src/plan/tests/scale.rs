@@ -446,3 +446,22 @@ fn a_node_name_in_use_elsewhere_is_not_taken() {
     assert_ne!(first, second);
     assert_ne!(second, node("n1"));
 }
+
+#[test]
+fn a_node_that_was_asked_for_in_a_zone_waits_there() {
+    let mut world = World::running(&[("cpu", 1)]);
+    let mut element = PoolResource::plain(flavor("cpu"), 2);
+    element.azs = Some(vec![AzCount {
+        az: zone("az-1"),
+        count: 2,
+    }]);
+    world.scale_to_elements(vec![element]);
+    let plan = world.plan();
+    world.commit(&plan);
+    world.no_capacity.insert(plan.commands[0].node().unwrap().clone());
+    world.offers = offers(&[("az-1", 0), ("az-2", 9)]);
+    assert_snapshot!(world.step_refused(), @r"
+    > create-node new-hjm4v cpu az-1
+    wake +30m
+    ");
+}

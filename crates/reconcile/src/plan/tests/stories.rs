@@ -5,7 +5,7 @@ use super::World;
 use super::recipe::job_types;
 use super::render;
 use crate::plan::fixtures::{available, node, ready};
-use domain::pool::{JobType, PoolKind, PoolPhase, UpdateStrategy};
+use domain::pool::{JobType, PoolPhase, UpdateStrategy};
 use fleet::MachineState;
 use fleet::observation::{ClusterFact, PluginState};
 use proptest::collection::vec;

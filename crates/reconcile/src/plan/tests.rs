@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod driver;
+mod facts;
 mod health;
 mod logical;
 mod properties;

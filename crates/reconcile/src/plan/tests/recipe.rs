@@ -1,6 +1,7 @@
 //! Trees and observations at random: whatever a pool can have been left in, and whatever a fleet may report.
 
 use super::World;
+use super::facts::observation;
 use super::render;
 use crate::plan::fixtures::{available, flavor, logical, node, offers, order, pool, start, template, uid, zone};
 use domain::catalogue::Offers;
@@ -13,8 +14,7 @@ use domain::pool::{
     Accelerator, AzCount, CreatingStep, DriverState, DriverStatus, JobType, Pool, PoolKind, PoolPhase, PoolResource, Purpose, ScopeState,
     ScopeStatus, StepKind, UpdateStrategy, Waiting,
 };
-use fleet::observation::{ClusterFact, DriverProgress, PluginState};
-use fleet::{DriverFact, MachineState, NodeFact, Observation, PluginFact};
+use fleet::Observation;
 use jiff::{SignedDuration, Timestamp};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -125,13 +125,13 @@ pub fn recipe() -> impl Strategy<Value = Recipe> {
     })
 }
 
-const NAMES: [&str; 6] = ["n1", "n2", "n3", "n4", "n5", "n6"];
-const ZONES: [&str; 3] = ["az-1", "az-2", "az-3"];
+pub const NAMES: [&str; 6] = ["n1", "n2", "n3", "n4", "n5", "n6"];
+pub const ZONES: [&str; 3] = ["az-1", "az-2", "az-3"];
 const VERSIONS: [&str; 3] = ["1.0", "2.0", "3.0"];
 const DAY: i64 = 24 * 3600;
 
 /// Around the start, at the bounds of the timers, and long after.
-fn moment() -> impl Strategy<Value = Timestamp> {
+pub fn moment() -> impl Strategy<Value = Timestamp> {
     let minute = 60;
     select(vec![
         0,
@@ -149,11 +149,11 @@ fn moment() -> impl Strategy<Value = Timestamp> {
     .prop_map(|seconds| start() + SignedDuration::from_secs(seconds))
 }
 
-fn version() -> impl Strategy<Value = String> {
+pub fn version() -> impl Strategy<Value = String> {
     select(&VERSIONS).prop_map(ToOwned::to_owned)
 }
 
-fn text() -> impl Strategy<Value = String> {
+pub fn text() -> impl Strategy<Value = String> {
     select(vec!["", "why"]).prop_map(ToOwned::to_owned)
 }
 
@@ -385,7 +385,7 @@ fn plugin_phase() -> impl Strategy<Value = PluginPhase> {
     ])
 }
 
-fn template_name() -> impl Strategy<Value = TemplateName> {
+pub fn template_name() -> impl Strategy<Value = TemplateName> {
     select(vec!["queue", "gateway", "other"]).prop_map(template)
 }
 
@@ -435,84 +435,4 @@ fn child(number: usize, phase: PoolPhase) -> (Pool, Order) {
     }
     child.status.phase = phase;
     (child, order)
-}
-
-fn machine_state() -> impl Strategy<Value = MachineState> {
-    prop_oneof![
-        1 => Just(MachineState::Booting),
-        1 => Just(MachineState::Checking),
-        4 => Just(MachineState::Ready),
-        1 => text().prop_map(MachineState::Faulty),
-        1 => text().prop_map(MachineState::Failed),
-        1 => Just(MachineState::Releasing),
-    ]
-}
-
-fn driver_fact() -> impl Strategy<Value = DriverFact> {
-    let progress = prop_oneof![
-        2 => Just(DriverProgress::Done),
-        1 => version().prop_map(|version| DriverProgress::Installing { version }),
-        1 => version().prop_map(|version| DriverProgress::Failed { version, reason: String::new() }),
-    ];
-    (option::of(version()), progress).prop_map(|(installed, progress)| DriverFact { installed, progress })
-}
-
-fn node_fact() -> impl Strategy<Value = NodeFact> {
-    let heartbeat = select(vec![-3600, -60, -59, 0, 60]).prop_map(SignedDuration::from_secs);
-    let flags = (any::<bool>(), any::<bool>());
-    (
-        machine_state(),
-        select(&ZONES),
-        moment(),
-        heartbeat,
-        option::of(driver_fact()),
-        flags,
-    )
-        .prop_map(|(state, az, at, offset, driver, (is_busy, is_held))| NodeFact {
-            state,
-            az: zone(az),
-            heartbeat: at + offset,
-            private_ip: None,
-            instance: None,
-            resources: BTreeMap::new(),
-            available: BTreeMap::new(),
-            os: None,
-            driver,
-            is_busy,
-            is_held,
-        })
-}
-
-fn observation() -> impl Strategy<Value = Observation> {
-    let cluster = prop_oneof![
-        1 => Just(ClusterFact::Absent),
-        1 => Just(ClusterFact::Starting),
-        5 => Just(ClusterFact::Ready),
-        1 => text().prop_map(ClusterFact::Failed),
-        1 => Just(ClusterFact::Unreachable),
-    ];
-    let state = prop_oneof![
-        Just(PluginState::Installing),
-        Just(PluginState::Running),
-        text().prop_map(PluginState::Failed),
-        Just(PluginState::Removing),
-    ];
-    let plugin = (version(), option::of(version()), state).prop_map(|(version, running, state)| PluginFact { version, running, state });
-    // Two machines at most that nobody knows.
-    let names = NAMES.into_iter().chain(["ghost-1", "ghost-2"]).collect::<Vec<_>>();
-    let dependency = prop_oneof![Just(Ok(())), text().prop_map(Err)];
-    (
-        cluster,
-        btree_map(select(names).prop_map(node), node_fact(), 0..8),
-        btree_map(template_name(), plugin, 0..3),
-        btree_map(select(JobType::ALL.to_vec()), dependency, 0..3),
-        btree_map(select(JobType::ALL.to_vec()), 0..3_u32, 0..3),
-    )
-        .prop_map(|(cluster, nodes, plugins, dependencies, workloads)| Observation {
-            cluster,
-            nodes,
-            plugins,
-            dependencies,
-            workloads,
-        })
 }

@@ -1,7 +1,7 @@
 //! The life of a pool: phases that need faults, time or an operator.
 
 use crate::bodies::{CPU, GPU, await_condition, await_gone, count, label, name, pool, ready_pool, resources};
-use fleet::sim::Fault;
+use fleet::sim::{MachineFault, Registration};
 use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::TestServer;
@@ -31,25 +31,24 @@ async fn a_silent_machine_makes_a_pool_abnormal_and_its_return_mends_it(server: 
     let machine = first_machine(&server, &path).await;
     server
         .fleet
-        .inject(Fault::Silent {
-            machine: machine.clone(),
-            lasting: None,
-        })
+        .break_machine(&machine, MachineFault::Silent { lasting: None })
         .await
+        .unwrap()
         .unwrap();
     server.clock.advance(Duration::from_secs(61));
     server.await_pool(&path, |pool| count(pool, "abnormal") == 1).await;
     server.clock.advance(Duration::from_secs(121));
     let abnormal = await_condition(&server.user, &path, "Abnormal").await;
     assert!(abnormal["status"]["message"].is_string());
-    server.fleet.clear(&Fault::Silent { machine, lasting: None }).await.unwrap();
+    server.fleet.mend_machine(&machine).await.unwrap().unwrap();
     await_condition(&server.user, &path, "Ready").await;
 }
 
 async fn a_node_that_never_boots_fails_the_creation(server: TestServer) {
     for machine in server.fleet.machines() {
-        if machine.flavor.as_str() == CPU {
-            server.fleet.inject(Fault::NeverBoots { machine: machine.id }).await.unwrap();
+        let Registration { id, flavor, .. } = machine.registration;
+        if flavor.as_str() == CPU {
+            server.fleet.break_machine(&id, MachineFault::NeverBoots).await.unwrap().unwrap();
         }
     }
     let created = server

@@ -7,6 +7,10 @@ mod bodies;
 mod conventions;
 mod life;
 mod operator;
+mod operator_accounts;
+mod operator_catalogue;
+mod operator_machines;
+mod operator_pools;
 mod unauthorized;
 
 /// Runs each function against a fresh server on either store.

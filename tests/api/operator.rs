@@ -13,7 +13,10 @@ async fn accounts_are_made_and_used(server: TestServer) {
     let domain = projects["projects"][0]["domain"].clone();
     let made = server
         .operator
-        .post("/admin/v1/projects", &json!({"domain": domain, "name": "second", "pools": 3}))
+        .post(
+            "/admin/v1/projects",
+            &json!({"domain": domain, "name": "second", "quota": {"pools": 3}}),
+        )
         .await
         .ok();
     let second = made["id"].as_str().unwrap();

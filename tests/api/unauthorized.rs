@@ -6,7 +6,11 @@ use std::collections::BTreeSet;
 use testkit::TestServer;
 use testkit::client::Credential;
 
-crate::on_both_stores!(every_operation_asks_who_is_calling, the_document_is_the_checked_in_one);
+crate::on_both_stores!(
+    every_operation_asks_who_is_calling,
+    every_operator_function_refuses_others,
+    the_document_is_the_checked_in_one
+);
 
 /// Operations that answer anybody.
 const OPEN: [&str; 7] = [
@@ -52,6 +56,32 @@ async fn every_operation_asks_who_is_calling(server: TestServer) {
         OPEN.into_iter().filter(|entry| !entry.is_empty()).map(ToOwned::to_owned).collect()
     );
     assert!(walked > 25, "only {walked} operations were found");
+}
+
+async fn every_operator_function_refuses_others(server: TestServer) {
+    let document = server.operator.get("/openapi.json").await.ok();
+    let viewer = crate::operator_accounts::somebody(&server, "looker", &server.project, "viewer").await;
+    let mut walked = 0;
+    for (method, path) in operations(&document).into_iter().filter(|(_, path)| path.starts_with("/admin/")) {
+        // Who may not call is told so before anything else of the request is looked at.
+        for target in [
+            path.replace("{project_id}", &server.project).replace(['{', '}'], ""),
+            format!("{}?dryRun=perhaps", path.replace(['{', '}'], "")),
+        ] {
+            for caller in [&viewer, &server.user] {
+                let verb = method.parse().unwrap();
+                let answer = caller.send(verb, &target, "application/json", b"[".to_vec()).await;
+                assert_eq!(
+                    (answer.status, answer.code()),
+                    (403, "ModelArts.0108"),
+                    "{method} {target}: {}",
+                    answer.text
+                );
+            }
+        }
+        walked += 1;
+    }
+    assert!(walked > 40, "only {walked} operator functions were found");
 }
 
 fn operations(document: &Value) -> Vec<(String, String)> {

@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod event;
+pub mod fault;
 pub mod field;
 pub mod iam;
 pub mod label;

@@ -1,9 +1,11 @@
-//! The whole API on one screen: each operation's method, path, name and handler. Routing, metrics and the OpenAPI document
-//! are all made from this one list.
+//! The whole API in one list: each operation's method, path, name and handler. Routing, metrics and the OpenAPI document
+//! are all made from it. The operator's part of the list is in [`operator`].
+
+mod operator;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::handlers::{admin, catalogue, health, iam, networks, nodes, orders, pools, workspaces};
+use crate::handlers::{catalogue, health, iam, networks, nodes, orders, pools, workspaces};
 use crate::openapi::Documentation;
 use crate::pipeline::{self, Route};
 use axum::Router;
@@ -52,7 +54,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     const PUT: Method = Method::PUT;
     const PATCH: Method = Method::PATCH;
     const DELETE: Method = Method::DELETE;
-    vec![
+    let mut all = vec![
         op("CreatePool", POST, "/v2/{project_id}/pools", post(pools::create), d::create_pool()),
         op("ListPools", GET, "/v2/{project_id}/pools", get(pools::list), d::list_pools()),
         op(
@@ -240,90 +242,6 @@ pub(crate) fn operations() -> Vec<Operation> {
             get(iam::domains),
             d::iam("Domains that the caller can be scoped to"),
         ),
-        op(
-            "SetControlMode",
-            PUT,
-            "/admin/v1/{project_id}/pools/{pool_name}/control-mode",
-            put(admin::pools::set_control_mode),
-            d::admin("Restricts a pool"),
-        ),
-        op(
-            "CreateProject",
-            POST,
-            "/admin/v1/projects",
-            post(admin::accounts::create_project),
-            d::admin("Creates a project"),
-        ),
-        op(
-            "ListAllProjects",
-            GET,
-            "/admin/v1/projects",
-            get(admin::accounts::projects),
-            d::admin("All projects"),
-        ),
-        op(
-            "CreateUser",
-            POST,
-            "/admin/v1/users",
-            post(admin::accounts::create_user),
-            d::admin("Creates a user with roles in projects"),
-        ),
-        op(
-            "ListUsers",
-            GET,
-            "/admin/v1/users",
-            get(admin::accounts::users),
-            d::admin("All users"),
-        ),
-        op(
-            "DeleteUser",
-            DELETE,
-            "/admin/v1/users/{user_id}",
-            delete(admin::accounts::delete_user),
-            d::admin("Deletes a user with its keys and tokens"),
-        ),
-        op(
-            "CreateAccessKey",
-            POST,
-            "/admin/v1/users/{user_id}/access-keys",
-            post(admin::accounts::create_key),
-            d::admin("Creates an access key; its secret is shown this once"),
-        ),
-        op(
-            "ListAccessKeys",
-            GET,
-            "/admin/v1/users/{user_id}/access-keys",
-            get(admin::accounts::keys),
-            d::admin("Access keys of a user, without secrets"),
-        ),
-        op(
-            "DeleteAccessKey",
-            DELETE,
-            "/admin/v1/access-keys/{access_key}",
-            delete(admin::accounts::delete_key),
-            d::admin("Deletes an access key"),
-        ),
-        op(
-            "ListPendingOrders",
-            GET,
-            "/admin/v1/orders",
-            get(admin::orders::pending),
-            d::admin("Orders that wait for payment or approval"),
-        ),
-        op(
-            "ConfirmOrder",
-            POST,
-            "/admin/v1/{project_id}/orders/{order_name}/confirm",
-            post(admin::orders::confirm),
-            d::admin("Confirms a pending order"),
-        ),
-        op(
-            "RejectOrder",
-            POST,
-            "/admin/v1/{project_id}/orders/{order_name}/reject",
-            post(admin::orders::reject),
-            d::admin("Rejects a pending order"),
-        ),
         open("ShowHealth", GET, "/healthz", get(health::live), d::plain("The process runs")),
         open(
             "ShowReadiness",
@@ -340,7 +258,9 @@ pub(crate) fn operations() -> Vec<Operation> {
             d::plain("Metrics in the form of Prometheus"),
         ),
         op("ShowOpenApi", GET, "/openapi.json", get(health::openapi), d::plain("This document")),
-    ]
+    ];
+    all.extend(operator::operations());
+    all
 }
 
 /// The router of the whole API.

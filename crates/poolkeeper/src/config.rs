@@ -36,6 +36,10 @@ pub struct Flags {
     /// Seed of the simulated fleet's durations [default: 1]
     #[arg(long, env = "POOLKEEPER_FLEET_SEED", value_name = "N")]
     pub fleet_seed: Option<u64>,
+    /// How often simulated machines fail by themselves: 0 = never, 1 = as published for large training runs, 0.0038
+    /// faults per machine of 8 GPUs and day [default: 0]
+    #[arg(long, env = "POOLKEEPER_FLEET_FAILURES", value_name = "X")]
+    pub fleet_failures: Option<f64>,
     /// Do not make the demo project
     #[arg(long, env = "POOLKEEPER_NO_DEMO")]
     pub no_demo: bool,
@@ -91,6 +95,7 @@ struct Document {
     fleet: Option<FleetKind>,
     fleet_speed: Option<f64>,
     fleet_seed: Option<u64>,
+    fleet_failures: Option<f64>,
     no_demo: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
@@ -108,6 +113,7 @@ pub struct Config {
     pub fleet: FleetKind,
     pub fleet_speed: f64,
     pub fleet_seed: u64,
+    pub fleet_failures: f64,
     pub no_demo: bool,
     pub log_level: String,
     pub log_format: LogFormat,
@@ -123,6 +129,7 @@ impl Default for Config {
             fleet: FleetKind::default(),
             fleet_speed: 0.02,
             fleet_seed: 1,
+            fleet_failures: 0.0,
             no_demo: false,
             log_level: "info".to_owned(),
             log_format: LogFormat::default(),
@@ -149,12 +156,15 @@ impl Config {
             fleet: from.pick("fleet", flags.fleet, file.fleet, usual.fleet),
             fleet_speed: from.pick("fleet_speed", flags.fleet_speed, file.fleet_speed, usual.fleet_speed),
             fleet_seed: from.pick("fleet_seed", flags.fleet_seed, file.fleet_seed, usual.fleet_seed),
+            fleet_failures: from.pick("fleet_failures", flags.fleet_failures, file.fleet_failures, usual.fleet_failures),
             no_demo: from.pick("no_demo", flags.no_demo.then_some(true), file.no_demo, usual.no_demo),
             log_level: from.pick("log_level", flags.log_level.clone(), file.log_level, usual.log_level),
             log_format: from.pick("log_format", flags.log_format, file.log_format, usual.log_format),
         };
-        if !config.fleet_speed.is_finite() || config.fleet_speed < 0.0 {
-            bail!("fleet_speed must be 0 or more, not {}", config.fleet_speed);
+        for (name, value) in [("fleet_speed", config.fleet_speed), ("fleet_failures", config.fleet_failures)] {
+            if !value.is_finite() || value < 0.0 {
+                bail!("{name} must be 0 or more, not {value}");
+            }
         }
         Ok(Loaded { config, shown: from.shown })
     }

@@ -80,6 +80,7 @@ impl Server {
         let sim = SimConfig {
             seed: config.fleet_seed,
             speed: config.fleet_speed,
+            failures: config.fleet_failures,
         };
         let fleet = SimFleet::open(sim, Arc::new(StoreJournal(shared)), Arc::clone(&clock)).await?;
         let passwords = Passwords::new(Arc::clone(&entropy));
@@ -99,6 +100,7 @@ impl Server {
         let service = Service::new(ServiceParts {
             state: state.clone(),
             fleet: Arc::new(fleet.clone()),
+            machines: Some(fleet.clone()),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             authorizer: Arc::new(RolePolicy),

@@ -7,13 +7,15 @@ mod configuration;
 mod domains;
 mod flavors;
 mod keys;
+mod machines;
 mod projects;
 mod templates;
 mod users;
 
 pub use domains::DomainChange;
 pub use keys::{KeyChange, KeyInfo, KeyRequest, NewKey, random_pair};
-pub use projects::{NewProject, ProjectChange};
+pub use machines::{MAX_MACHINES, NewMachines};
+pub use projects::{NewProject, ProjectChange, QuotaChange};
 pub use templates::{TemplateDraft, VersionDraft};
 pub use users::{Account, NewUser, UserChange};
 
@@ -25,7 +27,8 @@ use domain::catalogue::OsConfig;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::iam::{Project, Token, User};
 use domain::name::{PoolName, ProjectId, UserId};
-use domain::pool::{ControlMode, Pool};
+use domain::pool::draft::PoolDraft;
+use domain::pool::{Business, ControlMode, Pool};
 use domain::principal::Role;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -60,6 +63,49 @@ impl Service {
         name: &PoolName,
         decode: impl Fn() -> Result<ControlMode, FieldErrors>,
     ) -> Result<Outcome<Pool>, ServiceError> {
+        self.edit_pool(ctx, name, |pool| {
+            let mask = decode()?;
+            if pool.spec.control != mask {
+                pool.spec.control = mask;
+                pool.generation += 1;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// As [`Service::create_pool`], with a public pool. It belongs to the operator's domain, so `ctx.project` has to be one
+    /// of the operator's own.
+    pub async fn create_public_pool(
+        &self,
+        ctx: &CallContext,
+        decode: impl Fn() -> Result<PoolDraft, FieldErrors>,
+    ) -> Result<Outcome<Pool>, ServiceError> {
+        self.authorize_operator(&ctx.principal)?;
+        self.create_pool_for(ctx, Business::Public, decode).await
+    }
+
+    /// Makes a pool a public one, which may be chosen as the host of logical pools without a parent, or a private one
+    /// again; `ctx.project` is the pool's project. The quotas that a public pool hosts already stay.
+    pub async fn set_business(
+        &self,
+        ctx: &CallContext,
+        name: &PoolName,
+        decode: impl Fn() -> Result<Business, FieldErrors>,
+    ) -> Result<Outcome<Pool>, ServiceError> {
+        self.edit_pool(ctx, name, |pool| {
+            pool.business = decode()?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn edit_pool(
+        &self,
+        ctx: &CallContext,
+        name: &PoolName,
+        edit: impl Fn(&mut Pool) -> Result<(), FieldErrors>,
+    ) -> Result<Outcome<Pool>, ServiceError> {
         self.authorize_operator(&ctx.principal)?;
         let _turn = self.locks.lock(self.tree_of(ctx, name)).await;
         self.change(ctx, || {
@@ -71,18 +117,16 @@ impl Service {
                 .get::<Pool>(&ctx.project, name)
                 .ok_or(ServiceError::NotFound(Missing::Pool))?;
             check_match(ctx, found.revision())?;
-            let mask = decode()?;
-            if found.spec.control == mask {
+            let mut next = Pool::clone(&found);
+            edit(&mut next)?;
+            let mut batch = TypedBatch::default();
+            if next == *found.object {
                 return Ok(Decided {
-                    batch: TypedBatch::default(),
+                    batch,
                     object: Arc::clone(&found.object),
                     unchanged: Some(found.revision()),
                 });
             }
-            let mut next = Pool::clone(&found);
-            next.spec.control = mask;
-            next.generation += 1;
-            let mut batch = TypedBatch::default();
             batch.put(next.clone(), Expect::At(found.revision()));
             Ok(decided(batch, next))
         })

@@ -7,6 +7,7 @@ use auth::Action;
 use domain::catalogue::{Flavor, Offer, OsConfig};
 use domain::field::FieldErrors;
 use domain::label::Selector;
+use domain::name::ProjectId;
 use std::sync::Arc;
 use store::index::Facet;
 use store::{Kind, counters};
@@ -44,30 +45,34 @@ impl Service {
 
     pub fn quotas(&self, ctx: &CallContext) -> Result<Vec<QuotaUse>, ServiceError> {
         self.authorize(ctx, Action::QuotaGet)?;
+        Ok(self.quota_use(&ctx.project))
+    }
+
+    pub(crate) fn quota_use(&self, project: &ProjectId) -> Vec<QuotaUse> {
         let index = self.parts.state.index().read();
-        let (pools, networks) = admission::quota(&index, &ctx.project);
-        let pools_of_project = index.under::<domain::pool::Pool>(Facet::PoolsOfProject, &ctx.project);
+        let (pools, networks) = admission::quota(&index, project);
+        let pools_of_project = index.under::<domain::pool::Pool>(Facet::PoolsOfProject, project);
         let nodes = pools_of_project.iter().map(|pool| {
             let counters = pool.status.resources.counters();
             u64::from(counters.available + counters.abnormal + counters.creating)
         });
-        Ok(vec![
+        vec![
             QuotaUse {
                 resource: "pool",
                 limit: Some(pools),
-                used: index.counter(&counters::pools_of(&ctx.project)),
+                used: index.counter(&counters::pools_of(project)),
             },
             QuotaUse {
                 resource: "network",
                 limit: Some(networks),
-                used: index.counter(&counters::networks_of(&ctx.project)),
+                used: index.counter(&counters::networks_of(project)),
             },
             QuotaUse {
                 resource: "node",
                 limit: None,
                 used: nodes.sum(),
             },
-        ])
+        ]
     }
 
     /// The installation's configuration with the project's quotas.

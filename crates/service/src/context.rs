@@ -19,6 +19,8 @@ use store::index::Versioned;
 pub struct ServiceParts {
     pub state: State,
     pub fleet: Arc<dyn Fleet>,
+    /// The same fleet where it is a simulated one: its machines and faults are the operator's to set.
+    pub machines: Option<fleet::sim::SimFleet>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub authorizer: Arc<dyn Authorizer>,

@@ -117,6 +117,7 @@ impl World {
         let service = Service::new(ServiceParts {
             state,
             fleet: Arc::new(NoMachines),
+            machines: None,
             clock: Arc::new(clock.clone()),
             authorizer: Arc::new(RolePolicy),
             passwords: Passwords::new(Arc::clone(&entropy)),

@@ -1,11 +1,22 @@
-//! The whole control plane under virtual time, out of one seed: service, two controllers, the store in memory, the simulated
-//! fleet, faults in between.
+//! The whole control plane under virtual time, out of one seed: service replicas, two controllers, the store in memory,
+//! the simulated fleet, users, and faults of all of these.
 //!
-//! Owns the world, its faults, its random users and what must hold. The code under test is that of production.
+//! Owns the world, its faults, its users and what must hold. The code under test is that of production.
 
+mod act;
+mod auditor;
+mod fleet_faults;
+mod kill;
+mod ledger;
+mod place;
+mod replica;
+mod shrink;
 mod store_faults;
 mod users;
 mod world;
 
-pub use store_faults::{FaultRates, FaultyStore};
-pub use world::{Outcome, Settings, run};
+pub use fleet_faults::FleetRates;
+pub use kill::{Kill, OPERATIONS, kill, passes};
+pub use shrink::shrink;
+pub use store_faults::FaultRates;
+pub use world::{Faults, Outcome, Settings, run};

@@ -1,5 +1,6 @@
 //! A store that fails at random, and says so in every way a real one can.
 
+use crate::auditor::Auditor;
 use async_trait::async_trait;
 use clock::{Clock, Entropy, SeededEntropy};
 use domain::meta::Revision;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use store::{Batch, Changes, CommitError, Committed, CounterKey, HolderId, Key, Kind, Lease, MemStore, Page, Record, Store, StoreError};
 
 /// How often, in one of a thousand calls.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FaultRates {
     /// Nothing is done.
     pub unavailable: u64,
@@ -23,80 +24,97 @@ pub struct FaultRates {
     pub slow: u64,
 }
 
-/// A store in memory with faults.
-pub struct FaultyStore {
+/// The store as one process sees it. What it commits is audited.
+pub(crate) struct FaultyStore {
     inner: MemStore,
     rates: FaultRates,
+    seed: u64,
     entropy: SeededEntropy,
+    /// Leases are renewed beside everything else.
+    lease_entropy: SeededEntropy,
     clock: Arc<dyn Clock>,
     is_on: Arc<AtomicBool>,
+    auditor: Arc<Auditor>,
 }
 
 impl FaultyStore {
     /// Faults happen while `is_on`.
-    pub fn new(inner: MemStore, rates: FaultRates, seed: u64, clock: Arc<dyn Clock>, is_on: Arc<AtomicBool>) -> Self {
+    pub fn new(
+        inner: MemStore,
+        rates: FaultRates,
+        seed: u64,
+        clock: Arc<dyn Clock>,
+        is_on: Arc<AtomicBool>,
+        auditor: Arc<Auditor>,
+    ) -> Self {
         Self {
             inner,
             rates,
+            seed,
             entropy: SeededEntropy::new(seed),
+            lease_entropy: SeededEntropy::new(!seed),
             clock,
             is_on,
+            auditor,
         }
     }
 
-    fn happens(&self, rate: u64) -> bool {
-        // Drawn in any case, so that switching faults off does not shift what follows.
-        let drawn = self.entropy.next_u64() % 1000;
-        self.is_on.load(Ordering::Relaxed) && drawn < rate
-    }
-
-    async fn dawdle(&self) {
-        let wait = Duration::from_millis(self.entropy.next_u64() % 2_000);
-        if self.happens(self.rates.slow) {
-            self.clock
-                .sleep_until(self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX))
-                .await;
+    /// Waits and fails, now and then.
+    async fn check(&self, fate: &SeededEntropy) -> Result<(), StoreError> {
+        let wait = Duration::from_millis(fate.next_u64() % 2_000);
+        if self.happens(fate, self.rates.slow) {
+            let until = self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+            self.clock.sleep_until(until).await;
         }
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        self.dawdle().await;
-        if self.happens(self.rates.unavailable) {
+        if self.happens(fate, self.rates.unavailable) {
             Err(StoreError::Unavailable("simulated".to_owned()))
         } else {
             Ok(())
         }
+    }
+
+    fn happens(&self, fate: &SeededEntropy, rate: u64) -> bool {
+        let drawn = fate.next_u64() % 1000;
+        self.is_on.load(Ordering::Relaxed) && drawn < rate
+    }
+
+    /// What a read of the history meets. The same for all who read at the same instant, since the runtime wakes them in no
+    /// particular order.
+    fn fate_of_reader(&self) -> SeededEntropy {
+        let instant = self.clock.now().as_nanosecond() as u64;
+        SeededEntropy::new(self.seed ^ instant)
     }
 }
 
 #[async_trait]
 impl Store for FaultyStore {
     async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        self.check().await?;
+        self.check(&self.entropy).await?;
         self.inner.get(key).await
     }
 
     async fn list(&self, kind: Kind, after: Option<&Key>, limit: NonZeroU32) -> Result<Page, StoreError> {
-        self.check().await?;
+        self.check(&self.entropy).await?;
         self.inner.list(kind, after, limit).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
-        self.check().await?;
-        if self.happens(self.rates.conflict)
+        self.check(&self.entropy).await?;
+        if self.happens(&self.entropy, self.rates.conflict)
             && let Some(write) = batch.writes.first()
         {
             return Err(CommitError::Conflict(write.key().clone()));
         }
         let committed = self.inner.commit(batch).await?;
-        if self.happens(self.rates.lost_reply) {
+        self.auditor.check().await;
+        if self.happens(&self.entropy, self.rates.lost_reply) {
             return Err(StoreError::Ambiguous("simulated".to_owned()).into());
         }
         Ok(committed)
     }
 
     async fn changes(&self, after: Revision, limit: NonZeroU32) -> Result<Changes, StoreError> {
-        self.check().await?;
+        self.check(&self.fate_of_reader()).await?;
         self.inner.changes(after, limit).await
     }
 
@@ -113,7 +131,7 @@ impl Store for FaultyStore {
     }
 
     async fn acquire(&self, lease: &str, holder: &HolderId, ttl: Duration, now: Timestamp) -> Result<Option<Lease>, StoreError> {
-        self.check().await?;
+        self.check(&self.lease_entropy).await?;
         self.inner.acquire(lease, holder, ttl, now).await
     }
 

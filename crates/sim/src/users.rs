@@ -1,175 +1,224 @@
-//! Users who do things at random.
+//! Users who do what the schedule says, and hold the service to its answers.
 
-use clock::{Entropy, SeededEntropy};
-use domain::name::{DisplayName, NetworkName, PoolName, ProjectId};
-use domain::pool::draft::{BillingDraft, Patched, PoolDraft, PoolEdit, PoolNetworkDraft, ResourceDraft};
-use domain::pool::{DriverSpec, JobType, Pool, UpdateStrategy};
-use service::{CallContext, Service, ServiceError};
+use crate::act::{Act, Machines, Slot};
+use crate::auditor::Auditor;
+use crate::ledger::Account;
+use crate::place;
+use domain::name::PoolName;
+use domain::pool::draft::{BillingDraft, Patched, PoolDraft, PoolEdit};
+use domain::pool::{ControlMode, DriverSpec, Pool, PoolRef};
+use service::orders::OrderDecision;
+use service::{CallContext, ExistsKind, Idempotency, Outcome, Service, ServiceError};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Where they act.
-pub(crate) struct Place {
-    pub project: ProjectId,
-    pub network: NetworkName,
-    pub cpu: domain::name::FlavorName,
-    pub gpu: domain::name::FlavorName,
-}
+/// How often a request is sent again whose answer was lost.
+const REPETITIONS: usize = 4;
 
-/// One random request; gives what was done and how it was answered.
-pub(crate) async fn act(service: &Service, ctx: &CallContext, place: &Place, random: &SeededEntropy) -> String {
-    let below = |bound: u64| random.next_u64() % bound;
-    let number = below(6);
-    let display = format!("pool-{number}");
-    let name = name(&display, &place.project);
-    let count = u32::try_from(1 + below(6)).unwrap_or(1);
-    let (what, result) = match below(10) {
-        0..3 => {
-            let draft = physical(&display, place, count, below(3) == 0);
-            ("create", service.create_pool(ctx, || Ok(draft.clone())).await.map(|_| ()))
-        }
-        3..6 => ("scale", patch(service, ctx, &name, |draft| draft.resources[0].count = count).await),
-        6 => {
-            let scope = if below(2) == 0 {
-                vec![JobType::Train]
-            } else {
-                vec![JobType::Train, JobType::Notebook]
-            };
-            ("scope", patch(service, ctx, &name, |draft| draft.scope = Some(scope.clone())).await)
-        }
-        7 => {
-            let version = if below(2) == 0 { "1" } else { "2" };
-            let strategy = if below(2) == 0 {
-                UpdateStrategy::Force
-            } else {
-                UpdateStrategy::Idle
-            };
-            let driver = DriverSpec {
-                gpu_version: Some(version.to_owned()),
-                npu_version: None,
-                update_strategy: Some(strategy),
-            };
-            (
-                "driver",
-                patch(service, ctx, &name, |draft| draft.driver = Some(driver.clone())).await,
-            )
-        }
-        8 => {
-            let child = format!("pool-{number}-sub");
-            let draft = PoolDraft {
-                is_logical: true,
-                parent: Some(name.clone()),
-                network: None,
-                scope: None,
-                ..physical(&child, place, 1, false)
-            };
-            if below(2) == 0 {
-                ("create-sub", service.create_pool(ctx, || Ok(draft.clone())).await.map(|_| ()))
-            } else {
-                let child = PoolName::of(&draft.display_name, &place.project);
-                ("delete-sub", service.delete_pool(ctx, &child).await.map(|_| ()))
+/// What all users know, by pool.
+#[derive(Default)]
+pub(crate) struct Ledger(Mutex<BTreeMap<PoolName, Account>>);
+
+impl Ledger {
+    fn accounts(&self) -> MutexGuard<'_, BTreeMap<PoolName, Account>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, name: &PoolName) -> Account {
+        self.accounts().get(name).cloned().unwrap_or_default()
+    }
+
+    fn update(&self, name: &PoolName, change: impl FnOnce(&mut Account)) {
+        change(self.accounts().entry(name.clone()).or_default());
+    }
+
+    fn doubt_all_counts(&self) {
+        self.accounts().values_mut().for_each(Account::doubt_count);
+    }
+
+    /// Holds everything that is known against what is committed.
+    pub async fn check(&self, auditor: &Auditor) {
+        let state = auditor.committed().await;
+        for (name, account) in self.accounts().iter() {
+            let pool = state.index().read().get::<Pool>(&place::project(), name);
+            if let Err(what) = account.check(pool.as_ref().map(|pool| pool.object.as_ref())) {
+                auditor.report(format!("{name}: {what}"));
             }
         }
-        _ => ("delete", service.delete_pool(ctx, &name).await.map(|_| ())),
-    };
-    let answer = match &result {
-        Ok(()) => "ok".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    format!("{what} {display} {count}: {answer}")
-}
-
-fn name(display: &str, project: &ProjectId) -> PoolName {
-    DisplayName::parse(display).map_or_else(|_| unnamed(), |display| PoolName::of(&display, project))
-}
-
-#[expect(clippy::expect_used, reason = "a constant name")]
-fn unnamed() -> PoolName {
-    PoolName::parse("none").expect("a constant name is valid")
-}
-
-async fn patch(service: &Service, ctx: &CallContext, name: &PoolName, change: impl Fn(&mut PoolDraft)) -> Result<(), ServiceError> {
-    let edit = |pool: &Pool| {
-        let mut draft = as_draft(pool);
-        change(&mut draft);
-        Ok(PoolEdit {
-            draft,
-            mentions_resources: true,
-            billing: BillingDraft::default(),
-            mentions_billing: false,
-            order_id: Patched::Unchanged,
-        })
-    };
-    service.patch_pool(ctx, name, edit).await.map(|_| ())
-}
-
-/// The pool as a request that changes nothing.
-fn as_draft(pool: &Pool) -> PoolDraft {
-    let physical = pool.physical();
-    let resources = pool.spec.resources.iter().map(|element| ResourceDraft {
-        max_count: Some(element.max_count),
-        ..ResourceDraft::plain(element.flavor.clone(), element.count)
-    });
-    PoolDraft {
-        display_name: pool.display_name.clone(),
-        workspace: Some(pool.workspace.clone()),
-        sharing: Some(pool.sharing),
-        node_prefix: None,
-        labels: pool.labels.clone(),
-        annotations: pool.annotations.clone(),
-        description: Some(pool.description.clone()),
-        billing: BillingDraft::default(),
-        tags: None,
-        is_logical: physical.is_none(),
-        scope: physical.map(|spec| spec.scope.clone()),
-        resources: resources.collect(),
-        parent: None,
-        network: physical.map(|spec| PoolNetworkDraft {
-            name: Some(spec.network.clone()),
-            vpc: None,
-            subnet: None,
-        }),
-        container_cidr: None,
-        service_cidr: None,
-        masters: Vec::new(),
-        cluster_flavor: None,
-        job_flavors: pool.spec.job_flavors.clone(),
-        driver: physical.map(|spec| spec.driver.clone()),
-        ipv6: None,
-        has_clusters: false,
-        has_user_login: false,
     }
 }
 
-#[expect(clippy::expect_used, reason = "names made of constants and a digit")]
-fn physical(display: &str, place: &Place, count: u32, has_gpus: bool) -> PoolDraft {
-    let flavor = if has_gpus { &place.gpu } else { &place.cpu };
-    PoolDraft {
-        display_name: DisplayName::parse(display).expect("a valid display name"),
-        workspace: None,
-        sharing: None,
-        node_prefix: None,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        description: None,
-        billing: BillingDraft::default(),
-        tags: None,
-        is_logical: false,
-        scope: Some(vec![JobType::Train]),
-        resources: vec![ResourceDraft::plain(flavor.clone(), count)],
-        parent: None,
-        network: Some(PoolNetworkDraft {
-            name: Some(place.network.clone()),
-            vpc: None,
-            subnet: None,
-        }),
-        container_cidr: None,
-        service_cidr: None,
-        masters: Vec::new(),
-        cluster_flavor: None,
-        job_flavors: Vec::new(),
-        driver: None,
-        ipv6: None,
-        has_clusters: false,
-        has_user_login: false,
+/// One user at one replica.
+pub(crate) struct User<'a> {
+    pub service: &'a Service,
+    pub ledger: &'a Ledger,
+    pub auditor: &'a Auditor,
+}
+
+impl User<'_> {
+    /// Does it; gives how it was answered. `id` makes its request unlike all others.
+    pub async fn act(&self, act: &Act, id: usize) -> String {
+        let context = context(id);
+        let answer = match act {
+            Act::Create {
+                slot,
+                machines,
+                count,
+                is_prepaid,
+            } => {
+                let draft = place::physical(*slot, *machines, *count, *is_prepaid);
+                let context = CallContext {
+                    is_console: *is_prepaid,
+                    ..context
+                };
+                self.create(&context, &place::pool_name(*slot), draft).await
+            }
+            Act::Scale { slot, count, is_console } => {
+                let context = CallContext {
+                    is_console: *is_console,
+                    ..context
+                };
+                let name = place::pool_name(*slot);
+                self.patch(&context, &name, |draft| draft.resources[0].count = *count).await
+            }
+            Act::SetScope { slot, scope } => {
+                self.patch(&context, &place::pool_name(*slot), |draft| draft.scope = Some(scope.clone()))
+                    .await
+            }
+            Act::SetDriver { slot, version, strategy } => {
+                let driver = DriverSpec {
+                    gpu_version: Some((*version).to_owned()),
+                    npu_version: None,
+                    update_strategy: Some(*strategy),
+                };
+                self.patch(&context, &place::pool_name(*slot), |draft| draft.driver = Some(driver.clone()))
+                    .await
+            }
+            Act::RetryScope { slot, job_type } => {
+                let name = place::pool_name(*slot);
+                self.service.retry_scope(&context, &name, || Ok(*job_type)).await.map(drop)
+            }
+            Act::CreateChild { slot, count } => self.create_child(&context, *slot, *count, true).await,
+            Act::CreateOrphan { slot } => self.create_child(&context, *slot, 1, false).await,
+            Act::ScaleChild { slot, count } => {
+                let scale = |draft: &mut PoolDraft| {
+                    draft.resources[0].count = *count;
+                    draft.resources[0].max_count = Some(*count + 1);
+                };
+                self.patch(&context, &place::child_name(*slot), scale).await
+            }
+            Act::DeleteChild { slot } => self.delete(&context, &place::child_name(*slot)).await,
+            Act::Delete { slot } => self.delete(&context, &place::pool_name(*slot)).await,
+            Act::Restrict { slot, bits } => {
+                let name = place::pool_name(*slot);
+                let mode = || Ok(ControlMode(*bits));
+                self.service.set_control_mode(&context, &name, mode).await.map(drop)
+            }
+            Act::Decide { is_confirmed, host } => self.decide(&context, *is_confirmed, *host).await,
+        };
+        self.ledger.check(self.auditor).await;
+        answer.err().map_or_else(|| "ok".to_owned(), |error| error.to_string())
+    }
+
+    async fn create_child(&self, context: &CallContext, slot: Slot, count: u32, has_parent: bool) -> Result<(), ServiceError> {
+        let parent = self.service.show_pool(context, &place::pool_name(slot));
+        let has_gpus = parent.is_ok_and(|pool| pool.spec.resources.iter().any(|element| element.flavor.as_str() == "gpu"));
+        let machines = if has_gpus { Machines::Gpu } else { Machines::Cpu };
+        let draft = place::logical(slot, machines, count, has_parent);
+        self.create(context, &place::child_name(slot), draft).await
+    }
+
+    /// Sends a create request until its answer is certain. Under the same key it is one request, however often it is sent.
+    async fn create(&self, context: &CallContext, name: &PoolName, draft: PoolDraft) -> Result<(), ServiceError> {
+        let before = self.ledger.get(name);
+        let mut answer = self.service.create_pool(context, || Ok(draft.clone())).await;
+        let mut is_certain = true;
+        for _ in 0..REPETITIONS {
+            if answer.as_ref().err().is_none_or(ServiceError::had_no_effect) {
+                break;
+            }
+            is_certain = false;
+            answer = self.service.create_pool(context, || Ok(draft.clone())).await;
+        }
+        let exists = matches!(answer, Err(ServiceError::AlreadyExists(ExistsKind::Pool)));
+        if exists && before == Account::Absent && !is_certain && !self.is_going(name).await {
+            self.auditor
+                .report(format!("{name}: a repeated request was not known for what it was"));
+        }
+        self.note(name, &answer, Account::acknowledge);
+        answer.map(drop)
+    }
+
+    async fn is_going(&self, name: &PoolName) -> bool {
+        let state = self.auditor.committed().await;
+        let pool = state.index().read().get::<Pool>(&place::project(), name);
+        pool.is_some_and(|pool| pool.deleted_at.is_some())
+    }
+
+    async fn patch(&self, context: &CallContext, name: &PoolName, change: impl Fn(&mut PoolDraft)) -> Result<(), ServiceError> {
+        let edit = |pool: &Pool| {
+            let mut draft = place::unchanged(pool);
+            change(&mut draft);
+            Ok(PoolEdit {
+                draft,
+                mentions_resources: true,
+                billing: BillingDraft::default(),
+                mentions_billing: false,
+                order_id: Patched::Unchanged,
+            })
+        };
+        let answer = self.service.patch_pool(context, name, edit).await;
+        match &answer {
+            Err(error) if !error.had_no_effect() => self.ledger.update(name, Account::doubt_count),
+            Err(_) => {}
+            Ok(outcome) => self.ledger.update(name, |account| account.acknowledge(&outcome.object)),
+        }
+        answer.map(drop)
+    }
+
+    async fn delete(&self, context: &CallContext, name: &PoolName) -> Result<(), ServiceError> {
+        let answer = self.service.delete_pool(context, name).await;
+        self.note(name, &answer, |account, _| *account = Account::Absent);
+        answer.map(drop)
+    }
+
+    fn note(&self, name: &PoolName, answer: &Result<Outcome<Pool>, ServiceError>, ok: impl FnOnce(&mut Account, &Pool)) {
+        match answer {
+            Ok(outcome) => self.ledger.update(name, |account| ok(account, &outcome.object)),
+            Err(error) if error.had_no_effect() => {}
+            Err(_) => self.ledger.update(name, |account| *account = Account::Unknown),
+        }
+    }
+
+    /// Decides the oldest order that waits.
+    async fn decide(&self, context: &CallContext, is_confirmed: bool, host: Slot) -> Result<(), ServiceError> {
+        let pending = self.service.pending_orders(&context.principal)?;
+        let Some(order) = pending.last() else { return Ok(()) };
+        let is_orphan = self.service.show_pool(context, &order.pool);
+        let needs_host = is_orphan.is_ok_and(|pool| pool.logical().is_some_and(|spec| spec.parent.is_none()));
+        let decision = if is_confirmed {
+            let host = PoolRef {
+                project: place::project(),
+                name: place::pool_name(host),
+            };
+            OrderDecision::Confirm {
+                host: needs_host.then_some(host),
+            }
+        } else {
+            OrderDecision::Reject {
+                reason: "simulated".to_owned(),
+            }
+        };
+        // A rejected change goes back to what was before it.
+        self.ledger.doubt_all_counts();
+        self.service.decide_order(context, &order.name, &decision).await.map(drop)
+    }
+}
+
+fn context(id: usize) -> CallContext {
+    let key = format!("{id:064x}");
+    CallContext {
+        idempotency: Some(Idempotency { request: key.clone(), key }),
+        ..place::context()
     }
 }

@@ -1,440 +1,451 @@
 //! One world out of one seed.
 
+use crate::act::{self, Blow, Event, Timed, USERS};
+use crate::auditor::Auditor;
+use crate::fleet_faults::{FaultyFleet, FleetRates};
+use crate::place;
+use crate::replica::{Replica, ReplicaParts, Skewed, Stall};
 use crate::store_faults::{FaultRates, FaultyStore};
-use crate::users::{self, Place};
-use async_trait::async_trait;
+use crate::users::{Ledger, User};
 use auth::{KeyRing, Passwords, RolePolicy, Sealer, SealingKey};
 use clock::{Clock, Entropy, RuntimeClock, SeededEntropy};
-use domain::catalogue::{AcceleratorSpec, CpuArch, Flavor, OsConfig, ScopeNeeds};
-use domain::name::{DisplayName, DomainId, FlavorName, NetworkName, ProjectId, TemplateName, UserId, ZoneName};
-use domain::plugin::{PluginTemplate, TemplateKind, TemplateVersion};
-use domain::pool::draft::NetworkDraft;
-use domain::pool::{JobType, Pool, PoolPhase};
-use domain::principal::{Principal, Role, Scope};
-use domain::workspace::Workspace;
-use fleet::Fleet;
-use fleet::sim::{Fault, MemoryJournal, Registration, SimConfig, SimFleet};
-use jiff::Timestamp;
-use reconcile::{Controller, Policy, Probe, Silent, audit};
-use service::{CallContext, Limits, Service, ServiceParts};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use domain::name::NodeName;
+use domain::node::Node;
+use domain::order::{Order, OrderPhase};
+use domain::pool::{Pool, PoolPhase, ScopeState};
+use fleet::sim::{MemoryJournal, SimConfig, SimFleet};
+use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use reconcile::{NoProbe, Probe};
+use service::{Limits, Service, ServiceParts};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use store::{Expect, HolderId, MemStore, State, Store, TypedBatch};
-use tokio::task::JoinHandle;
+use store::{MemStore, State};
+
+/// Replicas that reconcile, and as many that serve.
+pub(crate) const REPLICAS: usize = 2;
+/// How far the clocks of the replicas are ahead of the fleet's.
+const SKEWS: [SignedDuration; REPLICAS] = [SignedDuration::from_secs(-4), SignedDuration::from_secs(7)];
+const START: i64 = 1_800_000_000;
+/// Every state is one that the next attempt can leave within this time once nothing fails any more: a boot is given up
+/// after half an hour, a job is drained for up to an hour, and back-off ends at some minutes.
+const REST: Duration = Duration::from_hours(8);
+
+/// What may go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Faults {
+    pub store: FaultRates,
+    pub fleet: FleetRates,
+    /// Controllers stall at named points for longer than their lease lasts.
+    pub has_stalls: bool,
+    /// Clocks differ.
+    pub has_skew: bool,
+}
+
+impl Faults {
+    pub const NONE: Self = Self {
+        store: FaultRates {
+            unavailable: 0,
+            lost_reply: 0,
+            conflict: 0,
+            slow: 0,
+        },
+        fleet: FleetRates {
+            unreachable: 0,
+            throttled: 0,
+            lost_request: 0,
+            lost_reply: 0,
+            stale: 0,
+            no_capacity: 0,
+            ghost: 0,
+        },
+        has_stalls: false,
+        has_skew: false,
+    };
+
+    pub const USUAL: Self = Self {
+        store: FaultRates {
+            unavailable: 10,
+            lost_reply: 10,
+            conflict: 20,
+            slow: 30,
+        },
+        fleet: FleetRates {
+            unreachable: 10,
+            throttled: 10,
+            lost_request: 20,
+            lost_reply: 20,
+            stale: 30,
+            no_capacity: 20,
+            ghost: 10,
+        },
+        has_stalls: true,
+        has_skew: true,
+    };
+}
 
 /// What a run is made of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub seed: u64,
     /// Virtual hours in which users act and faults happen.
     pub hours: u64,
-    pub rates: FaultRates,
-    /// Virtual time for everything to come to rest after the faults have stopped.
-    pub rest: Duration,
+    pub faults: Faults,
+    /// The events of the schedule that take place. `None`: all of them.
+    pub keep: Option<BTreeSet<usize>>,
 }
 
 /// What a run found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// Every call with its answer and virtual time, and the state of all pools at the end.
+    /// Every event with its virtual time and answer, and the state of all pools at the end.
     pub trace: Vec<String>,
     /// Broken invariants. Empty: all is well.
     pub violations: Vec<String>,
     pub commits: u64,
+    /// The ids of the events that took place.
+    pub events: BTreeSet<usize>,
 }
 
 /// Runs a world in a runtime of its own whose time is virtual.
+pub fn run(settings: &Settings) -> Outcome {
+    in_virtual_time(async {
+        let world = World::new(settings.clone(), MemStore::default()).await;
+        world.furnish().await;
+        world.live().await
+    })
+}
+
 #[expect(clippy::expect_used, reason = "without a runtime there is no simulation")]
-pub fn run(settings: Settings) -> Outcome {
+pub(crate) fn in_virtual_time<T>(what: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
-    runtime.block_on(World::new(settings)).run(&runtime, settings)
+    runtime.block_on(what)
 }
 
-struct World {
-    clock: Arc<dyn Clock>,
-    mem: MemStore,
-    fleet: SimFleet,
-    service: Service,
-    faults_on: Arc<AtomicBool>,
-    place: Place,
-    context: CallContext,
+pub(crate) struct World {
+    pub clock: Arc<dyn Clock>,
+    pub mem: MemStore,
+    pub fleet: SimFleet,
+    pub auditor: Arc<Auditor>,
     settings: Settings,
-    observer: State,
-}
-
-/// Stops now and then at the named points for longer than a lease lasts.
-struct Stall {
-    entropy: SeededEntropy,
-    clock: Arc<dyn Clock>,
-    is_on: Arc<AtomicBool>,
-}
-
-#[async_trait]
-impl Probe for Stall {
-    async fn at(&self, _point: &'static str) {
-        let is_stalled = self.entropy.next_u64().is_multiple_of(400);
-        if is_stalled && self.is_on.load(Ordering::Relaxed) {
-            self.clock
-                .sleep_until(self.clock.now().saturating_add(Duration::from_secs(40)).unwrap_or(Timestamp::MAX))
-                .await;
-        }
-    }
+    services: Vec<Service>,
+    controllers: Mutex<Vec<Option<Replica>>>,
+    faults_on: Arc<AtomicBool>,
+    ledger: Ledger,
 }
 
 impl World {
     #[expect(clippy::expect_used, reason = "a world that cannot be made is no simulation")]
-    async fn new(settings: Settings) -> Self {
-        let start = Timestamp::from_second(1_800_000_000).expect("a time");
+    pub async fn new(settings: Settings, mem: MemStore) -> Self {
+        let start = Timestamp::from_second(START).expect("a time");
         let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::starting_at(start));
-        let faults_on = Arc::new(AtomicBool::new(false));
-        let mem = MemStore::default();
-        let store = FaultyStore::new(
-            mem.clone(),
-            settings.rates,
-            settings.seed ^ 1,
-            Arc::clone(&clock),
-            Arc::clone(&faults_on),
-        );
-        let state = State::load(Arc::new(store)).await.expect("an empty store");
-        let observer = State::load(Arc::new(mem.clone())).await.expect("an empty store");
         let sim = SimConfig {
             seed: settings.seed,
             speed: 1.0,
+            failures: 0.0,
         };
         let fleet = SimFleet::open(sim, Arc::new(MemoryJournal::default()), Arc::clone(&clock))
             .await
             .expect("a fleet");
-        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(settings.seed ^ 2));
+        let auditor = Auditor::new(mem.clone(), Arc::clone(&clock)).await.expect("an empty store");
+        let mut world = Self {
+            clock,
+            mem,
+            fleet,
+            auditor: Arc::new(auditor),
+            settings,
+            services: Vec::new(),
+            controllers: Mutex::new(Vec::new()),
+            faults_on: Arc::default(),
+            ledger: Ledger::default(),
+        };
+        for number in 0..REPLICAS {
+            let service = world.service(number).await;
+            world.services.push(service);
+        }
+        world
+    }
+
+    fn seed(&self, purpose: u64) -> u64 {
+        self.settings.seed.wrapping_mul(1_000_003) ^ purpose
+    }
+
+    fn clock_of(&self, number: usize) -> Arc<dyn Clock> {
+        let ahead = if self.settings.faults.has_skew {
+            SKEWS[number % REPLICAS]
+        } else {
+            SignedDuration::ZERO
+        };
+        Arc::new(Skewed::new(Arc::clone(&self.clock), ahead))
+    }
+
+    /// A store as one process sees it. Each draws its faults from a stream of its own, so that none depends on the order in
+    /// which they run.
+    fn store(&self, purpose: u64) -> Arc<FaultyStore> {
+        Arc::new(FaultyStore::new(
+            self.mem.clone(),
+            self.settings.faults.store,
+            self.seed(purpose),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.faults_on),
+            Arc::clone(&self.auditor),
+        ))
+    }
+
+    fn fleet(&self, purpose: u64, probe: Arc<dyn Probe>) -> Arc<FaultyFleet> {
+        Arc::new(FaultyFleet::new(
+            self.fleet.clone(),
+            self.settings.faults.fleet,
+            self.seed(purpose),
+            Arc::clone(&self.faults_on),
+            probe,
+        ))
+    }
+
+    #[expect(clippy::expect_used, reason = "nothing fails yet")]
+    async fn service(&self, number: usize) -> Service {
+        let purpose = 100 + 10 * number as u64;
+        let state = State::load(self.store(purpose)).await.expect("a store");
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(self.seed(purpose + 1)));
         let key = SealingKey::generate(entropy.as_ref());
-        let service = Service::new(ServiceParts {
-            state: state.clone(),
-            fleet: Arc::new(fleet.clone()),
-            clock: Arc::clone(&clock),
+        Service::new(ServiceParts {
+            state,
+            fleet: self.fleet(purpose + 2, Arc::new(NoProbe)),
+            machines: None,
+            clock: self.clock_of(number),
             authorizer: Arc::new(RolePolicy),
             passwords: Passwords::new(Arc::clone(&entropy)),
             sealer: Arc::new(Sealer::new(KeyRing::new(vec![key]).expect("a key"), Arc::clone(&entropy))),
             entropy,
             limits: Limits::default(),
-        });
-        let place = place();
-        let world = Self {
-            context: context(&place.project),
-            clock,
-            mem,
-            fleet,
-            service,
-            faults_on,
-            place,
-            settings,
-            observer,
-        };
-        world.furnish().await;
-        world
+        })
+    }
+
+    pub fn user(&self, number: usize) -> User<'_> {
+        User {
+            service: &self.services[number % REPLICAS],
+            ledger: &self.ledger,
+            auditor: &self.auditor,
+        }
     }
 
     #[expect(clippy::expect_used, reason = "a world that cannot be furnished is no simulation")]
-    async fn furnish(&self) {
-        let mut batch = TypedBatch::default();
-        let owner = UserId::parse("owner").expect("a name");
-        batch.put(Workspace::default_of(&self.place.project, &owner, self.clock.now()), Expect::Absent);
-        let mut gpu = Flavor::plain(self.place.gpu.clone(), CpuArch::X86, 8, 32);
-        gpu.gpu = Some(AcceleratorSpec {
-            model: "t4".to_owned(),
-            size: 1,
-            memory: "16Gi".to_owned(),
-        });
-        batch.put(Flavor::plain(self.place.cpu.clone(), CpuArch::X86, 8, 32), Expect::Absent);
-        batch.put(gpu, Expect::Absent);
-        for (name, versions) in [("gpu-driver", vec!["2", "1"]), ("volcano", vec!["1"])] {
-            batch.put(template(name, &versions), Expect::Absent);
-        }
-        let mut config = OsConfig::plain();
-        let volcano = TemplateName::parse("volcano").expect("a name");
-        config.scopes.insert(
-            JobType::Train,
-            ScopeNeeds {
-                plugins: vec![volcano],
-                needs_external_dependency: false,
-                can_retry: true,
-            },
-        );
-        config.scopes.insert(
-            JobType::Notebook,
-            ScopeNeeds {
-                plugins: Vec::new(),
-                needs_external_dependency: true,
-                can_retry: true,
-            },
-        );
-        batch.put(config, Expect::Absent);
-        self.service.state().commit(batch).await.expect("a first commit");
-        let mut machines = Vec::new();
-        for flavor in [&self.place.cpu, &self.place.gpu] {
-            for zone in ["az-1", "az-2"] {
-                for at in 0..12 {
-                    machines.push(Registration {
-                        id: format!("{flavor}-{zone}-{at:02}"),
-                        flavor: flavor.clone(),
-                        az: ZoneName::parse(zone).expect("a name"),
-                        resources: BTreeMap::from([("cpu".to_owned(), "8".to_owned())]),
-                        has_accelerator: *flavor == self.place.gpu,
-                    });
-                }
-            }
-        }
-        self.fleet.register(machines).await.expect("a journal in memory");
-        let draft = NetworkDraft {
-            display_name: DisplayName::parse("network-1").expect("a name"),
-            workspace: None,
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            description: None,
-            cidr: "192.168.128.0/17".parse().expect("a CIDR"),
-            ipv6: false,
-            peers: Vec::new(),
-            sfs_turbo: Vec::new(),
-        };
-        self.service
-            .create_network(&self.context, || Ok(draft.clone()))
+    pub async fn furnish(&self) {
+        let service = &self.services[0];
+        service
+            .state()
+            .commit(place::furniture(self.clock.now()))
             .await
-            .expect("a network");
-    }
-
-    fn run(self, runtime: &tokio::runtime::Runtime, settings: Settings) -> Outcome {
-        runtime.block_on(async {
-            let mut tasks: Vec<JoinHandle<()>> = vec![self.follower(self.service.state().clone())];
-            for number in 0..2 {
-                tasks.extend(self.controller(number, settings.seed).await);
-            }
-            self.faults_on.store(true, Ordering::Relaxed);
-            let mut trace = Vec::new();
-            let mut violations = Vec::new();
-            self.act(settings, &mut trace, &mut violations).await;
-            self.faults_on.store(false, Ordering::Relaxed);
-            for machine in self.fleet.machines() {
-                let mended = self
-                    .fleet
-                    .clear(&Fault::Silent {
-                        machine: machine.id.clone(),
-                        lasting: None,
-                    })
-                    .await;
-                let _both = (mended, self.fleet.clear(&Fault::NeverBoots { machine: machine.id }).await);
-            }
-            self.pause(settings.rest).await;
-            self.check_rest(&mut trace, &mut violations).await;
-            for task in tasks {
-                task.abort();
-            }
-            let commits = self.mem.revision().await.map_or(0, |revision| revision.0);
-            Outcome {
-                trace,
-                violations,
-                commits,
-            }
-        })
-    }
-
-    async fn pause(&self, wait: Duration) {
-        self.clock
-            .sleep_until(self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX))
-            .await;
-    }
-
-    fn follower(&self, state: State) -> JoinHandle<()> {
-        let clock = Arc::clone(&self.clock);
-        tokio::spawn(async move {
-            loop {
-                let _error = state.follow().await;
-                clock
-                    .sleep_until(clock.now().saturating_add(Duration::from_secs(1)).unwrap_or(Timestamp::MAX))
-                    .await;
-            }
-        })
-    }
-
-    /// A controller with an index of its own, as another replica has it.
-    async fn controller(&self, number: u64, seed: u64) -> Vec<JoinHandle<()>> {
-        // Each component draws its faults from a stream of its own, so that none depends on the order in which they run.
-        let store = FaultyStore::new(
-            self.mem.clone(),
-            self.settings.rates,
-            seed ^ (number + 20),
-            Arc::clone(&self.clock),
-            Arc::clone(&self.faults_on),
-        );
-        let Ok(state) = State::load(Arc::new(store)).await else {
-            return Vec::new();
-        };
-        let follower = self.follower(state.clone());
-        let probe = Stall {
-            entropy: SeededEntropy::new(seed ^ (number + 10)),
-            clock: Arc::clone(&self.clock),
-            is_on: Arc::clone(&self.faults_on),
-        };
-        let controller = Controller::new(reconcile::Parts {
-            state,
-            fleet: Arc::new(self.fleet.clone()) as Arc<dyn Fleet>,
-            clock: Arc::clone(&self.clock),
-            holder: HolderId(format!("controller-{number}")),
-            policy: Policy::default(),
-            probe: Arc::new(probe),
-            observer: Arc::new(Silent),
-        });
-        vec![follower, tokio::spawn(async move { controller.run(std::future::pending()).await })]
-    }
-
-    /// Users and faults, one after the other, each after a while.
-    async fn act(&self, settings: Settings, trace: &mut Vec<String>, violations: &mut Vec<String>) {
-        let random = SeededEntropy::new(settings.seed ^ 3);
-        let end = self
-            .clock
-            .now()
-            .saturating_add(Duration::from_hours(settings.hours))
-            .unwrap_or(Timestamp::MAX);
-        while self.clock.now() < end {
-            self.pause(Duration::from_secs(random.next_u64() % 900)).await;
-            let what = if random.next_u64().is_multiple_of(6) {
-                self.break_something(&random).await
-            } else {
-                users::act(&self.service, &self.context, &self.place, &random).await
-            };
-            trace.push(format!("{} {what}", self.clock.now()));
-            self.audit(violations).await;
+            .expect("a first commit");
+        self.fleet.register(place::machines()).await.expect("a journal in memory");
+        let created = service.create_network(&place::context(), || Ok(place::network())).await;
+        created.expect("a network");
+        for service in &self.services {
+            service.state().refresh().await.expect("a store");
         }
     }
 
-    async fn break_something(&self, random: &SeededEntropy) -> String {
-        let machines = self.fleet.machines();
-        let Some(machine) = machines.get(usize::try_from(random.next_u64() % machines.len() as u64).unwrap_or(0)) else {
-            return String::new();
-        };
-        let machine = machine.id.clone();
-        let fault = match random.next_u64() % 3 {
-            0 => Fault::Silent {
-                machine,
-                lasting: Some(Duration::from_mins(random.next_u64() % 90)),
-            },
-            1 => Fault::NeverBoots { machine },
-            _ => Fault::DriverFails { machine, times: 1 },
-        };
-        let _known = self.fleet.inject(fault.clone()).await;
-        format!("{fault:?}")
+    /// Starts a controller, or the next one in the place of one that was killed.
+    pub fn start_controller(&self, number: usize, incarnation: u64, probe: Arc<dyn Probe>) {
+        let purpose = 1_000 * (number as u64 + 1) + 4 * incarnation;
+        let replica = Replica::start(ReplicaParts {
+            name: format!("controller-{number}-{incarnation}"),
+            store: self.store(purpose),
+            fleet: self.fleet(purpose + 1, Arc::clone(&probe)),
+            clock: self.clock_of(number),
+            probe,
+        });
+        let mut controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner);
+        if controllers.len() <= number {
+            controllers.resize_with(number + 1, || None);
+        }
+        controllers[number] = Some(replica);
     }
 
-    /// What is committed, by an index that no fault reaches.
-    async fn committed(&self) -> Option<&State> {
-        self.observer.refresh().await.ok().map(|()| &self.observer)
+    pub fn kill_controller(&self, number: usize) {
+        let mut controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(controllers.get_mut(number).and_then(Option::take));
     }
 
-    async fn audit(&self, violations: &mut Vec<String>) {
-        let Some(state) = self.committed().await else { return };
-        let found = audit::audit(&state.index().read());
-        violations.extend(found.into_iter().map(|violation| format!("{}: {violation:?}", self.clock.now())));
+    fn probe(&self, number: usize, incarnation: u64) -> Arc<dyn Probe> {
+        if !self.settings.faults.has_stalls {
+            return Arc::new(NoProbe);
+        }
+        let seed = self.seed(50_000 + 100 * incarnation + number as u64);
+        Arc::new(Stall::new(seed, Arc::clone(&self.clock), Arc::clone(&self.faults_on)))
     }
 
-    /// Every pool is as wanted, or says why not; every machine in use belongs to a node; and nothing is written any more.
-    async fn check_rest(&self, trace: &mut Vec<String>, violations: &mut Vec<String>) {
-        self.audit(violations).await;
-        let Some(state) = self.committed().await else { return };
-        let pools = state.index().read().all::<Pool>();
-        for pool in &pools {
-            let counters = pool.status.resources.counters();
-            trace.push(format!(
-                "{} {} {counters} of {}",
-                pool.name,
-                pool.status.phase.as_str(),
-                pool.wanted()
-            ));
-            let has_reason = matches!(
-                pool.status.phase,
-                PoolPhase::ScalingFailed { .. } | PoolPhase::CreationFailed { .. } | PoolPhase::Waiting(_)
-            );
-            let is_there = !pool.is_physical()
-                || (counters.available == pool.wanted() && counters.creating + counters.deleting + counters.abnormal == 0);
-            let is_well = pool.status.phase == PoolPhase::Running && is_there;
-            if !has_reason && !is_well {
-                violations.push(format!(
-                    "{} has not come to rest: {} {counters} of {}",
-                    pool.name,
-                    pool.status.phase.as_str(),
-                    pool.wanted()
-                ));
+    /// Follows the store, as a serving replica does.
+    pub fn follow(&self) -> Vec<Replica> {
+        let clock = || Arc::clone(&self.clock);
+        self.services
+            .iter()
+            .map(|service| Replica::follow(service.state().clone(), clock()))
+            .collect()
+    }
+
+    async fn live(&self) -> Outcome {
+        let followers = self.follow();
+        for number in 0..REPLICAS {
+            self.start_controller(number, 0, self.probe(number, 0));
+        }
+        self.faults_on.store(true, Ordering::Relaxed);
+        let schedule = act::schedule(self.settings.seed, self.settings.hours);
+        let actors = schedule.iter().enumerate().map(|(actor, events)| self.play(actor, events));
+        let mut events = BTreeSet::new();
+        let mut trace = Vec::new();
+        for (ids, lines) in join_all(actors).await {
+            events.extend(ids);
+            trace.extend(lines);
+        }
+        self.faults_on.store(false, Ordering::Relaxed);
+        self.mend_everything().await;
+        self.come_to_rest(&mut trace).await;
+        drop(followers);
+        Outcome {
+            trace,
+            violations: self.auditor.take(),
+            commits: self.revision().await,
+            events,
+        }
+    }
+
+    /// One actor's events, one after the other. Events that are left out take their time all the same.
+    async fn play(&self, actor: usize, events: &[Timed]) -> (BTreeSet<usize>, Vec<String>) {
+        let mut ids = BTreeSet::new();
+        let mut trace = Vec::new();
+        let mut incarnation = 0;
+        for timed in events {
+            self.pause(timed.after).await;
+            if self.settings.keep.as_ref().is_some_and(|keep| !keep.contains(&timed.id)) {
+                continue;
             }
+            ids.insert(timed.id);
+            let (what, answer) = match &timed.event {
+                Event::Act(act) => (format!("{act:?}"), self.user(actor % USERS).act(act, timed.id).await),
+                Event::Blow(blow) => {
+                    incarnation += 1;
+                    (format!("{blow:?}"), self.strike(blow, incarnation).await)
+                }
+            };
+            trace.push(format!("{} #{} {what}: {answer}", self.clock.now(), timed.id));
+        }
+        (ids, trace)
+    }
+
+    async fn strike(&self, blow: &Blow, incarnation: u64) -> String {
+        let machine = |at: &u64| {
+            let machines = self.fleet.machines();
+            machines[(*at % machines.len() as u64) as usize].registration.id.clone()
+        };
+        let outcome = match blow {
+            Blow::Machine(at, fault) => self.fleet.break_machine(&machine(at), fault.clone()).await,
+            Blow::MendMachine(at) => self.fleet.mend_machine(&machine(at)).await,
+            Blow::Pool(slot, fault) => self.fleet.break_pool(&place::pool_name(*slot), fault.clone()).await,
+            Blow::MendPool(slot) => self.fleet.mend_pool(&place::pool_name(*slot)).await,
+            Blow::Kill { controller, pause } => {
+                self.kill_controller(*controller);
+                self.pause(*pause).await;
+                self.start_controller(*controller, incarnation, self.probe(*controller, incarnation));
+                Ok(Ok(()))
+            }
+        };
+        match outcome {
+            Ok(Ok(())) => "ok".to_owned(),
+            Ok(Err(unknown)) => unknown.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    pub async fn mend_everything(&self) {
+        for machine in self.fleet.machines() {
+            let _mended = self.fleet.mend_machine(&machine.registration.id).await;
+        }
+        for (mark, _) in self.fleet.pool_faults() {
+            let _mended = self.fleet.mend_pool(&mark.pool.name).await;
+        }
+    }
+
+    pub async fn pause(&self, wait: Duration) {
+        let until = self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+        self.clock.sleep_until(until).await;
+    }
+
+    async fn revision(&self) -> u64 {
+        use store::Store;
+        self.mem.revision().await.map_or(0, |revision| revision.0)
+    }
+
+    /// Waits, and then wants every pool to be as it should be or to say why not, every machine in use to belong to a node,
+    /// and nothing to be written any more.
+    pub async fn come_to_rest(&self, trace: &mut Vec<String>) {
+        self.pause(REST).await;
+        self.auditor.check().await;
+        self.ledger.check(&self.auditor).await;
+        let state = self.auditor.committed().await.clone();
+        for pool in state.index().read().all::<Pool>() {
+            let shown = describe(&pool);
+            let order = state.index().read().get::<Order>(&pool.owner.project, &pool.status.attempt.order);
+            let is_pending = order.is_some_and(|order| matches!(order.phase, OrderPhase::Pending(_)));
+            if !is_pending && !is_at_rest(&pool) {
+                self.auditor.report(format!("has not come to rest: {shown}"));
+            }
+            trace.push(shown);
         }
         for machine in self.fleet.machines() {
-            if let Some(node) = machine
-                .node
-                .filter(|node| state.index().read().get::<domain::node::Node>(&self.place.project, node).is_none())
-            {
-                violations.push(format!("machine {} is bound to {node}, which nobody knows", machine.id));
+            let node = machine.bound.map(|(_, node)| node);
+            let known = |node: &NodeName| state.index().read().get::<Node>(&place::project(), node).is_some();
+            if let Some(node) = node.filter(|node| !known(node)) {
+                let id = machine.registration.id;
+                self.auditor.report(format!("machine {id} is bound to {node}, which nobody knows"));
             }
         }
-        let before = self.mem.revision().await.map_or(0, |revision| revision.0);
+        self.check_controllers();
+        let before = self.revision().await;
         self.pause(Duration::from_hours(1)).await;
-        let after = self.mem.revision().await.map_or(0, |revision| revision.0);
+        let after = self.revision().await;
         if before != after {
-            violations.push(format!("{} commits in an idle hour", after - before));
+            self.auditor.report(format!("{} commits in an idle hour", after - before));
+        }
+    }
+
+    fn check_controllers(&self) {
+        let controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (number, controller) in controllers.iter().enumerate() {
+            if controller.as_ref().is_some_and(Replica::has_ended) {
+                self.auditor.report(format!("controller {number} has ended by itself"));
+            }
         }
     }
 }
 
-#[expect(clippy::expect_used, reason = "constant names")]
-fn place() -> Place {
-    let project = ProjectId::parse("6f5da086876d4cd084d36f8bd3346036").expect("a project id");
-    Place {
-        network: NetworkName::of(&DisplayName::parse("network-1").expect("a name"), &project),
-        project,
-        cpu: FlavorName::parse("cpu").expect("a name"),
-        gpu: FlavorName::parse("gpu").expect("a name"),
-    }
+fn describe(pool: &Pool) -> String {
+    let scopes: Vec<_> = pool.status.scopes.iter().map(|scope| (scope.job_type, scope.state)).collect();
+    format!(
+        "{} {} {} of {} {scopes:?}",
+        pool.name,
+        pool.status.phase.as_str(),
+        pool.status.resources.counters(),
+        pool.wanted()
+    )
 }
 
-#[expect(clippy::expect_used, reason = "constant names")]
-fn template(name: &str, versions: &[&str]) -> PluginTemplate {
-    let versions = versions.iter().map(|version| TemplateVersion {
-        version: (*version).to_owned(),
-        created_at: Timestamp::UNIX_EPOCH,
-        description: String::new(),
-        detail: String::new(),
-        inputs: BTreeMap::new(),
-    });
-    PluginTemplate {
-        name: TemplateName::parse(name).expect("a name"),
-        display_name: name.to_owned(),
-        description: String::new(),
-        kind: TemplateKind::Helm,
-        is_optional: true,
-        logo_url: String::new(),
-        versions: versions.collect(),
-    }
-}
-
-#[expect(clippy::expect_used, reason = "constant names")]
-fn context(project: &ProjectId) -> CallContext {
-    let principal = Principal {
-        user: UserId::parse("operator").expect("a name"),
-        user_name: "operator".to_owned(),
-        domain: DomainId::parse("domain").expect("a name"),
-        domain_name: "domain".to_owned(),
-        scope: Scope::AllProjects,
-        roles: BTreeMap::from([(project.clone(), Role::Operator)]),
-        credential: "simulation".to_owned(),
-    };
-    CallContext {
-        principal,
-        project: project.clone(),
-        acting_for: None,
-        is_console: false,
-        request_id: "simulation".to_owned(),
-        is_dry_run: false,
-        if_match: None,
-        idempotency: None,
+/// As it should be, or with a reason why not.
+fn is_at_rest(pool: &Pool) -> bool {
+    let counters = pool.status.resources.counters();
+    match pool.status.phase {
+        PoolPhase::Running if pool.is_physical() => {
+            let is_moving = |state| matches!(state, ScopeState::Enabling | ScopeState::Disabling);
+            let is_there = counters.available == pool.wanted() && counters.creating + counters.deleting + counters.abnormal == 0;
+            is_there && !pool.status.scopes.iter().any(|scope| is_moving(scope.state))
+        }
+        PoolPhase::ScalingFailed { .. } | PoolPhase::CreationFailed { .. } | PoolPhase::Waiting(_) | PoolPhase::Running => true,
+        PoolPhase::Creating | PoolPhase::Error { .. } | PoolPhase::Abnormal { .. } | PoolPhase::Deleting => false,
     }
 }

@@ -1,6 +1,7 @@
 //! What clients see: the JSON of every object in and out, merge patch, query strings.
 //!
 //! Owns names, spellings and leniencies of the wire. Must not know the store, HTTP or any rule that needs another object.
+pub mod admin;
 pub mod decode;
 pub mod error;
 pub mod flavor;

@@ -96,8 +96,9 @@ pub struct PoolEdit {
 }
 
 /// A member of a merge patch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Patched<T> {
+    #[default]
     Unchanged,
     Removed,
     Set(T),

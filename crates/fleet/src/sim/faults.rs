@@ -1,33 +1,12 @@
-//! Faults that can be asked for.
+//! What can be broken and mended.
 
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use domain::name::PoolName;
 
-/// Something that goes wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase")]
-pub enum Fault {
-    /// The machine gives no sign of life any more, for a time or until the fault is cleared.
-    Silent {
-        machine: String,
-        #[serde(default)]
-        lasting: Option<Duration>,
-    },
-    /// The machine reports a fault of its own.
-    Faulty { machine: String, reason: String },
-    /// The machine never comes up when it is bound.
-    NeverBoots { machine: String },
-    /// The next so many driver installations on the machine fail.
-    DriverFails { machine: String, times: u32 },
-}
-
-impl Fault {
-    pub fn machine(&self) -> &str {
-        match self {
-            Self::Silent { machine, .. }
-            | Self::Faulty { machine, .. }
-            | Self::NeverBoots { machine }
-            | Self::DriverFails { machine, .. } => machine,
-        }
-    }
+/// There is no such thing to break or to mend.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    #[error("there is no machine {0:?}")]
+    Machine(String),
+    #[error("the fleet has no pool {0}")]
+    Pool(PoolName),
 }

@@ -1,10 +1,14 @@
 //! One machine, and what it is doing at a time.
 
-use super::timing::{Step, Timing};
+use super::MachineFault;
+use super::failure::{Failure, Wear};
+use super::rules::Rules;
+use super::timing::Step;
 use crate::command::PoolMark;
 use crate::observation::{DriverFact, DriverProgress, MachineState, NodeFact};
+use domain::catalogue::Flavor;
 use domain::name::{FlavorName, NodeName, ZoneName};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,40 +20,80 @@ pub struct Registration {
     pub az: ZoneName,
     /// Allocatable quantities by resource name.
     pub resources: BTreeMap<String, String>,
-    pub has_accelerator: bool,
+    #[serde(default)]
+    pub accelerators: u32,
+}
+
+impl Registration {
+    /// A machine of a flavor, with what is left for jobs after the system has taken its share.
+    pub fn of(flavor: &Flavor, id: String, az: ZoneName) -> Self {
+        let mut resources = BTreeMap::from([
+            ("cpu".to_owned(), format!("{}m", flavor.cpu.saturating_mul(1000).saturating_sub(80))),
+            ("memory".to_owned(), format!("{}Mi", u64::from(flavor.memory_gib) * 1024 * 9 / 10)),
+        ]);
+        if let Some(gpu) = &flavor.gpu {
+            resources.insert("nvidia.com/gpu".to_owned(), gpu.size.to_string());
+        }
+        if let Some(npu) = &flavor.npu {
+            resources.insert(format!("huawei.com/{}", npu.model), npu.size.to_string());
+        }
+        let accelerators = [&flavor.gpu, &flavor.npu].into_iter().flatten().map(|spec| spec.size);
+        Self {
+            id,
+            flavor: flavor.name.clone(),
+            az,
+            resources,
+            accelerators: accelerators.sum(),
+        }
+    }
 }
 
 /// A machine as the operator sees it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MachineInfo {
-    pub id: String,
-    pub flavor: FlavorName,
-    pub az: ZoneName,
-    pub node: Option<NodeName>,
-    pub is_broken: bool,
+    pub registration: Registration,
+    /// The node that it is, and of which pool.
+    pub bound: Option<(PoolMark, NodeName)>,
+    pub is_releasing: bool,
+    /// Faults that were asked for.
+    pub faults: Vec<MachineFault>,
+    /// What it suffers from by itself, and when that will be repaired.
+    pub failure: Option<(&'static str, Timestamp)>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Machine {
     pub registration: Registration,
     /// Its number, for its address.
     pub number: u32,
     /// How often it was bound.
     pub ordinal: u64,
+    pub wear: Wear,
     #[serde(default)]
     pub bound: Option<Bound>,
     #[serde(default)]
-    pub silent_since: Option<Timestamp>,
-    #[serde(default)]
-    pub silent_until: Option<Timestamp>,
-    #[serde(default)]
-    pub fault: Option<String>,
-    #[serde(default)]
-    pub never_boots: bool,
-    #[serde(default)]
-    pub failing_drivers: u32,
+    pub faults: Faults,
 }
 
+/// Faults that were asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Faults {
+    pub silent: Option<Silence>,
+    pub faulty: Option<String>,
+    pub never_boots: bool,
+    pub failing_drivers: u32,
+    pub never_releases: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Silence {
+    pub since: Timestamp,
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+/// The node that a machine is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Bound {
     pub node: NodeName,
@@ -74,123 +118,259 @@ pub(super) struct DriverJob {
 }
 
 impl Machine {
+    pub fn new(registration: Registration, number: u32, now: Timestamp) -> Self {
+        Self {
+            registration,
+            number,
+            ordinal: 0,
+            wear: Wear { since: now, number: 0 },
+            bound: None,
+            faults: Faults::default(),
+        }
+    }
+
     pub fn id(&self) -> &str {
         &self.registration.id
     }
 
+    /// Forgets what time has settled: releases and failures that are over.
+    pub fn settle(&mut self, now: Timestamp, rules: &Rules) {
+        if self
+            .bound
+            .as_ref()
+            .and_then(|bound| self.freed_at(bound, rules))
+            .is_some_and(|at| at <= now)
+        {
+            self.bound = None;
+        }
+        if self
+            .faults
+            .silent
+            .as_ref()
+            .and_then(|silence| silence.until)
+            .is_some_and(|until| until <= now)
+        {
+            self.faults.silent = None;
+        }
+        while let Some(failure) = self.next_failure(rules).filter(|failure| failure.until <= now) {
+            self.wear = Wear {
+                since: failure.until,
+                number: self.wear.number + 1,
+            };
+        }
+    }
+
+    fn next_failure(&self, rules: &Rules) -> Option<Failure> {
+        rules.failures.next(self.id(), self.registration.accelerators, self.wear)
+    }
+
+    fn failure(&self, now: Timestamp, rules: &Rules) -> Option<Failure> {
+        self.next_failure(rules).filter(|failure| failure.at <= now && now < failure.until)
+    }
+
     /// Whether it is known to be out of order. That it will not boot is known only once it was tried.
-    pub fn is_broken(&self) -> bool {
-        self.fault.is_some() || self.silent_since.is_some()
+    pub fn is_broken(&self, now: Timestamp, rules: &Rules) -> bool {
+        self.faults.faulty.is_some() || self.silent_since(now, rules).is_some() || self.failure(now, rules).is_some()
     }
 
-    fn up_at(&self, bound: &Bound, timing: &Timing) -> (Timestamp, Timestamp) {
-        let booted = timing.after(bound.at, Step::Boot, self.id(), self.ordinal);
-        (booted, timing.after(booted, Step::Check, self.id(), self.ordinal))
+    fn silent_since(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+        let asked = self.faults.silent.as_ref().map(|silence| silence.since);
+        let failed = self.failure(now, rules).filter(|failure| failure.cause.reported().is_none());
+        [asked, failed.map(|failure| failure.at)].into_iter().flatten().min()
     }
 
-    fn driver_done_at(&self, bound: &Bound, job: &DriverJob, timing: &Timing) -> Timestamp {
-        let start = job.at.max(self.up_at(bound, timing).1);
-        timing.after(start, Step::Driver, self.id(), self.ordinal * 1_000 + job.ordinal)
+    fn up_at(&self, bound: &Bound, rules: &Rules) -> (Timestamp, Timestamp) {
+        let booted = rules.timing.after(bound.at, Step::Boot, self.id(), self.ordinal);
+        (booted, rules.timing.after(booted, Step::Check, self.id(), self.ordinal))
     }
 
-    pub fn idle_at(&self, held_at: Timestamp, timing: &Timing) -> Timestamp {
-        timing.after(held_at, Step::Drain, self.id(), self.ordinal)
+    fn driver_done_at(&self, bound: &Bound, job: &DriverJob, rules: &Rules) -> Timestamp {
+        let start = job.at.max(self.up_at(bound, rules).1);
+        rules
+            .timing
+            .after(start, Step::Driver, self.id(), self.ordinal * 1_000 + job.ordinal)
     }
 
-    /// When its machine is free again.
-    pub fn freed_at(&self, bound: &Bound, timing: &Timing) -> Option<Timestamp> {
-        Some(timing.after(bound.releasing_at?, Step::Release, self.id(), self.ordinal))
+    fn idle_at(&self, held_at: Timestamp, rules: &Rules) -> Timestamp {
+        rules.timing.after(held_at, Step::Drain, self.id(), self.ordinal)
     }
 
-    /// The instants at which what is observed of it changes.
-    pub fn turning_points(&self, timing: &Timing) -> Vec<Timestamp> {
-        let Some(bound) = &self.bound else { return Vec::new() };
-        let (booted, checked) = self.up_at(bound, timing);
-        let mut points = vec![booted, checked];
-        points.extend(bound.driver.as_ref().map(|job| self.driver_done_at(bound, job, timing)));
-        points.extend(bound.held_at.map(|at| self.idle_at(at, timing)));
-        points.extend(self.freed_at(bound, timing));
-        points.extend(self.silent_until);
-        points
+    fn freed_at(&self, bound: &Bound, rules: &Rules) -> Option<Timestamp> {
+        let start = bound.releasing_at.filter(|_| !self.faults.never_releases)?;
+        Some(rules.timing.after(start, Step::Release, self.id(), self.ordinal))
     }
 
-    fn is_silent(&self, now: Timestamp) -> bool {
-        self.silent_since.is_some_and(|since| since <= now) && self.silent_until.is_none_or(|until| now < until)
+    /// The first instant after `now` at which what it does changes by itself.
+    pub fn next_turn(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+        let failure = self.next_failure(rules);
+        let own = [
+            failure.map(|failure| failure.at),
+            failure.map(|failure| failure.until),
+            self.faults.silent.as_ref().and_then(|silence| silence.until),
+        ];
+        let of_node = self.bound.as_ref().map(|bound| {
+            let (booted, checked) = self.up_at(bound, rules);
+            [
+                Some(booted),
+                Some(checked),
+                bound.driver.as_ref().map(|job| self.driver_done_at(bound, job, rules)),
+                bound.held_at.map(|at| self.idle_at(at, rules)),
+                self.freed_at(bound, rules),
+            ]
+        });
+        let all = own.into_iter().chain(of_node.into_iter().flatten()).flatten();
+        all.filter(|at| *at > now).min()
     }
 
-    pub fn fact(&self, bound: &Bound, now: Timestamp, timing: &Timing) -> NodeFact {
-        let (booted, checked) = self.up_at(bound, timing);
+    pub fn fact(&self, bound: &Bound, now: Timestamp, rules: &Rules) -> NodeFact {
+        let (booted, checked) = self.up_at(bound, rules);
         let is_up = now >= checked;
-        let state = if bound.releasing_at.is_some() {
-            MachineState::Releasing
-        } else if self.never_boots && bound.installed.is_none() && !is_up {
-            MachineState::Booting
-        } else if self.never_boots {
-            MachineState::Failed("the machine does not start".to_owned())
-        } else if now < booted {
-            MachineState::Booting
-        } else if now < checked {
-            MachineState::Checking
-        } else if let Some(reason) = &self.fault {
-            MachineState::Faulty(reason.clone())
-        } else {
-            MachineState::Ready
-        };
-        let heartbeat = if self.is_silent(now) {
-            self.silent_since.unwrap_or(now)
-        } else {
-            now
-        };
         let resources = if is_up {
             self.registration.resources.clone()
         } else {
             BTreeMap::new()
         };
         NodeFact {
-            state,
+            state: self.state(bound, now, rules),
             az: self.registration.az.clone(),
-            heartbeat,
+            heartbeat: self.silent_since(now, rules).unwrap_or(now),
             private_ip: (now >= booted).then(|| format!("192.168.{}.{}", 128 + (self.number / 250) % 128, 2 + self.number % 250)),
             instance: Some(self.registration.id.clone()),
             available: resources.clone(),
             resources,
             os: is_up.then(|| "EulerOS 2.10".to_owned()),
-            driver: bound.driver.as_ref().map(|job| self.driver_fact(bound, job, now, timing)),
-            is_busy: bound.held_at.is_some_and(|at| now < self.idle_at(at, timing)),
+            driver: bound.driver.as_ref().map(|job| self.driver_fact(bound, job, now, rules)),
+            is_busy: bound.held_at.is_some_and(|at| now < self.idle_at(at, rules)),
             is_held: bound.held_at.is_some(),
         }
     }
 
-    fn driver_fact(&self, bound: &Bound, job: &DriverJob, now: Timestamp, timing: &Timing) -> DriverFact {
-        if now < self.driver_done_at(bound, job, timing) {
-            return DriverFact {
-                installed: bound.installed.clone(),
-                progress: DriverProgress::Installing {
-                    version: job.version.clone(),
-                },
-            };
-        }
-        if job.fails {
-            let progress = DriverProgress::Failed {
-                version: job.version.clone(),
-                reason: "the installer ended with an error".to_owned(),
-            };
-            return DriverFact {
-                installed: bound.installed.clone(),
-                progress,
-            };
-        }
-        DriverFact {
-            installed: Some(job.version.clone()),
-            progress: DriverProgress::Done,
+    fn state(&self, bound: &Bound, now: Timestamp, rules: &Rules) -> MachineState {
+        let (booted, checked) = self.up_at(bound, rules);
+        let reported = || {
+            let failed = self.failure(now, rules).and_then(|failure| failure.cause.reported());
+            self.faults.faulty.clone().or_else(|| failed.map(str::to_owned))
+        };
+        if bound.releasing_at.is_some() {
+            MachineState::Releasing
+        } else if self.faults.never_boots && bound.installed.is_none() && now < checked {
+            MachineState::Booting
+        } else if self.faults.never_boots {
+            MachineState::Failed("the machine does not start".to_owned())
+        } else if now < booted {
+            MachineState::Booting
+        } else if now < checked {
+            MachineState::Checking
+        } else {
+            reported().map_or(MachineState::Ready, MachineState::Faulty)
         }
     }
 
-    /// What is installed at a time, for the next installation to start from.
-    pub fn installed(&self, bound: &Bound, now: Timestamp, timing: &Timing) -> Option<String> {
-        bound.driver.as_ref().map_or_else(
-            || bound.installed.clone(),
-            |job| self.driver_fact(bound, job, now, timing).installed,
-        )
+    fn driver_fact(&self, bound: &Bound, job: &DriverJob, now: Timestamp, rules: &Rules) -> DriverFact {
+        let version = job.version.clone();
+        let (installed, progress) = if now < self.driver_done_at(bound, job, rules) {
+            (bound.installed.clone(), DriverProgress::Installing { version })
+        } else if job.fails {
+            let reason = "the installer ended with an error".to_owned();
+            (bound.installed.clone(), DriverProgress::Failed { version, reason })
+        } else {
+            (Some(version), DriverProgress::Done)
+        };
+        DriverFact { installed, progress }
+    }
+
+    /// Binds a free machine.
+    pub fn bind(&mut self, node: NodeName, pool: PoolMark, driver: Option<String>, now: Timestamp) {
+        self.ordinal += 1;
+        let driver = driver.map(|version| self.driver_job(version, now, 0));
+        self.bound = Some(Bound {
+            node,
+            pool,
+            at: now,
+            driver,
+            installed: None,
+            held_at: None,
+            releasing_at: None,
+        });
+    }
+
+    /// Starts an installation, unless it is running, or done and well.
+    pub fn install(&mut self, version: &str, now: Timestamp, rules: &Rules) {
+        let Some(bound) = &self.bound else { return };
+        let fact = bound.driver.as_ref().map(|job| self.driver_fact(bound, job, now, rules));
+        let is_running =
+            |fact: &DriverFact| matches!(&fact.progress, DriverProgress::Installing { version: running } if running == version);
+        if fact.as_ref().is_some_and(is_running) {
+            return;
+        }
+        let installed = fact.map_or_else(|| bound.installed.clone(), |fact| fact.installed);
+        if installed.as_deref() == Some(version) {
+            return;
+        }
+        let ordinal = bound.driver.as_ref().map_or(0, |job| job.ordinal) + 1;
+        let job = self.driver_job(version.to_owned(), now, ordinal);
+        if let Some(bound) = &mut self.bound {
+            bound.installed = installed;
+            bound.driver = Some(job);
+        }
+    }
+
+    fn driver_job(&mut self, version: String, at: Timestamp, ordinal: u64) -> DriverJob {
+        let fails = self.faults.failing_drivers > 0;
+        self.faults.failing_drivers = self.faults.failing_drivers.saturating_sub(1);
+        DriverJob {
+            version,
+            at,
+            ordinal,
+            fails,
+        }
+    }
+
+    pub fn suffer(&mut self, fault: MachineFault, now: Timestamp) {
+        let faults = &mut self.faults;
+        match fault {
+            MachineFault::Silent { lasting } => {
+                let until = lasting.and_then(|lasting| now.saturating_add(lasting.max(SignedDuration::ZERO)).ok());
+                faults.silent = Some(Silence { since: now, until });
+            }
+            MachineFault::Faulty { reason } => faults.faulty = Some(reason),
+            MachineFault::NeverBoots => faults.never_boots = true,
+            MachineFault::DriverFails { times } => faults.failing_drivers = times,
+            MachineFault::NeverReleases => faults.never_releases = true,
+        }
+    }
+
+    /// Clears faults that were asked for and ends the failure that it has by itself.
+    pub fn mend(&mut self, now: Timestamp, rules: &Rules) {
+        self.faults = Faults::default();
+        if self.failure(now, rules).is_some() {
+            self.wear = Wear {
+                since: now,
+                number: self.wear.number + 1,
+            };
+        }
+    }
+
+    pub fn info(&self, now: Timestamp, rules: &Rules) -> MachineInfo {
+        let faults = &self.faults;
+        let silent = faults.silent.as_ref().map(|silence| MachineFault::Silent {
+            lasting: silence.until.map(|until| until.duration_since(silence.since)),
+        });
+        let drivers = Some(faults.failing_drivers).filter(|times| *times > 0);
+        let asked = [
+            silent,
+            faults.faulty.clone().map(|reason| MachineFault::Faulty { reason }),
+            faults.never_boots.then_some(MachineFault::NeverBoots),
+            drivers.map(|times| MachineFault::DriverFails { times }),
+            faults.never_releases.then_some(MachineFault::NeverReleases),
+        ];
+        let failure = self.failure(now, rules);
+        MachineInfo {
+            registration: self.registration.clone(),
+            bound: self.bound.as_ref().map(|bound| (bound.pool.clone(), bound.node.clone())),
+            is_releasing: self.bound.as_ref().is_some_and(|bound| bound.releasing_at.is_some()),
+            faults: asked.into_iter().flatten().collect(),
+            failure: failure.map(|failure| (failure.cause.reported().unwrap_or("the machine does not answer"), failure.until)),
+        }
     }
 }

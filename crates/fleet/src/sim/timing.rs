@@ -1,8 +1,6 @@
 //! How long things take: drawn from the seed, the same for the same thing.
 
 use jiff::Timestamp;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
 
 /// Seeded durations.
@@ -59,20 +57,20 @@ impl Timing {
         start.saturating_add(self.duration(step, thing, ordinal)).unwrap_or(Timestamp::MAX)
     }
 
-    fn draw(&self, step: u64, thing: &str, ordinal: u64) -> f64 {
-        // FNV-1a: a stable hash, so that the same seed gives the same durations in every version.
+    /// A number from 0 up to, not including, 1. The same for the same arguments in every version of the program.
+    pub(crate) fn draw(&self, purpose: u64, thing: &str, ordinal: u64) -> f64 {
+        // FNV-1a over what it is for, then the finalizer of SplitMix64, which spreads that over all bits.
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let bytes = self
-            .seed
-            .to_le_bytes()
-            .into_iter()
-            .chain(step.to_le_bytes())
-            .chain(ordinal.to_le_bytes());
-        for byte in bytes.chain(thing.bytes()) {
+        for word in [self.seed, purpose, ordinal] {
+            hash = (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29);
+        }
+        for byte in thing.bytes() {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        let random = ChaCha8Rng::seed_from_u64(hash).next_u64();
-        (random >> 11) as f64 / (1_u64 << 53) as f64
+        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        hash ^= hash >> 31;
+        (hash >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -91,5 +89,21 @@ mod tests {
             assert_eq!(once.duration(Step::Boot, "m", ordinal), Duration::ZERO);
         }
         assert_ne!(life.duration(Step::Boot, "m", 1), Timing::new(2, 1.0).duration(Step::Boot, "m", 1));
+    }
+
+    #[test]
+    fn draws_are_spread_evenly() {
+        let timing = Timing::new(7, 1.0);
+        let mut tenths = [0_u32; 10];
+        for ordinal in 0..10_000 {
+            let share = timing.draw(1, "machine-1", ordinal);
+            tenths[(share * 10.0) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|count| (850..1150).contains(count)), "{tenths:?}");
+        let mean = (0..10_000)
+            .map(|number| timing.draw(2, &format!("machine-{number}"), 0))
+            .sum::<f64>()
+            / 10_000.0;
+        assert!((0.48..0.52).contains(&mean), "{mean}");
     }
 }

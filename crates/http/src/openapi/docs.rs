@@ -1,5 +1,7 @@
 //! What the document says of each operation.
 
+pub(crate) mod admin;
+
 use super::{Answer, Documentation, Parameter, Schema};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -70,7 +72,7 @@ impl Documentation {
         self
     }
 
-    fn refuses(mut self, statuses: &[u16]) -> Self {
+    pub(crate) fn refuses(mut self, statuses: &[u16]) -> Self {
         self.refusals.extend(statuses);
         self
     }
@@ -85,7 +87,7 @@ impl Documentation {
         self.refuses(&[409])
     }
 
-    fn conditional(mut self) -> Self {
+    pub(crate) fn conditional(mut self) -> Self {
         self.headers.push(text("If-Match", "Only if the object still has this entity tag"));
         self.refuses(&[412])
     }
@@ -277,15 +279,6 @@ pub(crate) fn iam_created(summary: &'static str) -> Documentation {
         tag: "identity",
         answer: Answer::Created,
         refusals: vec![400, 401, 413],
-        ..Documentation::default()
-    }
-}
-
-pub(crate) fn admin(summary: &'static str) -> Documentation {
-    Documentation {
-        summary,
-        tag: "operator",
-        refusals: vec![404, 409],
         ..Documentation::default()
     }
 }

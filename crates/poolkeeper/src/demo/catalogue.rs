@@ -80,32 +80,12 @@ pub fn machines() -> Result<Vec<Registration>> {
         let count = if flavor.accelerator().is_some() { 24 } else { 64 };
         for zone in zones()? {
             for at in 0..count {
-                machines.push(Registration {
-                    id: format!("{}-{zone}-{at:03}", flavor.name.as_str().trim_start_matches("modelarts.")),
-                    flavor: flavor.name.clone(),
-                    az: zone.clone(),
-                    resources: resources(&flavor),
-                    has_accelerator: flavor.accelerator().is_some(),
-                });
+                let id = format!("{}-{zone}-{at:03}", flavor.name.as_str().trim_start_matches("modelarts."));
+                machines.push(Registration::of(&flavor, id, zone.clone()));
             }
         }
     }
     Ok(machines)
-}
-
-/// What is left for jobs after the system has taken its share.
-fn resources(flavor: &Flavor) -> BTreeMap<String, String> {
-    let mut resources = BTreeMap::from([
-        ("cpu".to_owned(), format!("{}m", flavor.cpu * 1000 - 80)),
-        ("memory".to_owned(), format!("{}Mi", flavor.memory_gib * 1024 * 9 / 10)),
-    ]);
-    if let Some(gpu) = &flavor.gpu {
-        resources.insert("nvidia.com/gpu".to_owned(), gpu.size.to_string());
-    }
-    if let Some(npu) = &flavor.npu {
-        resources.insert(format!("huawei.com/{}", npu.model), npu.size.to_string());
-    }
-    resources
 }
 
 fn template(name: &str, description: &str, is_optional: bool, versions: &[&str]) -> Result<PluginTemplate> {

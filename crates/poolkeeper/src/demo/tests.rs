@@ -23,7 +23,11 @@ impl World {
     async fn on(store: Arc<dyn Store>, journal: MemoryJournal) -> Self {
         let clock = ManualClock::starting_at(Timestamp::from_second(1_700_000_000).unwrap());
         let entropy = Arc::new(SeededEntropy::new(1));
-        let config = SimConfig { seed: 1, speed: 0.0 };
+        let config = SimConfig {
+            seed: 1,
+            speed: 0.0,
+            failures: 0.0,
+        };
         let ring = KeyRing::new(vec![SealingKey::generate(entropy.as_ref())]).unwrap();
         Self {
             state: State::load(store).await.unwrap(),

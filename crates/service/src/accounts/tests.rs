@@ -238,11 +238,10 @@ async fn access_keys_are_known_with_their_secret_until_they_are_switched_off() {
     let town = Town::new().await;
     let service = &town.world.service;
     let request = KeyRequest {
-        user: town.user.clone(),
         description: "laptop".to_owned(),
         lifetime: Some(Duration::from_mins(15)),
     };
-    let made = service.create_access_key(&operator(), || Ok(request)).await.unwrap();
+    let made = service.create_access_key(&operator(), &town.user, || Ok(request)).await.unwrap();
     let id = made.key.object.id.clone();
     let known = town.credentials().access_key(&id).unwrap().unwrap();
     assert_eq!(known.secret.expose_secret(), made.secret.expose_secret());
@@ -268,11 +267,15 @@ async fn access_keys_are_known_with_their_secret_until_they_are_switched_off() {
 async fn a_key_sealed_by_another_key_file_is_unreadable_and_not_unknown() {
     let town = Town::new().await;
     let request = KeyRequest {
-        user: town.user.clone(),
         description: String::new(),
         lifetime: None,
     };
-    let made = town.world.service.create_access_key(&operator(), || Ok(request)).await.unwrap();
+    let made = town
+        .world
+        .service
+        .create_access_key(&operator(), &town.user, || Ok(request))
+        .await
+        .unwrap();
     let elsewhere = town.world.replica().await;
     let credentials = Credentials::new(elsewhere.service.state().clone(), elsewhere.sealer);
     assert!(matches!(

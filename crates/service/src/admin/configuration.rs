@@ -25,7 +25,7 @@ impl Service {
     }
 
     /// `edit` gets the configuration in force and gives the one that is to be.
-    pub async fn put_installation_config(
+    pub async fn update_installation_config(
         &self,
         ctx: &CallContext,
         edit: impl Fn(&OsConfig) -> Result<OsConfig, FieldErrors>,
@@ -33,8 +33,11 @@ impl Service {
         self.administer(ctx, || {
             let index = self.parts.state.index().read();
             let found = index.at::<OsConfig>(&installation());
-            if let Some(found) = &found {
-                check_match(ctx, found.revision())?;
+            match &found {
+                Some(found) => check_match(ctx, found.revision())?,
+                // Nobody can have seen an entity tag of what is not stored.
+                None if ctx.if_match.is_some() => return Err(ServiceError::Stale),
+                None => {}
             }
             let next = edit(&admission::config(&index))?;
             let mut batch = TypedBatch::default();

@@ -1,6 +1,6 @@
 //! The catalogue of flavors (contract `flavors.md`).
 
-use super::{decided, shown};
+use super::{decided, exists, shown};
 use crate::Outcome;
 use crate::context::{CallContext, Service, check_match};
 use crate::error::ServiceError;
@@ -15,10 +15,11 @@ use std::sync::Arc;
 use store::index::{Snapshot, Versioned};
 use store::{Count, Expect, TypedBatch, counters};
 
+/// Users of a flavor that a refusal names.
+const SHOWN_USERS: usize = 10;
+
 impl Service {
-    /// Adds a flavor, or replaces the one of that name. While pools use it, what decides about their machines stays:
-    /// kind, architecture and accelerators.
-    pub async fn put_flavor(
+    pub async fn create_flavor(
         &self,
         ctx: &CallContext,
         decode: impl Fn() -> Result<Flavor, FieldErrors>,
@@ -27,23 +28,40 @@ impl Service {
             let flavor = decode()?;
             let index = self.parts.state.index().read();
             check(&index, &flavor).into_result()?;
-            let mut batch = TypedBatch::default();
-            let expect = match index.get::<Flavor>("", &flavor.name) {
-                None => Expect::Absent,
-                Some(found) => {
-                    check_match(ctx, found.revision())?;
-                    if !serves_alike(&found, &flavor) {
-                        unused(&index, &mut batch, &found, "changed in kind, architecture or accelerators")?;
-                    }
-                    Expect::At(found.revision())
-                }
-            };
-            if let FlavorKind::Virtual { base, .. } = &flavor.kind
-                && let Some(base) = index.get::<Flavor>("", base)
-            {
-                batch.check(base.entry.key.clone(), Expect::At(base.revision()));
+            if index.get::<Flavor>("", &flavor.name).is_some() {
+                return Err(exists("Resourceflavor", flavor.name.as_str()));
             }
-            batch.put(flavor.clone(), expect);
+            let mut batch = TypedBatch::default();
+            hold_base(&index, &mut batch, &flavor);
+            batch.put(flavor.clone(), Expect::Absent);
+            Ok(decided(batch, flavor))
+        })
+        .await
+    }
+
+    /// `edit` gets the flavor as it is and gives the one that is to be, of the same name. While pools use it, what decides
+    /// about their machines stays: kind, architecture and accelerators.
+    pub async fn update_flavor(
+        &self,
+        ctx: &CallContext,
+        name: &FlavorName,
+        edit: impl Fn(&Flavor) -> Result<Flavor, FieldErrors>,
+    ) -> Result<Outcome<Flavor>, ServiceError> {
+        self.administer(ctx, || {
+            let found = self.find_flavor(name)?;
+            check_match(ctx, found.revision())?;
+            let flavor = Flavor {
+                name: found.name.clone(),
+                ..edit(&found)?
+            };
+            let index = self.parts.state.index().read();
+            check(&index, &flavor).into_result()?;
+            let mut batch = TypedBatch::default();
+            if !serves_alike(&found, &flavor) {
+                unused(&index, &mut batch, &found, "changed in kind, architecture or accelerators")?;
+            }
+            hold_base(&index, &mut batch, &flavor);
+            batch.put(flavor.clone(), Expect::At(found.revision()));
             Ok(decided(batch, flavor))
         })
         .await
@@ -81,6 +99,24 @@ impl Service {
     }
 }
 
+/// The base of a virtual flavor stays as it was checked until the batch is committed.
+fn hold_base(index: &Snapshot<'_>, batch: &mut TypedBatch, flavor: &Flavor) {
+    if let FlavorKind::Virtual { base, .. } = &flavor.kind
+        && let Some(base) = index.get::<Flavor>("", base)
+    {
+        batch.check(base.entry.key.clone(), Expect::At(base.revision()));
+    }
+}
+
+/// The first few of them, and how many more there are.
+fn enumerate(names: &[String]) -> String {
+    let shown = &names[..names.len().min(SHOWN_USERS)];
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 fn serves_alike(a: &Flavor, b: &Flavor) -> bool {
     a.kind == b.kind && a.arch == b.arch && a.gpu == b.gpu && a.npu == b.npu
 }
@@ -90,18 +126,21 @@ fn serves_alike(a: &Flavor, b: &Flavor) -> bool {
 fn unused(index: &Snapshot<'_>, batch: &mut TypedBatch, flavor: &Flavor, what: &str) -> Result<(), ServiceError> {
     let name = &flavor.name;
     let pools = index.all::<Pool>();
-    let users = pools
+    let pools = pools
         .iter()
-        .filter(|pool| pool.spec.resources.iter().any(|element| element.flavor == *name))
-        .count();
+        .filter(|pool| pool.spec.resources.iter().any(|element| element.flavor == *name));
     let slices = index.all::<Flavor>();
     let slices = slices
         .iter()
-        .filter(|other| matches!(&other.kind, FlavorKind::Virtual { base, .. } if base == name))
-        .count();
-    if users + slices > 0 {
+        .filter(|other| matches!(&other.kind, FlavorKind::Virtual { base, .. } if base == name));
+    let users: Vec<_> = pools
+        .map(|pool| format!("pool {}", pool.name))
+        .chain(slices.map(|slice| format!("virtual flavor {}", slice.name)))
+        .collect();
+    if !users.is_empty() {
         return Err(ServiceError::Refused(format!(
-            "flavor {name} cannot be {what}: {users} pools use it, {slices} virtual flavors are slices of it"
+            "flavor {name} cannot be {what}: it is used by {}",
+            enumerate(&users)
         )));
     }
     batch.count(Count {

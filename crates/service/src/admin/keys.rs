@@ -7,8 +7,8 @@ use crate::context::{CallContext, Service, check_match};
 use crate::error::ServiceError;
 use auth::new_token;
 use clock::Entropy;
-use domain::field::{FieldErrors, FieldPath, Reason};
-use domain::iam::AccessKey;
+use domain::field::{FieldErrors, FieldPath};
+use domain::iam::{AccessKey, User};
 use domain::name::{AccessKeyId, UserId};
 use domain::principal::Principal;
 use jiff::Timestamp;
@@ -53,7 +53,6 @@ impl From<&AccessKey> for KeyInfo {
 /// A key to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRequest {
-    pub user: UserId,
     pub description: String,
     /// 15 minutes to 24 hours: a temporary key with a security token. Absent: a permanent one.
     pub lifetime: Option<Duration>,
@@ -89,9 +88,11 @@ impl Service {
     pub async fn create_access_key(
         &self,
         ctx: &CallContext,
+        user: &UserId,
         decode: impl FnOnce() -> Result<KeyRequest, FieldErrors>,
     ) -> Result<NewKey, ServiceError> {
         self.authorize_operator(&ctx.principal)?;
+        self.user(user)?;
         let wanted = decode()?;
         let mut errors = FieldErrors::new();
         check_description(&mut errors, &wanted.description);
@@ -106,10 +107,7 @@ impl Service {
         let token = wanted.lifetime.map(|_| new_token(self.entropy()));
         let key = self
             .administer(&without_key(ctx), || {
-                let user = self.user(&wanted.user).map_err(|_| {
-                    let message = format!("user {} not found", wanted.user);
-                    ServiceError::field(FieldPath::of("user"), Reason::NotFound, message)
-                })?;
+                let user = self.user(user)?;
                 let now = self.now();
                 let key = AccessKey {
                     id: id.clone(),
@@ -143,11 +141,12 @@ impl Service {
         })
     }
 
-    /// The keys of one user or of all, by user and id.
+    /// The keys of one user, who has to exist, or of all, by user and id.
     pub fn list_access_keys(&self, who: &Principal, user: Option<&UserId>) -> Result<Vec<Arc<KeyInfo>>, ServiceError> {
         self.authorize_operator(who)?;
         let index = self.parts.state.index().read();
         let found = match user {
+            Some(user) if index.get::<User>("", user).is_none() => return Err(ServiceError::named("User", user)),
             Some(user) => index.under::<AccessKey>(Facet::KeysOfUser, user),
             None => index.all::<AccessKey>(),
         };

@@ -2,6 +2,7 @@
 
 use super::{check_description, check_name, decided, exists, keep_an_operator, renew, revoke_tokens, shown, unknown};
 use crate::Outcome;
+use crate::catalogue::QuotaUse;
 use crate::context::{CallContext, Service, check_match};
 use crate::error::ServiceError;
 use domain::catalogue::Quota;
@@ -11,6 +12,7 @@ use domain::name::{DomainId, ProjectId};
 use domain::network::Network;
 use domain::order::Order;
 use domain::pool::Pool;
+use domain::pool::draft::Patched;
 use domain::principal::Principal;
 use domain::workspace::Workspace;
 use std::sync::Arc;
@@ -37,8 +39,29 @@ pub struct ProjectChange {
     pub description: Option<String>,
     /// A switched-off project is out of everybody's reach; its machines stay as they are.
     pub is_enabled: Option<bool>,
-    /// Replaces the whole quota.
-    pub quota: Option<Quota>,
+    pub quota: QuotaChange,
+}
+
+/// What can be changed of a quota. What is removed follows the installation's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuotaChange {
+    pub pools: Patched<u32>,
+    pub networks: Patched<u32>,
+}
+
+impl QuotaChange {
+    /// The quota after the change.
+    pub fn of(&self, before: &Quota) -> Quota {
+        let limit = |change: &Patched<u32>, before: Option<u32>| match change {
+            Patched::Unchanged => before,
+            Patched::Removed => None,
+            Patched::Set(limit) => Some(*limit),
+        };
+        Quota {
+            pools: limit(&self.pools, before.pools),
+            networks: limit(&self.networks, before.networks),
+        }
+    }
 }
 
 impl Service {
@@ -112,7 +135,7 @@ impl Service {
             next.name = change.name.unwrap_or(next.name);
             next.description = change.description.unwrap_or(next.description);
             next.is_enabled = change.is_enabled.unwrap_or(next.is_enabled);
-            next.quota = change.quota.unwrap_or(next.quota);
+            next.quota = change.quota.of(&next.quota);
             check_texts(&next)?;
             let index = self.parts.state.index().read();
             let mut batch = TypedBatch::default();
@@ -165,6 +188,13 @@ impl Service {
             Ok(decided(batch, Project::clone(&found)))
         })
         .await
+    }
+
+    /// The limits in force for a project, and their use.
+    pub fn quotas_of(&self, who: &Principal, id: &ProjectId) -> Result<Vec<QuotaUse>, ServiceError> {
+        self.authorize_operator(who)?;
+        self.find_project(id)?;
+        Ok(self.quota_use(id))
     }
 
     fn find_project(&self, id: &ProjectId) -> Result<Versioned<Project>, ServiceError> {

@@ -1,6 +1,6 @@
 //! The catalogue of plug-in templates (contract `plugins.md`).
 
-use super::{decided, installation, shown};
+use super::{decided, exists, installation, shown};
 use crate::Outcome;
 use crate::admission;
 use crate::context::{CallContext, Service, check_match};
@@ -39,32 +39,106 @@ pub struct VersionDraft {
     pub inputs: BTreeMap<String, Value>,
 }
 
+impl From<&PluginTemplate> for TemplateDraft {
+    fn from(template: &PluginTemplate) -> Self {
+        let versions = template.versions.iter().map(|known| VersionDraft {
+            version: known.version.clone(),
+            description: known.description.clone(),
+            detail: known.detail.clone(),
+            inputs: known.inputs.clone(),
+        });
+        Self {
+            display_name: template.display_name.clone(),
+            description: template.description.clone(),
+            kind: template.kind,
+            is_optional: template.is_optional,
+            logo_url: template.logo_url.clone(),
+            versions: versions.collect(),
+        }
+    }
+}
+
 impl Service {
-    /// Adds a template, or replaces the one of that name. Versions that pools ask for cannot be left out.
-    pub async fn put_template(
+    pub async fn create_template(
+        &self,
+        ctx: &CallContext,
+        decode: impl Fn() -> Result<(TemplateName, TemplateDraft), FieldErrors>,
+    ) -> Result<Outcome<PluginTemplate>, ServiceError> {
+        self.administer(ctx, || {
+            let (name, draft) = decode()?;
+            check(&draft).into_result()?;
+            let index = self.parts.state.index().read();
+            if index.get::<PluginTemplate>("", &name).is_some() {
+                return Err(exists("Plugintemplate", name.as_str()));
+            }
+            let template = build(&name, draft, None, self.now());
+            check_used(&index, &template)?;
+            let mut batch = TypedBatch::default();
+            batch.put(template.clone(), Expect::Absent);
+            Ok(decided(batch, template))
+        })
+        .await
+    }
+
+    /// `edit` gets the template as it is and gives what it is to be. Versions that pools ask for cannot be left out.
+    pub async fn update_template(
         &self,
         ctx: &CallContext,
         name: &TemplateName,
-        decode: impl Fn() -> Result<TemplateDraft, FieldErrors>,
+        edit: impl Fn(&PluginTemplate) -> Result<TemplateDraft, ServiceError>,
     ) -> Result<Outcome<PluginTemplate>, ServiceError> {
         self.administer(ctx, || {
-            let draft = decode()?;
+            let found = self.find_template(name)?;
+            check_match(ctx, found.revision())?;
+            let draft = edit(&found)?;
             check(&draft).into_result()?;
-            let index = self.parts.state.index().read();
-            let found = index.get::<PluginTemplate>("", name);
-            if let Some(found) = &found {
-                check_match(ctx, found.revision())?;
+            let template = build(name, draft, Some(&found), self.now());
+            check_used(&self.parts.state.index().read(), &template)?;
+            let mut batch = TypedBatch::default();
+            batch.put(template.clone(), Expect::At(found.revision()));
+            Ok(decided(batch, template))
+        })
+        .await
+    }
+
+    /// Adds a version as the newest one.
+    pub async fn add_template_version(
+        &self,
+        ctx: &CallContext,
+        name: &TemplateName,
+        decode: impl Fn() -> Result<VersionDraft, FieldErrors>,
+    ) -> Result<Outcome<PluginTemplate>, ServiceError> {
+        self.update_template(ctx, name, |template| {
+            let version = decode()?;
+            if template.has_version(&version.version) {
+                return Err(exists("Version", &version.version));
             }
-            let template = build(name, draft, found.as_ref().map(|found| found.object.as_ref()), self.now());
-            let used = versions_in_use(&index, name);
-            if let Some(missing) = used.iter().find(|version| !template.has_version(version)) {
+            let mut draft = TemplateDraft::from(template);
+            draft.versions.insert(0, version);
+            Ok(draft)
+        })
+        .await
+    }
+
+    /// Refused for the last version, and for one that pools ask for.
+    pub async fn remove_template_version(
+        &self,
+        ctx: &CallContext,
+        name: &TemplateName,
+        version: &str,
+    ) -> Result<Outcome<PluginTemplate>, ServiceError> {
+        self.update_template(ctx, name, |template| {
+            if !template.has_version(version) {
+                return Err(ServiceError::named("Version", version));
+            }
+            let mut draft = TemplateDraft::from(template);
+            draft.versions.retain(|known| known.version != version);
+            if draft.versions.is_empty() {
                 return Err(ServiceError::Refused(format!(
-                    "version {missing} of plug-in template {name} is in use"
+                    "version {version} is the only one of plug-in template {name}"
                 )));
             }
-            let mut batch = TypedBatch::default();
-            batch.put(template.clone(), found.map_or(Expect::Absent, |found| Expect::At(found.revision())));
-            Ok(decided(batch, template))
+            Ok(draft)
         })
         .await
     }
@@ -124,6 +198,19 @@ fn check(draft: &TemplateDraft) -> FieldErrors {
         }
     }
     errors
+}
+
+fn check_used(index: &Snapshot<'_>, template: &PluginTemplate) -> Result<(), ServiceError> {
+    match versions_in_use(index, &template.name)
+        .into_iter()
+        .find(|version| !template.has_version(version))
+    {
+        None => Ok(()),
+        Some(missing) => Err(ServiceError::Refused(format!(
+            "version {missing} of plug-in template {} is in use",
+            template.name
+        ))),
+    }
 }
 
 fn build(name: &TemplateName, draft: TemplateDraft, before: Option<&PluginTemplate>, now: Timestamp) -> PluginTemplate {

@@ -1,11 +1,13 @@
+mod catalogue;
+
 use super::*;
 use crate::fixture::{World, call, home, operator, project, root, user};
 use crate::{Idempotency, QuotaKind};
-use domain::catalogue::{CpuArch, Flavor, FlavorKind, Quota};
+use domain::catalogue::{CpuArch, Flavor, FlavorKind};
 use domain::iam::AccessKey;
 use domain::name::{DisplayName, FlavorName, NetworkName, TemplateName, UserId};
 use domain::plugin::TemplateKind;
-use domain::pool::draft::NetworkDraft;
+use domain::pool::draft::{NetworkDraft, Patched};
 use domain::workspace::Workspace;
 use secrecy::SecretString;
 use std::time::Duration;
@@ -35,6 +37,10 @@ fn domain_named(name: &str) -> DomainChange {
     }
 }
 
+fn flavor(name: &str) -> Flavor {
+    Flavor::plain(FlavorName::parse(name).unwrap(), CpuArch::X86, 8, 32)
+}
+
 #[tokio::test]
 async fn all_of_it_is_for_operators_only() {
     let world = World::new().await;
@@ -54,13 +60,14 @@ async fn all_of_it_is_for_operators_only() {
     denied(service.update_user(&ctx, &id, || Ok(UserChange::default())).await.unwrap_err());
     denied(service.delete_user(&ctx, &id).await.unwrap_err());
     denied(service.list_access_keys(&ctx.principal, None).unwrap_err());
-    denied(service.put_flavor(&ctx, || Ok(flavor("x"))).await.unwrap_err());
+    denied(service.create_flavor(&ctx, || Ok(flavor("x"))).await.unwrap_err());
+    denied(service.update_flavor(&ctx, &name, |_| Ok(flavor("x"))).await.unwrap_err());
     denied(service.delete_flavor(&ctx, &name).await.unwrap_err());
     denied(service.all_templates(&ctx.principal).unwrap_err());
     denied(service.installation_config(&ctx.principal).unwrap_err());
     denied(
         service
-            .put_installation_config(&ctx, |config| Ok(config.clone()))
+            .update_installation_config(&ctx, |config| Ok(config.clone()))
             .await
             .unwrap_err(),
     );
@@ -198,10 +205,10 @@ async fn the_quota_of_a_project_counts_from_the_next_request() {
     let domain = world.domain("one").await;
     let mill = world.project(&domain, "mill").await;
     let quota = ProjectChange {
-        quota: Some(Quota {
-            pools: None,
-            networks: Some(0),
-        }),
+        quota: QuotaChange {
+            pools: Patched::Unchanged,
+            networks: Patched::Set(0),
+        },
         ..ProjectChange::default()
     };
     world
@@ -234,7 +241,7 @@ async fn somebody_can_always_call_the_operator_functions() {
     let domain = world.domain("one").await;
     let service = &world.service;
     let demoted = || UserChange {
-        roles: Some(BTreeMap::from([(home(), Role::User)])),
+        roles: BTreeMap::from([(home(), Some(Role::User))]),
         ..UserChange::default()
     };
     let off = ProjectChange {
@@ -263,11 +270,10 @@ async fn keys_and_tokens_go_with_their_user() {
     let ada = world.user(&domain, "ada", &[]).await;
     let service = &world.service;
     let request = |lifetime| KeyRequest {
-        user: ada.clone(),
         description: String::new(),
         lifetime,
     };
-    service.create_access_key(&operator(), || Ok(request(None))).await.unwrap();
+    service.create_access_key(&operator(), &ada, || Ok(request(None))).await.unwrap();
     let login = crate::accounts::LoginRequest {
         proof: crate::accounts::Proof::Password {
             user: crate::accounts::UserReference::Id(ada.clone()),
@@ -277,7 +283,7 @@ async fn keys_and_tokens_go_with_their_user() {
     };
     service.login(login).await.unwrap();
     let late = world.replica().await.service;
-    service.create_access_key(&operator(), || Ok(request(None))).await.unwrap();
+    service.create_access_key(&operator(), &ada, || Ok(request(None))).await.unwrap();
     // It does not know the second key yet, but will before it is done.
     late.delete_user(&operator(), &ada).await.unwrap();
     let left = world.replica().await.service;
@@ -308,7 +314,7 @@ async fn a_new_password_replaces_the_old_one() {
     };
     login(crate::fixture::PASSWORD).await.unwrap();
     let change = |text: &str| UserChange {
-        password: Some(SecretString::from(text)),
+        password: Patched::Set(SecretString::from(text)),
         ..UserChange::default()
     };
     let message = invalid(world.service.update_user(&operator(), &ada, || Ok(change("short"))).await);
@@ -325,6 +331,45 @@ async fn a_new_password_replaces_the_old_one() {
 }
 
 #[tokio::test]
+async fn a_password_can_be_taken_away_with_its_sessions() {
+    let world = World::new().await;
+    let domain = world.domain("one").await;
+    let ada = world.user(&domain, "ada", &[]).await;
+    let login = || {
+        world.service.login(crate::accounts::LoginRequest {
+            proof: crate::accounts::Proof::Password {
+                user: crate::accounts::UserReference::Id(ada.clone()),
+                password: SecretString::from(crate::fixture::PASSWORD),
+            },
+            scope: crate::accounts::WantedScope::Unscoped,
+        })
+    };
+    login().await.unwrap();
+    let change = UserChange {
+        password: Patched::Removed,
+        ..UserChange::default()
+    };
+    let outcome = world.service.update_user(&operator(), &ada, || Ok(change)).await.unwrap();
+    assert!(!outcome.object.has_password);
+    assert!(login().await.is_err());
+    assert_eq!(world.service.state().index().read().all::<Token>().len(), 0);
+}
+
+#[tokio::test]
+async fn roles_that_a_change_does_not_name_stay() {
+    let world = World::new().await;
+    let domain = world.domain("one").await;
+    let (mill, barn) = (world.project(&domain, "mill").await, world.project(&domain, "barn").await);
+    let ada = world.user(&domain, "ada", &[(&mill, Role::User), (&home(), Role::Viewer)]).await;
+    let change = UserChange {
+        roles: BTreeMap::from([(barn.clone(), Some(Role::Viewer)), (home(), None)]),
+        ..UserChange::default()
+    };
+    let outcome = world.service.update_user(&operator(), &ada, || Ok(change)).await.unwrap();
+    assert_eq!(outcome.object.roles, BTreeMap::from([(mill, Role::User), (barn, Role::Viewer)]));
+}
+
+#[tokio::test]
 async fn secrets_are_not_kept_for_repetitions() {
     let world = World::new().await;
     let ctx = CallContext {
@@ -335,11 +380,10 @@ async fn secrets_are_not_kept_for_repetitions() {
         ..operator()
     };
     let request = KeyRequest {
-        user: root(),
         description: String::new(),
         lifetime: None,
     };
-    world.service.create_access_key(&ctx, || Ok(request)).await.unwrap();
+    world.service.create_access_key(&ctx, &root(), || Ok(request)).await.unwrap();
     let domain = ctx.principal.domain.clone();
     world.service.create_user(&ctx, || Ok(user(&domain, "ada", &[]))).await.unwrap();
     assert_eq!(world.service.count(Kind::Replay), 0);
@@ -353,162 +397,29 @@ async fn secrets_are_not_kept_for_repetitions() {
 async fn temporary_keys_are_short_lived_and_cleared_away() {
     let world = World::new().await;
     let request = |lifetime| KeyRequest {
-        user: root(),
         description: String::new(),
         lifetime,
     };
     let service = &world.service;
     let short = request(Some(Duration::from_mins(14)));
-    assert!(invalid(service.create_access_key(&operator(), || Ok(short)).await).starts_with("lifetime: "));
+    assert!(invalid(service.create_access_key(&operator(), &root(), || Ok(short)).await).starts_with("lifetime: "));
     let temporary = service
-        .create_access_key(&operator(), || Ok(request(Some(Duration::from_mins(15)))))
+        .create_access_key(&operator(), &root(), || Ok(request(Some(Duration::from_mins(15)))))
         .await
         .unwrap();
     assert!(temporary.key.object.is_temporary && temporary.security_token.is_some());
     world.clock.advance(Duration::from_mins(15));
-    let lasting = service.create_access_key(&operator(), || Ok(request(None))).await.unwrap();
+    let lasting = service.create_access_key(&operator(), &root(), || Ok(request(None))).await.unwrap();
     assert!(!lasting.key.object.is_temporary && lasting.security_token.is_none());
     let left = service.list_access_keys(&operator().principal, Some(&root())).unwrap();
     assert_eq!(left, [lasting.key.object]);
-    let nobody = KeyRequest {
-        user: UserId::parse("nobody").unwrap(),
-        ..request(None)
-    };
-    assert!(invalid(service.create_access_key(&operator(), || Ok(nobody)).await).starts_with("user: "));
-}
-
-fn flavor(name: &str) -> Flavor {
-    Flavor::plain(FlavorName::parse(name).unwrap(), CpuArch::X86, 8, 32)
-}
-
-#[tokio::test]
-async fn a_flavor_in_use_can_be_neither_deleted_nor_turned_into_another() {
-    let world = World::new().await;
-    let service = &world.service;
-    let base = flavor("base");
-    service.put_flavor(&operator(), || Ok(base.clone())).await.unwrap();
-    let mut slice = flavor("slice");
-    slice.kind = FlavorKind::Virtual {
-        base: base.name.clone(),
-        template: "half".to_owned(),
-        visibility: "invisible".to_owned(),
-    };
-    service.put_flavor(&operator(), || Ok(slice.clone())).await.unwrap();
-    assert!(refused(service.delete_flavor(&operator(), &base.name).await).contains("1 virtual flavors"));
-    let mut larger = base.clone();
-    larger.cpu = 16;
-    service.put_flavor(&operator(), || Ok(larger.clone())).await.unwrap();
-    let mut other = base.clone();
-    other.arch = CpuArch::Arm64;
-    assert!(refused(service.put_flavor(&operator(), || Ok(other.clone())).await).contains("1 virtual flavors"));
-    service.delete_flavor(&operator(), &slice.name).await.unwrap();
-    service.delete_flavor(&operator(), &base.name).await.unwrap();
-    assert!(service.all_flavors(&operator().principal).unwrap().is_empty());
-    assert!(invalid(service.put_flavor(&operator(), || Ok(slice.clone())).await).starts_with("virtual.base: "));
-}
-
-#[tokio::test]
-async fn a_flavor_that_is_promised_at_this_moment_stays() {
-    let world = World::new().await;
-    let service = &world.service;
-    service.put_flavor(&operator(), || Ok(flavor("base"))).await.unwrap();
-    let mut batch = TypedBatch::default();
-    batch.count(store::Count {
-        key: CounterKey::new("promised/base"),
-        add: 1,
-        at_most: None,
-    });
-    service.state().commit(batch).await.unwrap();
-    refused(service.delete_flavor(&operator(), &FlavorName::parse("base").unwrap()).await);
-}
-
-#[tokio::test]
-async fn a_flavor_has_to_make_sense() {
-    let world = World::new().await;
-    let accelerator = domain::catalogue::AcceleratorSpec {
-        model: "t4".to_owned(),
-        size: 1,
-        memory: "16Gi".to_owned(),
-    };
-    let mut wrong = flavor("x");
-    wrong.cpu = 0;
-    wrong.gpu = Some(accelerator.clone());
-    wrong.npu = Some(accelerator);
-    wrong.labels.insert("no key".to_owned(), String::new());
-    let outcome = world.service.put_flavor(&operator(), || Ok(wrong.clone())).await;
-    let Err(ServiceError::Invalid(errors)) = outcome else {
-        panic!("not invalid: {outcome:?}");
-    };
-    let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
-    assert_eq!(paths, ["cpu", "npu", "labels.no key"]);
-}
-
-fn template(versions: &[&str]) -> TemplateDraft {
-    let versions = versions.iter().map(|version| VersionDraft {
-        version: (*version).to_owned(),
-        description: String::new(),
-        detail: String::new(),
-        inputs: BTreeMap::new(),
-    });
-    TemplateDraft {
-        display_name: "Volcano".to_owned(),
-        description: String::new(),
-        kind: TemplateKind::Helm,
-        is_optional: true,
-        logo_url: String::new(),
-        versions: versions.collect(),
-    }
-}
-
-#[tokio::test]
-async fn versions_of_a_template_keep_their_age() {
-    let world = World::new().await;
-    let name = TemplateName::parse("volcano").unwrap();
-    let service = &world.service;
-    let put = async |versions: &[&str]| {
-        let draft = template(versions);
-        service.put_template(&operator(), &name, || Ok(draft.clone())).await
-    };
-    let first = put(&["1"]).await.unwrap();
-    world.clock.advance(Duration::from_hours(1));
-    let second = put(&["2", "1"]).await.unwrap();
-    let ages: Vec<_> = second.object.versions.iter().map(|version| version.created_at).collect();
-    assert_eq!(ages[1], first.object.versions[0].created_at);
-    assert!(ages[0] > ages[1]);
-    assert!(invalid(put(&[]).await).starts_with("versions: "));
-    assert!(invalid(put(&["1", "1"]).await).starts_with("versions[1].version: "));
-}
-
-#[tokio::test]
-async fn a_template_that_job_types_or_drivers_need_cannot_be_deleted() {
-    let world = World::new().await;
-    let service = &world.service;
-    let (volcano, driver) = (TemplateName::parse("volcano").unwrap(), TemplateName::parse("gpu-driver").unwrap());
-    let needs = |config: &OsConfig| {
-        let mut config = config.clone();
-        let train = config.scopes.entry(domain::pool::JobType::Train).or_default();
-        train.plugins = vec![volcano.clone()];
-        Ok(config)
-    };
-    let message = invalid(service.put_installation_config(&operator(), needs).await);
-    assert!(message.starts_with("scopes.Train.plugins[0]: "), "{message}");
-    for name in [&volcano, &driver] {
-        service.put_template(&operator(), name, || Ok(template(&["1"]))).await.unwrap();
-    }
-    let late = world.replica().await.service;
-    service.put_installation_config(&operator(), needs).await.unwrap();
-    assert!(refused(service.delete_template(&operator(), &volcano).await).contains("job type Train"));
-    assert!(refused(late.delete_template(&operator(), &volcano).await).contains("job type Train"));
-    let mut gpu = flavor("gpu");
-    gpu.gpu = Some(domain::catalogue::AcceleratorSpec {
-        model: "t4".to_owned(),
-        size: 1,
-        memory: "16Gi".to_owned(),
-    });
-    service.put_flavor(&operator(), || Ok(gpu.clone())).await.unwrap();
-    assert!(refused(service.delete_template(&operator(), &driver).await).contains("flavor gpu"));
-    service.delete_flavor(&operator(), &gpu.name).await.unwrap();
-    service.delete_template(&operator(), &driver).await.unwrap();
+    let nobody = UserId::parse("nobody").unwrap();
+    let missing = service.create_access_key(&operator(), &nobody, || Ok(request(None))).await;
+    assert!(matches!(missing, Err(ServiceError::NotFound(_))));
+    assert!(matches!(
+        service.list_access_keys(&operator().principal, Some(&nobody)),
+        Err(ServiceError::NotFound(_))
+    ));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use crate::error::ServiceError;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::iam::{AccessKey, Domain, Project, User};
 use domain::name::{DomainId, ProjectId, UserId};
+use domain::pool::draft::Patched;
 use domain::principal::{Principal, Role};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -62,10 +63,10 @@ pub struct NewUser {
 #[derive(Debug, Clone, Default)]
 pub struct UserChange {
     pub name: Option<String>,
-    /// A new password ends all sessions.
-    pub password: Option<SecretString>,
-    /// Replaces all roles.
-    pub roles: Option<BTreeMap<ProjectId, Role>>,
+    /// A new password ends all sessions, and so does taking it away.
+    pub password: Patched<SecretString>,
+    /// Projects that are absent keep their role; `None` takes it away.
+    pub roles: BTreeMap<ProjectId, Option<Role>>,
     pub is_enabled: Option<bool>,
 }
 
@@ -78,7 +79,10 @@ impl Service {
     ) -> Result<Outcome<Account>, ServiceError> {
         self.authorize_operator(&ctx.principal)?;
         let wanted = decode()?;
-        let password_hash = self.hash(wanted.password).await?;
+        let password_hash = match wanted.password {
+            Some(password) => Some(self.hash(password).await?),
+            None => None,
+        };
         let _turn = self.locks.lock(Key::new(Kind::Domain, "", &wanted.domain)).await;
         self.administer(&without_key(ctx), || {
             let now = self.now();
@@ -131,18 +135,32 @@ impl Service {
     ) -> Result<Outcome<Account>, ServiceError> {
         self.authorize_operator(&ctx.principal)?;
         let known = self.user(id)?;
+        check_match(ctx, known.revision())?;
         let change = decode()?;
-        let password_hash = self.hash(change.password.clone()).await?;
+        let password_hash = match &change.password {
+            Patched::Unchanged => Patched::Unchanged,
+            Patched::Removed => Patched::Removed,
+            Patched::Set(password) => Patched::Set(self.hash(password.clone()).await?),
+        };
         let _turn = self.locks.lock(Key::new(Kind::Domain, "", &known.domain)).await;
         self.administer(&without_key(ctx), || {
             let found = self.user(id)?;
             check_match(ctx, found.revision())?;
             let mut next = User::clone(&found);
             next.name = change.name.clone().unwrap_or(next.name);
-            next.roles = change.roles.clone().unwrap_or(next.roles);
+            for (project, role) in &change.roles {
+                match role {
+                    Some(role) => next.roles.insert(project.clone(), *role),
+                    None => next.roles.remove(project),
+                };
+            }
             next.is_enabled = change.is_enabled.unwrap_or(next.is_enabled);
-            let ends_sessions = password_hash.is_some() || (found.is_enabled && !next.is_enabled);
-            next.password_hash = password_hash.clone().or(next.password_hash);
+            let ends_sessions = password_hash != Patched::Unchanged || (found.is_enabled && !next.is_enabled);
+            match &password_hash {
+                Patched::Unchanged => {}
+                Patched::Removed => next.password_hash = None,
+                Patched::Set(hash) => next.password_hash = Some(hash.clone()),
+            }
             let index = self.parts.state.index().read();
             let mut batch = TypedBatch::default();
             if next.name != found.name {
@@ -188,16 +206,13 @@ impl Service {
         found.ok_or_else(|| ServiceError::named("User", id))
     }
 
-    async fn hash(&self, password: Option<SecretString>) -> Result<Option<String>, ServiceError> {
-        let Some(password) = password else {
-            return Ok(None);
-        };
+    async fn hash(&self, password: SecretString) -> Result<String, ServiceError> {
         if !PASSWORD.contains(&password.expose_secret().chars().count()) {
             let message = format!("must be {} to {} characters long", PASSWORD.start(), PASSWORD.end());
             return Err(ServiceError::field(FieldPath::of("password"), Reason::Invalid, message));
         }
         let hashed = self.parts.passwords.hash(password).await;
-        hashed.map(Some).map_err(|error| ServiceError::Internal(error.to_string()))
+        hashed.map_err(|error| ServiceError::Internal(error.to_string()))
     }
 }
 

@@ -43,6 +43,16 @@ impl Service {
         ctx: &CallContext,
         decode: impl Fn() -> Result<PoolDraft, FieldErrors>,
     ) -> Result<Outcome<Pool>, ServiceError> {
+        self.create_pool_for(ctx, Business::Private, decode).await
+    }
+
+    /// `business`: whether the pool is a tenant's own or hosts logical pools without a parent.
+    pub(crate) async fn create_pool_for(
+        &self,
+        ctx: &CallContext,
+        business: Business,
+        decode: impl Fn() -> Result<PoolDraft, FieldErrors>,
+    ) -> Result<Outcome<Pool>, ServiceError> {
         self.authorize(ctx, Action::PoolCreate)?;
         self.effective_user(ctx, Action::PoolCreate)?;
         // Sub-pools take their turn at the parent's tree; a pool of its own has no tree yet.
@@ -58,7 +68,7 @@ impl Service {
             let draft = decode()?;
             validate::check_create(&draft).into_result()?;
             let admitted = self.admit(ctx, &draft, offers.clone())?;
-            Ok(self.build(ctx, draft, admitted))
+            Ok(self.build(ctx, draft, admitted, business))
         })
         .await
     }
@@ -199,9 +209,10 @@ impl Service {
     }
 
     /// The pool, its order and the counters that it moves.
-    fn build(&self, ctx: &CallContext, draft: PoolDraft, admitted: Admitted) -> Decided<Pool> {
+    fn build(&self, ctx: &CallContext, draft: PoolDraft, admitted: Admitted, business: Business) -> Decided<Pool> {
         let now = self.now();
         let mut pool = self.new_pool(ctx, draft, &admitted, now);
+        pool.business = business;
         let phase = first_phase(ctx, &pool);
         let mut order = self.new_order(&pool, Operation::Apply, &[], &pool.spec.resources, now);
         order.item(pool.name.as_str(), ItemAction::CreatePool, now);

@@ -83,6 +83,7 @@ impl World {
         let parts = ServiceParts {
             state,
             fleet: Arc::new(Offering(machines)),
+            machines: None,
             clock: Arc::new(clock.clone()),
             authorizer: Arc::new(RolePolicy),
             passwords: Passwords::new(Arc::clone(&entropy)),

@@ -10,8 +10,8 @@ use axum::response::Response;
 use domain::name::{OrderName, PoolName, ProjectId};
 use domain::pool::PoolRef;
 use serde::Deserialize;
-use service::ServiceError;
 use service::orders::OrderDecision;
+use service::{CallContext, ServiceError};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -61,15 +61,16 @@ pub(crate) async fn confirm(State(app): State<App>, call: Call) -> Result<Respon
             })
         }
     };
-    decide(&app, &call, OrderDecision::Confirm { host }).await
+    decide(&app, &call, &ctx, OrderDecision::Confirm { host }).await
 }
 
 pub(crate) async fn reject(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = context(&call)?;
     let rejection: Rejection = body(&call)?;
-    decide(&app, &call, OrderDecision::Reject { reason: rejection.reason }).await
+    decide(&app, &call, &ctx, OrderDecision::Reject { reason: rejection.reason }).await
 }
 
-async fn decide(app: &App, call: &Call, decision: OrderDecision) -> Result<Response, ApiError> {
-    let outcome = app.service().decide_order(&context(call)?, &order_name(call)?, &decision).await?;
+async fn decide(app: &App, call: &Call, ctx: &CallContext, decision: OrderDecision) -> Result<Response, ApiError> {
+    let outcome = app.service().decide_order(ctx, &order_name(call)?, &decision).await?;
     Ok(render::json(&wire::order::Order::from(outcome.object.as_ref())))
 }

@@ -1,0 +1,187 @@
+//! A change to the fleet, tried on what it touches.
+
+use super::machine::{Bound, Machine};
+use super::pool::PoolState;
+use super::rules::Rules;
+use super::state::{Changes, Fleetwide, Stock};
+use crate::command::{Command, NodeRequest};
+use crate::port::FleetError;
+use domain::meta::Uid;
+use domain::name::NodeName;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// What is true, with changes on top that are not yet.
+pub(super) struct Change<'a> {
+    base: &'a Fleetwide,
+    rules: &'a Rules,
+    now: Timestamp,
+    changes: Changes,
+    /// Nodes that it makes, with their machines.
+    made: BTreeMap<(Uid, NodeName), String>,
+    /// Up to where free machines are taken.
+    taken: BTreeMap<Stock, String>,
+}
+
+impl<'a> Change<'a> {
+    pub fn new(base: &'a Fleetwide, rules: &'a Rules, now: Timestamp) -> Self {
+        Self {
+            base,
+            rules,
+            now,
+            changes: Changes::default(),
+            made: BTreeMap::new(),
+            taken: BTreeMap::new(),
+        }
+    }
+
+    pub fn finish(self) -> Changes {
+        self.changes
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.changes.epoch.unwrap_or(self.base.epoch)
+    }
+
+    pub fn set_epoch(&mut self, epoch: u64) {
+        if epoch != self.epoch() {
+            self.changes.epoch = Some(epoch);
+        }
+    }
+
+    pub fn machine(&self, id: &str) -> Option<&Machine> {
+        match self.changes.machines.get(id) {
+            Some(changed) => changed.as_ref(),
+            None => self.base.machine(id),
+        }
+    }
+
+    fn pool(&self, uid: &Uid) -> Option<&PoolState> {
+        match self.changes.pools.get(uid) {
+            Some(changed) => changed.as_ref(),
+            None => self.base.pool(uid),
+        }
+    }
+
+    /// Adds a machine. The ones that are known stay as they are.
+    pub fn add(&mut self, machine: Machine) {
+        if self.machine(machine.id()).is_none() {
+            self.changes.machines.insert(machine.id().to_owned(), Some(machine));
+        }
+    }
+
+    pub fn remove(&mut self, id: &str) {
+        self.changes.machines.insert(id.to_owned(), None);
+    }
+
+    /// `false`: there is no such machine. What stays as it is, is not touched: nobody is to be woken for it.
+    pub fn edit_machine(&mut self, id: &str, edit: impl FnOnce(&mut Machine, Timestamp, &Rules)) -> bool {
+        let Some(known) = self.machine(id) else { return false };
+        let mut machine = known.clone();
+        edit(&mut machine, self.now, self.rules);
+        if machine != *known {
+            self.changes.machines.insert(id.to_owned(), Some(machine));
+        }
+        true
+    }
+
+    /// `false`: the fleet has no such pool.
+    pub fn edit_pool(&mut self, uid: &Uid, edit: impl FnOnce(&mut PoolState, Timestamp, &Rules)) -> bool {
+        let Some(known) = self.pool(uid) else { return false };
+        let mut pool = known.clone();
+        edit(&mut pool, self.now, self.rules);
+        if pool != *known {
+            self.changes.pools.insert(uid.clone(), Some(pool));
+        }
+        true
+    }
+
+    pub fn carry_out(&mut self, command: &Command) -> Result<(), FleetError> {
+        match command {
+            Command::EnsurePool { pool } => {
+                if self.pool(&pool.uid).is_none() {
+                    let state = PoolState::new(pool.clone(), self.now);
+                    self.changes.pools.insert(pool.uid.clone(), Some(state));
+                }
+            }
+            Command::RemovePool { pool } => self.remove_pool(&pool.uid),
+            Command::CreateNode(request) => return self.create(request),
+            Command::DeleteNode { pool, node } => self.release(&pool.uid, node),
+            Command::HoldNode { pool, node } => {
+                self.edit_node(&pool.uid, node, |bound, now| bound.held_at = bound.held_at.or(Some(now)));
+            }
+            Command::OpenNode { pool, node } => self.edit_node(&pool.uid, node, |bound, _| bound.held_at = None),
+            Command::SetDriver { pool, node, version } => {
+                if let Some(id) = self.machine_of(&pool.uid, node) {
+                    self.edit_machine(&id, |machine, now, rules| machine.install(version, now, rules));
+                }
+            }
+            Command::EnsurePlugin { pool, plugin } => {
+                if !self.edit_pool(&pool.uid, |state, now, rules| state.install(plugin, now, &rules.timing)) {
+                    let reason = "the pool has no cluster".to_owned();
+                    return Err(FleetError::Refused { reason });
+                }
+            }
+            Command::RemovePlugin { pool, template } => {
+                self.edit_pool(&pool.uid, |state, now, rules| state.remove(template, now, &rules.timing));
+            }
+        }
+        Ok(())
+    }
+
+    fn machine_of(&self, pool: &Uid, node: &NodeName) -> Option<String> {
+        let made = self.made.get(&(pool.clone(), node.clone())).cloned();
+        made.or_else(|| Some(self.base.machine_of(pool, node)?.id().to_owned()))
+    }
+
+    fn edit_node(&mut self, pool: &Uid, node: &NodeName, edit: impl FnOnce(&mut Bound, Timestamp)) {
+        if let Some(id) = self.machine_of(pool, node) {
+            self.edit_machine(&id, |machine, now, _| {
+                if let Some(bound) = &mut machine.bound {
+                    edit(bound, now);
+                }
+            });
+        }
+    }
+
+    fn release(&mut self, pool: &Uid, node: &NodeName) {
+        self.edit_node(pool, node, |bound, now| bound.releasing_at = bound.releasing_at.or(Some(now)));
+    }
+
+    fn remove_pool(&mut self, uid: &Uid) {
+        if self.pool(uid).is_some() {
+            self.changes.pools.insert(uid.clone(), None);
+        }
+        let made = self.made.keys().filter(|(pool, _)| pool == uid).map(|(_, node)| node.clone());
+        let nodes: Vec<NodeName> = self.base.nodes(uid).map(|(node, _)| node.clone()).chain(made).collect();
+        for node in nodes {
+            self.release(uid, &node);
+        }
+    }
+
+    fn create(&mut self, request: &NodeRequest) -> Result<(), FleetError> {
+        let uid = &request.pool.uid;
+        if self.machine_of(uid, &request.node).is_some() {
+            return Ok(());
+        }
+        let stock = (request.flavor.clone(), request.az.clone());
+        let mut after = self.taken.get(&stock);
+        // A machine that this change has touched may not be what it was.
+        let found = loop {
+            let Some(machine) = self.base.free_after(&stock, after) else {
+                return Err(FleetError::NoCapacity);
+            };
+            if !self.changes.machines.contains_key(machine.id()) {
+                break machine;
+            }
+            after = Some(&machine.registration.id);
+        };
+        let mut machine = found.clone();
+        machine.bind(request.node.clone(), request.pool.clone(), request.driver.clone(), self.now);
+        let id = machine.id().to_owned();
+        self.made.insert((uid.clone(), request.node.clone()), id.clone());
+        self.taken.insert(stock, id.clone());
+        self.changes.machines.insert(id, Some(machine));
+        Ok(())
+    }
+}

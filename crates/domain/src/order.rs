@@ -161,6 +161,20 @@ impl ItemStatus {
     }
 }
 
+impl OrderPhase {
+    /// README §8.7. Work that is done as soon as it is confirmed passes through `processing` within one change, which
+    /// leaves a time of beginning behind: `has_begun`.
+    pub fn may_become(&self, next: &Self, has_begun: bool) -> bool {
+        use OrderPhase as P;
+        match (self, next) {
+            (P::Pending(_), P::Pending(_) | P::Processing) | (P::Processing, P::Processing | P::Ended { .. }) => true,
+            (P::Pending(_), P::Ended { outcome, .. }) => has_begun || matches!(outcome, Outcome::Failed { .. }),
+            (P::Processing, P::Pending(_)) | (P::Ended { .. }, P::Pending(_) | P::Processing) => false,
+            (P::Ended { .. }, P::Ended { .. }) => self == next,
+        }
+    }
+}
+
 impl Order {
     /// Closes the order. Items still in work end as the order does.
     pub fn end(&mut self, now: Timestamp, outcome: Outcome, reached: Vec<OrderCount>) {
@@ -178,7 +192,9 @@ impl Order {
     /// Closes the order because a newer one replaces it (semantics §5 rule 3). `now_counts` is what the pool has.
     pub fn supersede(&mut self, by: &OrderName, now: Timestamp, reached: Vec<OrderCount>) {
         let reason = format!("superseded by {by}");
-        let outcome = if self.has_reached_anything(&reached) {
+        // What nobody has confirmed yet cannot have reached anything, whatever the order before it still does.
+        let has_begun = !matches!(self.phase, OrderPhase::Pending(_));
+        let outcome = if has_begun && self.has_reached_anything(&reached) {
             Outcome::PartialSuccessed { reason }
         } else {
             Outcome::Failed { reason }
@@ -232,5 +248,77 @@ impl Order {
             item.updated_at = now;
             message.clone_into(&mut item.message);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(count: u32) -> Vec<OrderCount> {
+        vec![OrderCount {
+            flavor: FlavorName::parse("f").unwrap(),
+            count,
+            max_count: count,
+            azs: Vec::new(),
+        }]
+    }
+
+    fn order(phase: OrderPhase) -> Order {
+        Order {
+            name: OrderName::parse("o").unwrap(),
+            id: "CS".to_owned(),
+            project: ProjectId::parse(&"a".repeat(32)).unwrap(),
+            pool: PoolName::parse("p").unwrap(),
+            pool_uid: Uid::new(0, [0; 10]),
+            pool_display: DisplayName::parse("pool-a").unwrap(),
+            workspace: WorkspaceId::default_workspace(),
+            created_at: Timestamp::UNIX_EPOCH,
+            began_at: None,
+            operation: Operation::Modify,
+            before: count(1),
+            wanted: count(3),
+            phase,
+            billing_mode: BillingMode::PayPerUse,
+            period_type: None,
+            period_num: None,
+            items: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_superseded_order_has_reached_something_only_if_it_had_begun() {
+        let by = OrderName::parse("next").unwrap();
+        let outcome = |phase, reached| {
+            let mut order = order(phase);
+            order.supersede(&by, Timestamp::UNIX_EPOCH, count(reached));
+            order.phase.as_str()
+        };
+        assert_eq!(outcome(OrderPhase::Processing, 2), "partialSuccessed");
+        assert_eq!(outcome(OrderPhase::Processing, 1), "failed");
+        assert_eq!(outcome(OrderPhase::Pending(Waiting::Payment), 2), "failed");
+    }
+
+    #[test]
+    fn orders_go_one_way_and_end_once() {
+        let ended = |outcome| OrderPhase::Ended {
+            at: Timestamp::UNIX_EPOCH,
+            outcome,
+            reached: Vec::new(),
+        };
+        let failed = || ended(Outcome::Failed { reason: String::new() });
+        let (pending, processing, done) = (
+            OrderPhase::Pending(Waiting::Payment),
+            OrderPhase::Processing,
+            ended(Outcome::Successed),
+        );
+        assert!(pending.may_become(&processing, false));
+        assert!(pending.may_become(&failed(), false));
+        assert!(!pending.may_become(&done, false));
+        assert!(pending.may_become(&done, true));
+        assert!(processing.may_become(&done, true));
+        assert!(!processing.may_become(&pending, true));
+        assert!(!done.may_become(&failed(), true));
+        assert!(!done.may_become(&processing, true));
     }
 }

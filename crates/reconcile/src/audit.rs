@@ -1,5 +1,9 @@
 //! Invariants of the world, as a pure function: run after every simulated commit, in tests, and by operators.
 
+mod change;
+
+pub use change::{Trail, audit_step};
+
 use domain::catalogue::Offers;
 use domain::node::Node;
 use domain::order::Order;

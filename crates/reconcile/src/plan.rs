@@ -34,9 +34,19 @@ pub struct Tree {
     pub plugins: Vec<Versioned<Plugin>>,
     /// The order of the pool's current attempt.
     pub order: Option<Versioned<Order>>,
-    /// Logical pools inside it, at any depth, each with the order of its attempt.
-    pub descendants: Vec<(Versioned<Pool>, Option<Versioned<Order>>)>,
-    /// Number of events kept for the root, and the oldest of them.
+    /// Logical pools inside it, at any depth.
+    pub descendants: Vec<Descendant>,
+    /// The events of the root, the oldest first.
+    pub events: Vec<store::Key>,
+}
+
+/// A logical pool of a tree.
+#[derive(Clone)]
+pub struct Descendant {
+    pub pool: Versioned<Pool>,
+    /// The order of its attempt.
+    pub order: Option<Versioned<Order>>,
+    /// Its events, the oldest first.
     pub events: Vec<store::Key>,
 }
 
@@ -58,11 +68,15 @@ pub struct Policy {
     pub failed_retention: Duration,
     /// When missing nodes of a creation are tried again.
     pub creation_retry: Duration,
-    /// After which a job type that does not come up has failed.
+    /// After which a plug-in that does not come up has failed, and with it the job types that need it.
     pub scope_timeout: Duration,
+    /// For so long after a plug-in was asked for again, the fleet may still report that it had failed.
+    pub plugin_retry: Duration,
     pub driver_timeout: Duration,
     /// A node whose machine has vanished is replaced after this time.
     pub machine_grace: Duration,
+    /// After so long without any progress, the teardown of a pool has failed; it goes on being tried.
+    pub teardown_timeout: Duration,
     /// Nodes of a pool held at once for an idle driver upgrade, in per cent, at least one.
     pub idle_upgrade_percent: u32,
     pub kept_events: usize,
@@ -78,8 +92,10 @@ impl Default for Policy {
             failed_retention: Duration::from_hours(3 * 24),
             creation_retry: Duration::from_mins(5),
             scope_timeout: Duration::from_mins(30),
+            plugin_retry: Duration::from_mins(1),
             driver_timeout: Duration::from_mins(30),
             machine_grace: Duration::from_mins(10),
+            teardown_timeout: Duration::from_mins(30),
             idle_upgrade_percent: 10,
             kept_events: 10_000,
         }
@@ -131,6 +147,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
         | PoolPhase::Error { .. } => {
             work.expire_order();
             work.observe_pool(observed);
+            work.set_driver_targets();
             work.observe_nodes(observed);
             work.scale(observed);
             work.scopes(observed);
@@ -142,3 +159,8 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     work.mirror_descendants();
     work.finish()
 }
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
+mod tests;

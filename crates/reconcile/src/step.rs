@@ -1,7 +1,7 @@
 //! One step for one tree: load, observe, plan, commit the intent, then command. A crash between any two lines is safe: the
 //! next step begins with what is stored and what is observed.
 
-use crate::plan::{Catalogue, Plan, PlanInput, Policy, Tree, plan};
+use crate::plan::{Catalogue, Descendant, Plan, PlanInput, Policy, Tree, plan};
 use async_trait::async_trait;
 use clock::Clock;
 use domain::catalogue::{Flavor, OsConfig};
@@ -156,9 +156,17 @@ pub fn root_of(pool: &Pool) -> PoolRef {
     }
 }
 
-fn gather(index: &Snapshot<'_>, at: &PoolRef) -> Option<Tree> {
+/// A tree with everything that belongs to it; `None` where there is no such root.
+pub(crate) fn gather(index: &Snapshot<'_>, at: &PoolRef) -> Option<Tree> {
     let root = index.get::<Pool>(&at.project, &at.name)?;
     let order = |pool: &Pool| -> Option<Versioned<Order>> { index.get::<Order>(&pool.owner.project, &pool.status.attempt.order) };
+    let events = |pool: &Pool| {
+        index
+            .entries(Facet::EventsOfPool, pool.uid.as_str())
+            .filter(|entry| entry.get::<Event>().is_some())
+            .map(|entry| entry.key.clone())
+            .collect()
+    };
     let descendants = index.under::<Pool>(Facet::PoolsOfRoot, format!("{}/{}", at.project, at.name));
     Some(Tree {
         nodes: index.under::<Node>(Facet::NodesOfPool, root.uid.as_str()),
@@ -166,16 +174,13 @@ fn gather(index: &Snapshot<'_>, at: &PoolRef) -> Option<Tree> {
         order: order(&root),
         descendants: descendants
             .into_iter()
-            .map(|pool| {
-                let order = order(&pool);
-                (pool, order)
+            .map(|pool| Descendant {
+                order: order(&pool),
+                events: events(&pool),
+                pool,
             })
             .collect(),
-        events: index
-            .entries(Facet::EventsOfPool, root.uid.as_str())
-            .filter(|entry| entry.get::<Event>().is_some())
-            .map(|entry| entry.key.clone())
-            .collect(),
+        events: events(&root),
         root,
     })
 }

@@ -24,7 +24,6 @@ impl Work<'_> {
     }
 
     pub fn drivers(&mut self, observed: &Observation) {
-        self.set_targets();
         let strategy = self.pool.physical().map_or(UpdateStrategy::Idle, |spec| spec.driver.strategy());
         let names: Vec<NodeName> = self
             .nodes
@@ -54,8 +53,9 @@ impl Work<'_> {
         self.nodes.get(name).is_some_and(in_work)
     }
 
-    /// Follows `spec.driver`; accelerators that came with a new flavor get the template's newest version.
-    fn set_targets(&mut self) {
+    /// Follows `spec.driver`; accelerators that came with a new flavor get the template's newest version, those that went
+    /// with their last node are no longer shown. Before nodes are asked for: they are to come with the driver.
+    pub fn set_driver_targets(&mut self) {
         let kinds: BTreeSet<Accelerator> = self
             .pool
             .spec
@@ -66,6 +66,13 @@ impl Work<'_> {
         let Some(spec) = self.pool.physical().map(|spec| spec.driver.clone()) else {
             return;
         };
+        let present: BTreeSet<Accelerator> = self
+            .nodes
+            .values()
+            .filter_map(|node| node.driver.as_ref().map(|driver| driver.kind))
+            .chain(kinds.iter().copied())
+            .collect();
+        self.pool.status.drivers.retain(|kind, _| present.contains(kind));
         for kind in kinds {
             let newest = || {
                 let templates = &self.input.catalogue.templates;
@@ -132,7 +139,7 @@ impl Work<'_> {
                 }
                 NodeDriverState::Settled
             }
-            NodeDriverState::Failed { target: failed, .. } if *failed == target => driver.state.clone(),
+            NodeDriverState::Failed { target: failed, .. } if *failed == target && !is_installed => driver.state.clone(),
             NodeDriverState::Settled | NodeDriverState::Pending { .. } | NodeDriverState::Failed { .. } => {
                 if is_installed {
                     NodeDriverState::Settled
@@ -216,22 +223,26 @@ impl Work<'_> {
             .filter(|node| node.was_available && !node.phase.is_deleting())
             .cloned()
             .collect();
+        let targets: Vec<Option<String>> = nodes.iter().map(|node| self.driver_target(node)).collect();
         for (kind, status) in &mut self.pool.status.drivers {
             let own: Vec<_> = nodes
                 .iter()
-                .filter_map(|node| Some((&node.name, node.driver.as_ref().filter(|driver| driver.kind == *kind)?)))
+                .zip(&targets)
+                .filter_map(|(node, target)| Some((&node.name, node.driver.as_ref().filter(|driver| driver.kind == *kind)?, target)))
                 .collect();
-            if own.is_empty() {
+            let is_new = !self.input.tree.root.status.drivers.contains_key(kind);
+            if own.is_empty() || is_new {
                 continue;
             }
             let failed = own
                 .iter()
-                .find(|(_, driver)| matches!(driver.state, NodeDriverState::Failed { .. }));
-            let is_settled = own
-                .iter()
-                .all(|(_, driver)| driver.state == NodeDriverState::Settled && driver.installed.is_some());
+                .find(|(_, driver, _)| matches!(driver.state, NodeDriverState::Failed { .. }));
+            // A node that the fleet does not report has not been looked at, and may be settled with the version before.
+            let is_settled = own.iter().all(|(_, driver, target)| {
+                driver.state == NodeDriverState::Settled && driver.installed.is_some() && driver.installed == **target
+            });
             let (state, message) = match failed {
-                Some((name, _)) => (
+                Some((name, ..)) => (
                     DriverState::Abnormal,
                     Some(format!("the driver of node {name} could not be installed")),
                 ),
@@ -242,7 +253,7 @@ impl Work<'_> {
             if state == DriverState::Running && status.version != status.target {
                 status.version.clone_from(&status.target);
             }
-            if (status.state, &status.message) != (state, &message) {
+            if status.state.may_become(state) && (status.state, &status.message) != (state, &message) {
                 status.state = state;
                 status.message = message;
             }

@@ -12,14 +12,7 @@ impl Work<'_> {
     pub fn plan_unrooted(&mut self) {
         match self.pool.status.phase {
             PoolPhase::Waiting(_) => self.expire_order(),
-            PoolPhase::CreationFailed { at, .. } => {
-                let over = at.saturating_add(self.policy.failed_retention).unwrap_or(Timestamp::MAX);
-                if self.now < over {
-                    self.wake_at(over);
-                } else {
-                    self.is_erased = true;
-                }
-            }
+            PoolPhase::CreationFailed { at, .. } => self.is_erased = self.is_forgotten(at),
             PoolPhase::Creating
             | PoolPhase::Running
             | PoolPhase::Abnormal { .. }
@@ -44,14 +37,15 @@ impl Work<'_> {
             .collect();
         let is_abnormal = matches!(self.pool.status.phase, PoolPhase::Abnormal { .. });
         for at in 0..self.descendants.len() {
-            let mut child = self.descendants[at].clone();
+            let Some(mut child) = self.descendants[at].take() else { continue };
             match child.status.phase {
                 PoolPhase::Running if is_abnormal => {
                     let message = format!("pool {} is abnormal", self.pool.name);
-                    child.status.phase = PoolPhase::Abnormal { message };
+                    self.enter_child(&mut child, PoolPhase::Abnormal { message });
                 }
-                PoolPhase::Abnormal { .. } if !is_abnormal => child.status.phase = PoolPhase::Running,
+                PoolPhase::Abnormal { .. } if !is_abnormal => self.enter_child(&mut child, PoolPhase::Running),
                 PoolPhase::Waiting(_) => self.expire_child(&mut child, at),
+                PoolPhase::CreationFailed { at, .. } if self.is_forgotten(at) => continue,
                 PoolPhase::Running
                 | PoolPhase::Abnormal { .. }
                 | PoolPhase::Creating
@@ -64,13 +58,26 @@ impl Work<'_> {
             if mirrors && child.status.scopes != train {
                 child.status.scopes.clone_from(&train);
             }
-            self.descendants[at] = child;
+            self.descendants[at] = Some(child);
         }
+    }
+
+    fn enter_child(&mut self, child: &mut Pool, phase: PoolPhase) {
+        self.descendant_events.extend(child.enter(phase, self.now));
+    }
+
+    /// Whether a creation that failed at this time has been kept for long enough.
+    pub fn is_forgotten(&mut self, failed_at: Timestamp) -> bool {
+        let over = failed_at.saturating_add(self.policy.failed_retention).unwrap_or(Timestamp::MAX);
+        if self.now < over {
+            self.wake_at(over);
+        }
+        self.now >= over
     }
 
     fn expire_child(&mut self, child: &mut Pool, at: usize) {
         let Some(order) = self.input.tree.descendants[at]
-            .1
+            .order
             .as_ref()
             .filter(|order| matches!(order.phase, OrderPhase::Pending(_)))
         else {
@@ -88,20 +95,23 @@ impl Work<'_> {
             message: reason,
             at: self.now,
         };
-        child.status.phase = phase;
+        self.enter_child(child, phase);
         child.status.attempt.is_finished = true;
+        self.wake_after(self.policy.failed_retention);
         self.counts.push(Count {
             key: counters::pools_of(&child.owner.project),
             add: -1,
             at_most: None,
         });
-        let parent = child.logical().and_then(|spec| spec.parent.clone());
-        if parent.as_ref().is_some_and(|parent| parent.name == self.pool.name) {
-            self.pool.status.children = self.pool.status.children.saturating_sub(1);
-        } else if let Some(parent) = parent
-            && let Some(other) = self.descendants.iter_mut().find(|other| other.name == parent.name)
-        {
-            other.status.children = other.status.children.saturating_sub(1);
+        let Some(parent) = child.logical().and_then(|spec| spec.parent.clone()) else {
+            return;
+        };
+        let is_parent = |pool: &Pool| pool.name == parent.name && pool.owner.project == parent.project;
+        let parent = std::iter::once(&mut self.pool)
+            .chain(self.descendants.iter_mut().flatten())
+            .find(|pool| is_parent(pool));
+        if let Some(parent) = parent {
+            parent.status.children = parent.status.children.saturating_sub(1);
         }
     }
 }

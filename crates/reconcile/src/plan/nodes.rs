@@ -3,10 +3,14 @@
 use super::work::Work;
 use domain::name::NodeName;
 use domain::node::{DeleteCause, MachineFacts, Node, NodeDriver, NodeDriverState, NodePhase};
+use domain::order::ItemStatus;
 use domain::pool::PoolPhase;
 use fleet::observation::{ClusterFact, DriverProgress};
 use fleet::{Command, MachineState, NodeFact, NodeRequest, Observation};
 use jiff::Timestamp;
+
+/// Message of a node whose machine the fleet does not know.
+const MISSING: &str = "node object missing";
 
 impl Work<'_> {
     /// Sets the pool's cluster up, and notes what is reported of it.
@@ -37,7 +41,8 @@ impl Work<'_> {
         }
     }
 
-    fn was_known(&self, name: &NodeName) -> bool {
+    /// Whether it has a record already.
+    pub fn was_known(&self, name: &NodeName) -> bool {
         self.input.tree.nodes.iter().any(|node| node.name == *name)
     }
 
@@ -81,16 +86,24 @@ impl Work<'_> {
                 self.commands.push(self.create_command(node));
                 true
             }
-            NodePhase::Abnormal { since, .. } => {
+            NodePhase::Abnormal { since, message } if message == MISSING => {
                 let over = since.saturating_add(self.policy.machine_grace).unwrap_or(Timestamp::MAX);
+                if self.now >= over {
+                    // Its record goes; what is missing then is made anew.
+                    return false;
+                }
                 self.wake_at(over);
-                // Its record goes; what is missing then is made anew.
-                self.now < over
+                true
             }
-            NodePhase::Creating { .. } | NodePhase::Checking { .. } | NodePhase::Available { .. } | NodePhase::Deleting { .. } => {
+            // The time of grace begins now, however long the node has been abnormal for another reason.
+            NodePhase::Creating { .. }
+            | NodePhase::Checking { .. }
+            | NodePhase::Available { .. }
+            | NodePhase::Abnormal { .. }
+            | NodePhase::Deleting { .. } => {
                 node.phase = NodePhase::Abnormal {
                     since: self.now,
-                    message: "node object missing".to_owned(),
+                    message: MISSING.to_owned(),
                 };
                 self.wake_after(self.policy.machine_grace);
                 true
@@ -110,14 +123,10 @@ impl Work<'_> {
     }
 
     fn give_up(&mut self, node: &Node) {
+        let now = self.now;
         self.pool.status.attempt.give_up(&node.element());
-        if let Some(order) = &mut self.order {
-            order.settle_item(
-                node.name.as_str(),
-                domain::order::ItemStatus::Failed,
-                self.now,
-                "did not become available in time",
-            );
+        if let Some(order) = self.open_order() {
+            order.settle_item(node.name.as_str(), ItemStatus::Failed, now, "did not become available in time");
         }
     }
 
@@ -177,9 +186,10 @@ impl Work<'_> {
 
     /// A new node that will not come up: its machine is given back, and it counts as given up.
     fn fail_new(&mut self, node: &mut Node, reason: &str) {
+        let now = self.now;
         self.pool.status.attempt.give_up(&node.element());
-        if let Some(order) = &mut self.order {
-            order.settle_item(node.name.as_str(), domain::order::ItemStatus::Failed, self.now, reason);
+        if let Some(order) = self.open_order() {
+            order.settle_item(node.name.as_str(), ItemStatus::Failed, now, reason);
         }
         node.phase = NodePhase::Deleting {
             cause: DeleteCause::GivenUp,

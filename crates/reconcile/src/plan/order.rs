@@ -75,7 +75,7 @@ impl Work<'_> {
             .filter(|node| !node.was_available)
             .map(|node| node.name.to_string())
             .collect();
-        if let Some(order) = &mut self.order {
+        if let Some(order) = self.open_order() {
             for item in order
                 .items
                 .iter_mut()

@@ -36,10 +36,13 @@ impl Work<'_> {
             let message = format!("the cluster could not be set up: {reason}");
             return self.fail_creation(message);
         }
-        if !self.pool.status.cluster_ready || counters.creating > 0 {
+        if counters.creating > 0 {
             return;
         }
         if counters.available > 0 {
+            if !self.pool.status.cluster_ready {
+                return;
+            }
             if !self.pool.status.attempt.given_up.is_empty() {
                 self.pool.status.attempt.retry_at = self.now.saturating_add(self.policy.creation_retry).ok();
                 self.wake_after(self.policy.creation_retry);

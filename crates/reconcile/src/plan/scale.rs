@@ -1,6 +1,7 @@
 //! More or fewer nodes (semantics §5).
 
 use super::work::Work;
+use domain::meta::Uid;
 use domain::name::{NodeName, ZoneName, suffix};
 use domain::node::{DeleteCause, Node, NodeBatch, NodeDriver, NodeDriverState, NodePhase, NodeTemplate};
 use domain::order::ItemAction;
@@ -9,7 +10,7 @@ use domain::pool::{ElementKey, PoolResource};
 use domain::status;
 use fleet::{Command, Observation};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Work<'_> {
     /// Plans the nodes that are missing and takes those that are too many.
@@ -98,8 +99,9 @@ impl Work<'_> {
                 });
             }
             let node = self.new_node(element, zone, deadline, batch.clone());
-            if let Some(order) = &mut self.order {
-                order.item(node.name.as_str(), ItemAction::CreateNode, self.now);
+            let now = self.now;
+            if let Some(order) = self.open_order() {
+                order.item(node.name.as_str(), ItemAction::CreateNode, now);
             }
             self.commands.push(self.create_command(&node));
             self.nodes.insert(node.name.clone(), node);
@@ -172,8 +174,7 @@ impl Work<'_> {
         }
     }
 
-    /// Takes nodes of an element away: abnormal, creating, idle, busy ones; within a group the youngest first; spares last;
-    /// locked ones never.
+    /// Takes nodes of an element away.
     fn remove(&mut self, key: &ElementKey, removal: &Removal, observed: &Observation) {
         let quotas: Vec<(Option<ZoneName>, u32)> = match removal {
             Removal::None => return,
@@ -181,30 +182,57 @@ impl Work<'_> {
             Removal::In(zones) => zones.iter().map(|(zone, count)| (Some(zone.clone()), *count)).collect(),
         };
         for (zone, count) in quotas {
-            let mut candidates: Vec<&Node> = self
-                .nodes
-                .values()
-                .filter(|node| node.element() == *key && !node.phase.is_deleting() && !node.is_locked)
-                .filter(|node| zone.as_ref().is_none_or(|zone| node.az == *zone))
-                .collect();
-            candidates.sort_by_key(|node| {
-                let is_busy = observed.nodes.get(&node.name).is_some_and(|fact| fact.is_busy);
-                (
-                    node.is_ha_spare,
-                    rank(node, is_busy),
-                    std::cmp::Reverse(node.created_at),
-                    node.name.clone(),
-                )
-            });
-            let chosen: Vec<NodeName> = candidates.iter().take(count as usize).map(|node| node.name.clone()).collect();
+            let mut chosen = self.removable(key, zone.as_ref(), observed);
+            chosen.truncate(count as usize);
             for name in chosen {
                 self.take(&name, DeleteCause::ScaleIn);
             }
         }
     }
 
-    /// Sends a node away. One that was never made goes at once.
+    /// Nodes in the order in which they go: abnormal, creating, idle, busy ones; within a group the youngest first; spares
+    /// last; locked ones never. Those of one batch follow each other, so that a multiple of its size takes it whole: a batch
+    /// goes when the first of its nodes would, and one that cannot go whole after all others.
+    fn removable(&self, key: &ElementKey, zone: Option<&ZoneName>, observed: &Observation) -> Vec<NodeName> {
+        let turn = |node: &Node| {
+            let is_busy = observed.nodes.get(&node.name).is_some_and(|fact| fact.is_busy);
+            let age = std::cmp::Reverse(node.created_at);
+            (node.is_ha_spare, rank(node, is_busy), age, node.name.clone())
+        };
+        let mut firsts: BTreeMap<&Uid, _> = BTreeMap::new();
+        let mut held_back: BTreeSet<&Uid> = BTreeSet::new();
+        let mut candidates: Vec<&Node> = Vec::new();
+        let own = self
+            .nodes
+            .values()
+            .filter(|node| node.element() == *key && !node.phase.is_deleting());
+        for node in own {
+            let can_go = !node.is_locked && zone.is_none_or(|zone| node.az == *zone);
+            if let Some(batch) = &node.batch {
+                if !can_go {
+                    held_back.insert(&batch.uid);
+                }
+                let turn = turn(node);
+                let first = firsts.entry(&batch.uid).or_insert_with(|| turn.clone());
+                *first = turn.min(first.clone());
+            }
+            candidates.extend(can_go.then_some(node));
+        }
+        candidates.sort_by_cached_key(|node| {
+            let batch = node.batch.as_ref().map(|batch| &batch.uid);
+            let first = batch.and_then(|batch| firsts.get(batch)).cloned().unwrap_or_else(|| turn(node));
+            (batch.is_some_and(|batch| held_back.contains(batch)), first, turn(node))
+        });
+        candidates.into_iter().map(|node| node.name.clone()).collect()
+    }
+
+    /// Sends a node away. One that this very plan was to make is not made.
     pub fn take(&mut self, name: &NodeName, cause: DeleteCause) {
+        if !self.was_known(name) {
+            self.nodes.remove(name);
+            self.commands.retain(|command| command.node() != Some(name));
+            return;
+        }
         let mark = self.mark();
         let Some(node) = self.nodes.get_mut(name).filter(|node| !node.phase.is_deleting()) else {
             return;
@@ -215,8 +243,9 @@ impl Work<'_> {
             pool: mark,
             node: name.clone(),
         });
-        if let Some(order) = &mut self.order {
-            order.item(name.as_str(), ItemAction::DeleteNode, self.now);
+        let now = self.now;
+        if let Some(order) = self.open_order() {
+            order.item(name.as_str(), ItemAction::DeleteNode, now);
         }
     }
 }

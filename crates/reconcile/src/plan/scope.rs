@@ -20,10 +20,11 @@ impl Work<'_> {
         self.note_dependencies(observed);
         let needed = self.needed_plugins(observed);
         self.plugins_to(&needed, observed);
+        self.remove_strangers(observed);
         let scopes = std::mem::take(&mut self.pool.status.scopes);
         self.pool.status.scopes = scopes
             .into_iter()
-            .map(|scope| self.advance_scope(scope, &wanted, observed))
+            .map(|scope| self.advance_scope(scope, &needed, observed))
             .collect();
     }
 
@@ -147,8 +148,24 @@ impl Work<'_> {
                 plugin: request,
             });
         }
-        let Some(fact) = fact.filter(|_| is_asked) else { return true };
+        let is_new = !self.input.tree.plugins.iter().any(|known| known.template == plugin.template);
+        let Some(fact) = fact.filter(|_| is_asked && !is_new) else {
+            self.time_out(plugin);
+            return true;
+        };
         let (phase, reason) = match &fact.state {
+            PluginState::Failed(_) if self.is_tried_again(plugin) => {
+                let request = PluginRequest {
+                    template: plugin.template.clone(),
+                    version: plugin.version.clone(),
+                    inputs: plugin.inputs.clone(),
+                };
+                self.commands.push(Command::EnsurePlugin {
+                    pool: self.mark(),
+                    plugin: request,
+                });
+                (plugin.phase, plugin.reason.clone())
+            }
             PluginState::Running if plugin.phase == PluginPhase::Running => (PluginPhase::Running, plugin.reason.clone()),
             PluginState::Running => {
                 let is_first = plugin.running_version.is_none();
@@ -170,15 +187,76 @@ impl Work<'_> {
         if fact.running.is_some() && plugin.running_version != fact.running {
             plugin.running_version.clone_from(&fact.running);
         }
+        if fact.state != PluginState::Running {
+            self.time_out(plugin);
+        }
         true
     }
 
-    fn advance_scope(&mut self, mut scope: ScopeStatus, wanted: &[JobType], observed: &Observation) -> ScopeStatus {
+    /// A plug-in that does not come up in time has failed; its job types fail with it.
+    fn time_out(&mut self, plugin: &mut Plugin) {
+        if !matches!(plugin.phase, PluginPhase::Pending | PluginPhase::Updating) {
+            return;
+        }
+        let over = plugin.since.saturating_add(self.policy.scope_timeout).unwrap_or(Timestamp::MAX);
+        if self.now < over {
+            return self.wake_at(over);
+        }
+        plugin.phase = PluginPhase::Abnormal;
+        plugin.since = self.now;
+        plugin.reason = Some("did not come up in time".to_owned());
+    }
+
+    /// Right after it was asked for again, a plug-in still shows the failure of the attempt before.
+    fn is_tried_again(&mut self, plugin: &Plugin) -> bool {
+        let over = plugin.since.saturating_add(self.policy.plugin_retry).unwrap_or(Timestamp::MAX);
+        let is_tried_again = plugin.phase == PluginPhase::Updating && self.now < over;
+        if is_tried_again {
+            self.wake_at(over);
+        }
+        is_tried_again
+    }
+
+    /// What carries the pool's mark and has no record is taken away, as nodes are.
+    fn remove_strangers(&mut self, observed: &Observation) {
+        let tree = self.input.tree;
+        let strangers = observed
+            .plugins
+            .iter()
+            .filter(|(template, fact)| {
+                fact.state != PluginState::Removing
+                    && !self.plugins.contains_key(*template)
+                    && !tree.plugins.iter().any(|plugin| plugin.template == **template)
+            })
+            .map(|(template, _)| Command::RemovePlugin {
+                pool: self.mark(),
+                template: template.clone(),
+            });
+        let strangers: Vec<Command> = strangers.collect();
+        self.commands.extend(strangers);
+    }
+
+    /// One transition at a time, so that each one is seen: a state entered in this plan is left in a later one.
+    fn advance_scope(&mut self, mut scope: ScopeStatus, needed: &BTreeSet<TemplateName>, observed: &Observation) -> ScopeStatus {
+        if scope.state == ScopeState::Disabled {
+            return scope;
+        }
         let names = self.plugins_of(scope.job_type);
         scope.plugins = names
             .iter()
             .filter_map(|name| Some((name.clone(), self.plugins.get(name)?.phase)))
             .collect();
+        let before = self
+            .input
+            .tree
+            .root
+            .status
+            .scopes
+            .iter()
+            .find(|known| known.job_type == scope.job_type);
+        if before.map(|known| known.state) != Some(scope.state) {
+            return scope;
+        }
         match scope.state {
             ScopeState::Enabling => match self.readiness(&scope, &names, observed) {
                 Readiness::Ready => {
@@ -193,15 +271,10 @@ impl Work<'_> {
             },
             ScopeState::Disabling => {
                 let has_work = observed.workloads.get(&scope.job_type).is_some_and(|count| *count > 0);
-                let is_clear = names
-                    .iter()
-                    .all(|name| self.is_needed_elsewhere(name, scope.job_type) || !self.plugins.contains_key(name));
-                if !has_work && is_clear {
+                let is_kept = |name: &TemplateName| needed.contains(name) || self.plugins.get(name).is_none_or(|plugin| !plugin.is_system);
+                if !has_work && names.iter().all(is_kept) {
                     scope.state = ScopeState::Disabled;
                     scope.plugins.clear();
-                    if wanted.contains(&scope.job_type) {
-                        self.wake_at(self.now);
-                    }
                 }
             }
             ScopeState::Enabled | ScopeState::EnableFailed | ScopeState::Disabled => {}
@@ -209,27 +282,16 @@ impl Work<'_> {
         scope
     }
 
-    fn is_needed_elsewhere(&self, name: &TemplateName, job_type: JobType) -> bool {
-        let is_mandatory = self
-            .input
-            .catalogue
-            .templates
-            .get(name)
-            .is_some_and(|template| !template.is_optional);
-        let is_chosen = self.plugins.get(name).is_some_and(|plugin| !plugin.is_system);
-        let others = self.pool.physical().map(|spec| spec.scope.clone()).unwrap_or_default();
-        is_mandatory
-            || is_chosen
-            || others
-                .into_iter()
-                .filter(|other| *other != job_type)
-                .any(|other| self.plugins_of(other).contains(name))
-    }
-
-    fn readiness(&mut self, scope: &ScopeStatus, names: &[TemplateName], observed: &Observation) -> Readiness {
+    fn readiness(&self, scope: &ScopeStatus, names: &[TemplateName], observed: &Observation) -> Readiness {
         if let Some((name, _)) = scope.plugins.iter().find(|(_, phase)| *phase == PluginPhase::Abnormal) {
             let reason = self.plugins.get(name).and_then(|plugin| plugin.reason.clone()).unwrap_or_default();
             return Readiness::Failed(format!("plug-in {name} is abnormal: {reason}"));
+        }
+        if let Some(name) = names
+            .iter()
+            .find(|name| !self.plugins.contains_key(*name) && !self.input.catalogue.templates.contains_key(*name))
+        {
+            return Readiness::Failed(format!("there is no template for plug-in {name}"));
         }
         let needs = self
             .input
@@ -245,19 +307,10 @@ impl Work<'_> {
         }
         let is_running = |name: &TemplateName| self.plugins.get(name).is_some_and(|plugin| plugin.phase == PluginPhase::Running);
         if names.iter().all(is_running) {
-            return Readiness::Ready;
+            Readiness::Ready
+        } else {
+            Readiness::Waiting
         }
-        let oldest = names
-            .iter()
-            .filter_map(|name| Some(self.plugins.get(name)?.since))
-            .min()
-            .unwrap_or(self.now);
-        let over = oldest.saturating_add(self.policy.scope_timeout).unwrap_or(Timestamp::MAX);
-        if self.now >= over {
-            return Readiness::Failed("the plug-ins did not come up in time".to_owned());
-        }
-        self.wake_at(over);
-        Readiness::Waiting
     }
 
     fn note_dependencies(&mut self, observed: &Observation) {

@@ -2,7 +2,7 @@
 
 use super::{Plan, PlanInput};
 use crate::plan::Policy;
-use domain::event::Occurrence;
+use domain::event::{Event, Occurrence};
 use domain::meta::Uid;
 use domain::name::{NodeName, TemplateName};
 use domain::node::Node;
@@ -26,8 +26,9 @@ pub(super) struct Work<'a> {
     pub order: Option<Order>,
     pub commands: Vec<Command>,
     pub counts: Vec<Count>,
-    /// Descendants as they should be.
-    pub descendants: Vec<Pool>,
+    /// Descendants as they should be, in the order of the tree; `None`: gone.
+    pub descendants: Vec<Option<Pool>>,
+    pub descendant_events: Vec<Event>,
     pub descendant_orders: Vec<Order>,
     pub occurrences: Vec<Occurrence>,
     pub wake: Option<Timestamp>,
@@ -52,7 +53,8 @@ impl<'a> Work<'a> {
             order: tree.order.as_ref().map(|order| Order::clone(&order.object)),
             commands: Vec::new(),
             counts: Vec::new(),
-            descendants: tree.descendants.iter().map(|(pool, _)| Pool::clone(pool)).collect(),
+            descendants: tree.descendants.iter().map(|known| Some(Pool::clone(&known.pool))).collect(),
+            descendant_events: Vec::new(),
             descendant_orders: Vec::new(),
             occurrences: Vec::new(),
             wake: None,
@@ -68,6 +70,11 @@ impl<'a> Work<'a> {
                 name: self.pool.name.clone(),
             },
         }
+    }
+
+    /// The order in work, while it has not ended: an ended one never changes, whatever the pool does after it.
+    pub fn open_order(&mut self) -> Option<&mut Order> {
+        self.order.as_mut().filter(|order| !order.phase.is_ended())
     }
 
     pub fn wake_at(&mut self, at: Timestamp) {
@@ -183,16 +190,32 @@ impl<'a> Work<'a> {
         {
             batch.put(next.clone(), Expect::At(known.revision()));
         }
-        for ((known, _), next) in tree.descendants.iter().zip(&self.descendants) {
-            if *next != *known.object {
-                batch.put(next.clone(), Expect::At(known.revision()));
+        for (known, next) in tree.descendants.iter().zip(&self.descendants) {
+            match next {
+                Some(next) if *next != *known.pool.object => {
+                    batch.put(next.clone(), Expect::At(known.pool.revision()));
+                    let surplus = known.events.len().saturating_sub(self.policy.kept_events);
+                    known
+                        .events
+                        .iter()
+                        .take(surplus)
+                        .for_each(|event| batch.delete(event.clone(), Expect::Any));
+                }
+                Some(_) => {}
+                None => {
+                    batch.delete(known.pool.entry.key.clone(), Expect::At(known.pool.revision()));
+                    known.events.iter().for_each(|event| batch.delete(event.clone(), Expect::Any));
+                }
             }
+        }
+        for event in std::mem::take(&mut self.descendant_events) {
+            batch.put(event, Expect::Absent);
         }
         for next in &self.descendant_orders {
             let known = tree
                 .descendants
                 .iter()
-                .filter_map(|(_, order)| order.as_ref())
+                .filter_map(|known| known.order.as_ref())
                 .find(|known| known.name == next.name);
             if let Some(known) = known {
                 batch.put(next.clone(), Expect::At(known.revision()));

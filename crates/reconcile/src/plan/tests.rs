@@ -1,0 +1,17 @@
+//! What the planner decides, case by case: each step of a story is one snapshot of the plan made.
+
+mod create;
+mod delete;
+mod driver;
+mod facts;
+mod health;
+mod logical;
+mod properties;
+mod recipe;
+mod render;
+mod scale;
+mod scope;
+mod stories;
+mod world;
+
+use world::World;

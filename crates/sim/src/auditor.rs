@@ -1,23 +1,38 @@
 //! Looks at what is committed, after every commit, through an index that no fault reaches.
 
 use clock::Clock;
-use reconcile::audit;
+use reconcile::audit::{self, Trail};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use store::index::Touched;
 use store::{MemStore, State, StoreError};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 pub(crate) struct Auditor {
     state: State,
     clock: Arc<dyn Clock>,
     found: Mutex<BTreeSet<String>>,
+    steps: Mutex<Steps>,
+}
+
+/// The steps of every record.
+struct Steps {
+    trail: Trail,
+    touched: UnboundedReceiver<Touched>,
 }
 
 impl Auditor {
     pub async fn new(store: MemStore, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let state = State::load(Arc::new(store)).await?;
+        let touched = state.index().subscribe();
         Ok(Self {
-            state: State::load(Arc::new(store)).await?,
+            state,
             clock,
             found: Mutex::default(),
+            steps: Mutex::new(Steps {
+                trail: Trail::default(),
+                touched,
+            }),
         })
     }
 
@@ -33,6 +48,13 @@ impl Auditor {
         let state = self.committed().await;
         for violation in audit::audit(&state.index().read()) {
             self.report(format!("{violation:?}"));
+        }
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let Steps { trail, touched } = &mut *steps;
+        while let Ok(change) = touched.try_recv() {
+            for violation in trail.follow(&change) {
+                self.report(format!("{violation:?}"));
+            }
         }
     }
 

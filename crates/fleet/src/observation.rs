@@ -33,8 +33,8 @@ pub enum ClusterFact {
 pub struct NodeFact {
     pub state: MachineState,
     pub az: ZoneName,
-    /// The last sign of life; meaningful once the machine is up.
-    pub heartbeat: Timestamp,
+    /// The last sign of life of a machine that is overdue with the next one. A fleet says so when it notices; nobody asks.
+    pub silent_since: Option<Timestamp>,
     pub private_ip: Option<String>,
     pub instance: Option<String>,
     /// Allocatable quantities by resource name.

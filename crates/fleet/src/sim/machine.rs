@@ -233,7 +233,7 @@ impl Machine {
         NodeFact {
             state: self.state(bound, now, rules),
             az: self.registration.az.clone(),
-            heartbeat: self.silent_since(now, rules).unwrap_or(now),
+            silent_since: self.silent_since(now, rules),
             private_ip: (now >= booted).then(|| format!("192.168.{}.{}", 128 + (self.number / 250) % 128, 2 + self.number % 250)),
             instance: Some(self.registration.id.clone()),
             available: resources.clone(),

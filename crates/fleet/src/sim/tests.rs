@@ -183,10 +183,10 @@ async fn a_silence_ends_by_itself() {
     let lasting = Some(SignedDuration::from_mins(5));
     fixture.break_machine(MachineFault::Silent { lasting }).await;
     fixture.pause(120).await;
-    assert_eq!(fixture.fact().await.heartbeat, since);
+    assert_eq!(fixture.fact().await.silent_since, Some(since));
     assert_eq!(fixture.fleet.machine("a-1").unwrap().faults, [MachineFault::Silent { lasting }]);
     fixture.pause(181).await;
-    assert_eq!(fixture.fact().await.heartbeat, fixture.clock.now());
+    assert_eq!(fixture.fact().await.silent_since, None);
     assert!(fixture.fleet.machine("a-1").unwrap().faults.is_empty());
 }
 

@@ -206,11 +206,11 @@ pub fn available(name: &str, of: &str, az: &str) -> Node {
 }
 
 /// What the fleet reports of a machine that is well.
-pub fn ready(node: &Node, now: Timestamp) -> NodeFact {
+pub fn ready(node: &Node) -> NodeFact {
     NodeFact {
         state: MachineState::Ready,
         az: node.az.clone(),
-        heartbeat: now,
+        silent_since: None,
         private_ip: None,
         instance: None,
         resources: BTreeMap::new(),

@@ -131,13 +131,14 @@ impl Work<'_> {
     }
 
     fn observe_state(&mut self, node: &mut Node, fact: &NodeFact) {
-        let silent_at = fact.heartbeat.saturating_add(self.policy.heartbeat_loss).unwrap_or(Timestamp::MAX);
-        let is_silent = self.now >= silent_at;
-        if !is_silent
-            && fact.heartbeat < self.now
+        let given_up_at = |since: Timestamp| since.saturating_add(self.policy.heartbeat_loss).unwrap_or(Timestamp::MAX);
+        let silent_at = fact.silent_since.map(given_up_at);
+        let is_silent = silent_at.is_some_and(|at| at <= self.now);
+        if let Some(at) = silent_at
+            && !is_silent
             && matches!(fact.state, MachineState::Ready | MachineState::Checking | MachineState::Faulty(_))
         {
-            self.wake_at(silent_at);
+            self.wake_at(at);
         }
         let deadline = match node.phase {
             NodePhase::Creating { deadline } | NodePhase::Checking { deadline } => deadline,

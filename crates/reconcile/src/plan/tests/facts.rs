@@ -33,20 +33,13 @@ fn driver_fact() -> impl Strategy<Value = DriverFact> {
 }
 
 fn node_fact() -> impl Strategy<Value = NodeFact> {
-    let heartbeat = select(vec![-3600, -60, -59, 0, 60]).prop_map(SignedDuration::from_secs);
+    let silence = option::weighted(0.3, select(vec![-3600, -60, -59, 0, 60]).prop_map(SignedDuration::from_secs));
     let flags = (any::<bool>(), any::<bool>());
-    (
-        machine_state(),
-        select(&ZONES),
-        moment(),
-        heartbeat,
-        option::of(driver_fact()),
-        flags,
-    )
-        .prop_map(|(state, az, at, offset, driver, (is_busy, is_held))| NodeFact {
+    (machine_state(), select(&ZONES), moment(), silence, option::of(driver_fact()), flags).prop_map(
+        |(state, az, at, silence, driver, (is_busy, is_held))| NodeFact {
             state,
             az: zone(az),
-            heartbeat: at + offset,
+            silent_since: silence.map(|offset| at + offset),
             private_ip: None,
             instance: None,
             resources: BTreeMap::new(),
@@ -55,7 +48,8 @@ fn node_fact() -> impl Strategy<Value = NodeFact> {
             driver,
             is_busy,
             is_held,
-        })
+        },
+    )
 }
 
 pub fn observation() -> impl Strategy<Value = Observation> {

@@ -11,7 +11,7 @@ fn a_node_without_a_sign_of_life_is_abnormal_and_comes_back() {
     let mut world = World::running(&[("cpu", 2)]);
     let last = world.now;
     world.pass(60);
-    world.fact("n1").heartbeat = last;
+    world.fact("n1").silent_since = Some(last);
     assert_snapshot!(world.settle(), @r"
     ! warning: counters from 2/0/0/0 to 1/1/0/0
     node n1: phase Available -> Abnormal since now (no sign of life from the machine)
@@ -34,7 +34,7 @@ fn a_node_is_looked_at_again_when_its_next_sign_of_life_is_overdue() {
     let mut world = World::running(&[("cpu", 1)]);
     let last = world.now;
     world.pass(20);
-    world.fact("n1").heartbeat = last;
+    world.fact("n1").silent_since = Some(last);
     assert_snapshot!(world.step(), @r"
     wake +40s
     ");
@@ -208,7 +208,7 @@ fn the_time_of_grace_begins_when_the_machine_vanishes_not_when_the_node_fell_ill
 #[test]
 fn a_machine_that_carries_the_mark_of_the_pool_and_that_nobody_knows_is_given_back() {
     let mut world = World::running(&[("cpu", 1)]);
-    let ghost = ready(&available("ghost", "cpu", "az-1"), world.now);
+    let ghost = ready(&available("ghost", "cpu", "az-1"));
     world.fleet().nodes.insert(node("ghost"), ghost);
     assert_snapshot!(world.step(), @r"
     > delete-node ghost

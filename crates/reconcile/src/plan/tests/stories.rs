@@ -106,7 +106,7 @@ fn happen(world: &mut World, event: &Event) {
             }
         }
         Event::Ghost => {
-            let ghost = ready(&available("ghost", "cpu", "az-1"), world.now);
+            let ghost = ready(&available("ghost", "cpu", "az-1"));
             world.fleet().nodes.insert(node("ghost"), ghost);
         }
         Event::Cluster(state) => {

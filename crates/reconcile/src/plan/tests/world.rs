@@ -102,7 +102,7 @@ impl World {
 
     /// A node that is well, in the records and in the fleet.
     pub fn add(&mut self, node: Node) {
-        let fact = ready(&node, self.now);
+        let fact = ready(&node);
         self.fleet().nodes.insert(node.name.clone(), fact);
         self.put(node);
     }
@@ -203,11 +203,10 @@ impl World {
 
     /// Every machine that is coming up is well.
     pub fn boot(&mut self) {
-        let now = self.now;
         for fact in self.fleet().nodes.values_mut() {
             if matches!(fact.state, MachineState::Booting | MachineState::Checking) {
                 fact.state = MachineState::Ready;
-                fact.heartbeat = now;
+                fact.silent_since = None;
                 if let Some(driver) = &mut fact.driver {
                     finish_driver(driver);
                 }
@@ -236,9 +235,8 @@ impl World {
     /// Time goes by; machines that are up show signs of life.
     pub fn pass(&mut self, seconds: u64) {
         self.now = self.now.checked_add(Duration::from_secs(seconds)).unwrap();
-        let now = self.now;
         for fact in self.fleet().nodes.values_mut() {
-            fact.heartbeat = now;
+            fact.silent_since = None;
         }
     }
 
@@ -408,7 +406,6 @@ impl World {
 
     /// Commands accepted, nothing finished.
     pub fn obey(&mut self, commands: &[Command]) {
-        let now = self.now;
         let fleet = self.fleet();
         for command in commands {
             match command {
@@ -423,7 +420,7 @@ impl World {
                     fleet.nodes.entry(request.node.clone()).or_insert_with(|| NodeFact {
                         state: MachineState::Booting,
                         az: request.az.clone(),
-                        heartbeat: now,
+                        silent_since: None,
                         private_ip: None,
                         instance: None,
                         resources: BTreeMap::new(),

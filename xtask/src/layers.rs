@@ -48,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("sim", &["domain", "clock", "store", "fleet", "reconcile", "service", "auth"]),
+    ("fuzz-properties", &["auth", "domain", "wire"]),
     ("tests", &[]),
     ("xtask", &[]),
 ];

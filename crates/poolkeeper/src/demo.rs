@@ -78,7 +78,8 @@ impl Demo {
         let project = &self.project;
         match &self.secrets {
             None => format!(
-                "Poolkeeper serves {url}\nThe demo project {project} ({}) is there already; its secrets were printed at the first start.\n",
+                "Poolkeeper serves {url}\nThe demo project {project} ({}) is there already; its secrets were printed at the first start.\n\
+                 If they are lost, and no other operator can sign in, begin anew: another --data folder, or an empty database.\n",
                 self.region
             ),
             Some(secrets) => format!(

@@ -41,6 +41,7 @@ pub struct Metrics {
     nodes: Family<PhaseLabels, Gauge>,
     steps: Family<OutcomeLabels, Counter>,
     queue: Gauge,
+    groups: Histogram,
 }
 
 impl Default for Metrics {
@@ -53,6 +54,7 @@ impl Default for Metrics {
         let nodes = Family::default();
         let steps = Family::default();
         let queue = Gauge::default();
+        let groups = Histogram::new(exponential_buckets(1.0, 2.0, 10));
         registry.register("http_requests", "Requests by operation, method and status", requests.clone());
         registry.register(
             "http_request_duration_seconds",
@@ -63,6 +65,11 @@ impl Default for Metrics {
         registry.register("nodes", "Nodes by state", nodes.clone());
         registry.register("reconcile_steps", "Reconcile steps by outcome", steps.clone());
         registry.register("reconcile_queue", "Pool trees that wait for a step", queue.clone());
+        registry.register(
+            "store_group_size",
+            "Commits that one transaction of the store carried",
+            groups.clone(),
+        );
         Self {
             registry,
             requests,
@@ -71,6 +78,7 @@ impl Default for Metrics {
             nodes,
             steps,
             queue,
+            groups,
         }
     }
 }
@@ -96,6 +104,11 @@ impl Metrics {
     /// So many pool trees wait for a step.
     pub fn queued(&self, length: usize) {
         self.queue.set(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    /// One transaction of the store carried so many commits.
+    pub fn committed(&self, commits: usize) {
+        self.groups.observe(commits as f64);
     }
 
     /// The text of `/metrics`, with pools and nodes counted now.

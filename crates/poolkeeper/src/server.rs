@@ -70,7 +70,13 @@ impl Server {
             .with_context(|| format!("{} cannot be listened on", config.listen))?;
         let address = listener.local_addr()?;
         make_folder(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
-        let store = Arc::new(SqlStore::open(Options::new(config.store_url(), Arc::clone(&clock))).await?);
+        let metrics = Arc::new(Metrics::default());
+        let groups = Arc::clone(&metrics);
+        let options = Options {
+            observer: Some(Arc::new(move |commits| groups.committed(commits))),
+            ..Options::new(config.store_url(), Arc::clone(&clock))
+        };
+        let store = Arc::new(SqlStore::open(options).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let state = State::load(Arc::clone(&shared)).await?;
         let has_keys = state.index().read().count(Kind::AccessKey) > 0;
@@ -108,7 +114,6 @@ impl Server {
             sealer: Arc::clone(&sealer),
             limits: Limits::default(),
         });
-        let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
         let credentials = Arc::new(Credentials::new(state.clone(), sealer));
         let app = App::new(AppParts {

@@ -138,7 +138,7 @@ async fn seed(config: &Config, shape: Shape) -> Result<()> {
             flavor: FlavorName::parse(FLAVOR)?,
             az: ZoneName::parse("az-1")?,
             resources: BTreeMap::from([("cpu".to_owned(), "7920m".to_owned()), ("memory".to_owned(), "29491Mi".to_owned())]),
-            has_accelerator: false,
+            accelerators: 0,
         })
     };
     // The fleet takes the first free machine by id: the pool to be copied gets these.

@@ -15,6 +15,7 @@ use domain::meta::{Revision, Uid};
 use facet::{facets, sort_time};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{mpsc, watch};
 
@@ -90,13 +91,43 @@ pub struct Index {
     newest: watch::Sender<Revision>,
 }
 
-/// Facet, value, time, name, project. The project only keeps objects of one name apart.
-type FacetKey = (Facet, SmolStr, i64, SmolStr, SmolStr);
+/// Where an object stands among those that are filed under the same value: newest first, then by name. The project only
+/// keeps objects of one name apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// What [`facet::sort_time`] gives: the negative of seconds since the epoch, for most kinds.
+    time: i64,
+    name: SmolStr,
+    project: SmolStr,
+}
+
+impl Place {
+    /// The place of an object that was created in this second. Orders, which go by finer times, have other places.
+    pub fn created(second: i64, name: impl AsRef<str>, project: impl AsRef<str>) -> Self {
+        Self {
+            time: second.saturating_neg(),
+            name: SmolStr::new(name),
+            project: SmolStr::new(project),
+        }
+    }
+
+    fn of(entry: &Entry) -> Self {
+        Self {
+            time: sort_time(&entry.object),
+            name: entry.key.name.clone(),
+            project: entry.key.project.clone(),
+        }
+    }
+}
+
+/// Entries under one value of a facet.
+type Drawer = BTreeMap<Place, Arc<Entry>>;
 
 #[derive(Debug, Default)]
 struct Inner {
     entries: BTreeMap<Key, Arc<Entry>>,
-    ordered: BTreeMap<FacetKey, Arc<Entry>>,
+    /// No drawer is empty.
+    drawers: BTreeMap<(Facet, SmolStr), Drawer>,
     counters: BTreeMap<CounterKey, (Revision, u64)>,
     /// Everything up to here has been applied.
     complete: Revision,
@@ -246,8 +277,8 @@ impl Inner {
         if let Some(old) = self.entries.insert(key, Arc::clone(&entry)) {
             self.unlink(&old);
         }
-        for facet in facet_keys(&entry) {
-            self.ordered.insert(facet, Arc::clone(&entry));
+        for facet in facets(&entry.object) {
+            self.drawers.entry(facet).or_default().insert(Place::of(&entry), Arc::clone(&entry));
         }
         self.tell(&Touched { entry, is_deleted: false });
     }
@@ -265,8 +296,12 @@ impl Inner {
     }
 
     fn unlink(&mut self, entry: &Entry) {
-        for facet in facet_keys(entry) {
-            self.ordered.remove(&facet);
+        for facet in facets(&entry.object) {
+            let Some(drawer) = self.drawers.get_mut(&facet) else { continue };
+            drawer.remove(&Place::of(entry));
+            if drawer.is_empty() {
+                self.drawers.remove(&facet);
+            }
         }
     }
 
@@ -296,14 +331,6 @@ impl Inner {
     }
 }
 
-fn facet_keys(entry: &Entry) -> impl Iterator<Item = FacetKey> {
-    let time = sort_time(&entry.object);
-    let (name, project) = (entry.key.name.clone(), entry.key.project.clone());
-    facets(&entry.object)
-        .into_iter()
-        .map(move |(facet, value)| (facet, value, time, name.clone(), project.clone()))
-}
-
 /// A consistent view of the index.
 pub struct Snapshot<'a>(RwLockReadGuard<'a, Inner>);
 
@@ -329,13 +356,25 @@ impl Snapshot<'_> {
 
     /// Entries filed under a facet's value: newest first, then by name (contract README §7).
     pub fn entries(&self, facet: Facet, value: impl AsRef<str>) -> impl Iterator<Item = &Arc<Entry>> {
-        let value = SmolStr::new(value);
-        let from = (facet, value.clone(), i64::MIN, SmolStr::default(), SmolStr::default());
-        self.0
-            .ordered
-            .range(from..)
-            .take_while(move |((found, text, ..), _)| *found == facet && *text == value)
+        self.entries_after(facet, value, None)
+    }
+
+    /// As [`Snapshot::entries`], from after a place on.
+    pub fn entries_after(&self, facet: Facet, value: impl AsRef<str>, after: Option<&Place>) -> impl Iterator<Item = &Arc<Entry>> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
+        let drawer = self.drawer(facet, value).into_iter();
+        drawer
+            .flat_map(move |drawer| drawer.range((from.clone(), Bound::Unbounded)))
             .map(|(_, entry)| entry)
+    }
+
+    /// How many entries are filed under a facet's value. Does not count them.
+    pub fn filed(&self, facet: Facet, value: impl AsRef<str>) -> usize {
+        self.drawer(facet, value).map_or(0, BTreeMap::len)
+    }
+
+    fn drawer(&self, facet: Facet, value: impl AsRef<str>) -> Option<&Drawer> {
+        self.0.drawers.get(&(facet, SmolStr::new(value)))
     }
 
     /// Objects filed under a facet's value: newest first, then by name.

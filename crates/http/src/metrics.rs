@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     operation: &'static str,
-    method: String,
+    method: &'static str,
     status: u16,
 }
 
@@ -83,11 +83,25 @@ impl Default for Metrics {
     }
 }
 
+/// Clients may send any method: what is not known is one more value, not as many as there are texts.
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
 impl Metrics {
     pub(crate) fn request(&self, method: &Method, operation: &'static str, status: StatusCode, elapsed: Duration) {
         let labels = RequestLabels {
             operation,
-            method: method.as_str().to_owned(),
+            method: method_name(method),
             status: status.as_u16(),
         };
         self.requests.get_or_create(&labels).inc();

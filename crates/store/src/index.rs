@@ -9,7 +9,7 @@ pub use facet::Facet;
 
 use crate::batch::CounterKey;
 use crate::object::{Kind, Object, Resource};
-use crate::port::Key;
+use crate::port::{Key, KeyParts};
 use bytes::Bytes;
 use domain::meta::{Revision, Uid};
 use facet::{facets, sort_time};
@@ -192,11 +192,13 @@ impl Index {
             if revision <= inner.complete {
                 return;
             }
-            let known: BTreeSet<Key> = objects.iter().map(|(_, object)| object.key()).collect();
-            let missing: Vec<Key> = inner.entries.keys().filter(|key| !known.contains(key)).cloned().collect();
-            for key in missing {
-                // Does nothing to what is newer.
-                inner.delete(revision, &key);
+            if !inner.entries.is_empty() {
+                let known: BTreeSet<Key> = objects.iter().map(|(_, object)| object.key()).collect();
+                let missing: Vec<Key> = inner.entries.keys().filter(|key| !known.contains(*key)).cloned().collect();
+                for key in missing {
+                    // Does nothing to what is newer.
+                    inner.delete(revision, &key);
+                }
             }
             for (at, object) in objects {
                 inner.put(at, object);
@@ -336,7 +338,8 @@ pub struct Snapshot<'a>(RwLockReadGuard<'a, Inner>);
 
 impl Snapshot<'_> {
     pub fn get<T: Resource>(&self, project: impl AsRef<str>, name: impl AsRef<str>) -> Option<Versioned<T>> {
-        self.at(&Key::new(T::KIND, project, name))
+        let parts = (T::KIND, project.as_ref(), name.as_ref());
+        self.0.entries.get(&parts as &dyn KeyParts).and_then(versioned)
     }
 
     pub fn at<T: Resource>(&self, key: &Key) -> Option<Versioned<T>> {

@@ -3,15 +3,17 @@
 //! It holds committed state only. A batch becomes visible as a whole. Each entry keeps the rendered form of its object
 //! once somebody has asked for it.
 
+mod entries;
 mod facet;
 
 pub use facet::Facet;
 
 use crate::batch::CounterKey;
 use crate::object::{Kind, Object, Resource};
-use crate::port::{Key, KeyParts};
+use crate::port::Key;
 use bytes::Bytes;
 use domain::meta::{Revision, Uid};
+use entries::Entries;
 use facet::{facets, sort_time};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,7 +127,7 @@ type Drawer = BTreeMap<Place, Arc<Entry>>;
 
 #[derive(Debug, Default)]
 struct Inner {
-    entries: BTreeMap<Key, Arc<Entry>>,
+    entries: Entries,
     /// No drawer is empty.
     drawers: BTreeMap<(Facet, SmolStr), Drawer>,
     counters: BTreeMap<CounterKey, (Revision, u64)>,
@@ -194,7 +196,12 @@ impl Index {
             }
             if !inner.entries.is_empty() {
                 let known: BTreeSet<Key> = objects.iter().map(|(_, object)| object.key()).collect();
-                let missing: Vec<Key> = inner.entries.keys().filter(|key| !known.contains(*key)).cloned().collect();
+                let missing: Vec<Key> = inner
+                    .entries
+                    .iter()
+                    .map(|entry| entry.key.clone())
+                    .filter(|key| !known.contains(key))
+                    .collect();
                 for key in missing {
                     // Does nothing to what is newer.
                     inner.delete(revision, &key);
@@ -265,18 +272,18 @@ impl Inner {
 
     fn put(&mut self, revision: Revision, object: Object) {
         let key = object.key();
-        let is_known = self.entries.get(&key).is_some_and(|entry| entry.revision >= revision);
+        let is_known = self.entries.at(&key).is_some_and(|entry| entry.revision >= revision);
         let is_gone = self.deleted.get(&key).is_some_and(|at| *at >= revision);
         if is_known || is_gone {
             return;
         }
         let entry = Arc::new(Entry {
-            key: key.clone(),
+            key,
             revision,
             object,
             rendered: OnceLock::new(),
         });
-        if let Some(old) = self.entries.insert(key, Arc::clone(&entry)) {
+        if let Some(old) = self.entries.insert(Arc::clone(&entry)) {
             self.unlink(&old);
         }
         for facet in facets(&entry.object) {
@@ -286,7 +293,7 @@ impl Inner {
     }
 
     fn delete(&mut self, revision: Revision, key: &Key) {
-        if self.entries.get(key).is_some_and(|entry| entry.revision > revision) {
+        if self.entries.at(key).is_some_and(|entry| entry.revision > revision) {
             return;
         }
         let at = self.deleted.entry(key.clone()).or_insert(revision);
@@ -338,23 +345,16 @@ pub struct Snapshot<'a>(RwLockReadGuard<'a, Inner>);
 
 impl Snapshot<'_> {
     pub fn get<T: Resource>(&self, project: impl AsRef<str>, name: impl AsRef<str>) -> Option<Versioned<T>> {
-        let parts = (T::KIND, project.as_ref(), name.as_ref());
-        self.0.entries.get(&parts as &dyn KeyParts).and_then(versioned)
+        self.0.entries.get(T::KIND, project.as_ref(), name.as_ref()).and_then(versioned)
     }
 
     pub fn at<T: Resource>(&self, key: &Key) -> Option<Versioned<T>> {
-        self.0.entries.get(key).and_then(versioned)
+        self.0.entries.at(key).and_then(versioned)
     }
 
     /// All objects of one kind in key order.
     pub fn all<T: Resource>(&self) -> Vec<Versioned<T>> {
-        let first = Key::new(T::KIND, "", "");
-        self.0
-            .entries
-            .range(first..)
-            .take_while(|(key, _)| key.kind == T::KIND)
-            .filter_map(|(_, entry)| versioned(entry))
-            .collect()
+        self.0.entries.of_kind(T::KIND).filter_map(versioned).collect()
     }
 
     /// Entries filed under a facet's value: newest first, then by name (contract README §7).
@@ -386,11 +386,7 @@ impl Snapshot<'_> {
     }
 
     pub fn count(&self, kind: Kind) -> usize {
-        self.0
-            .entries
-            .range(Key::new(kind, "", "")..)
-            .take_while(|(key, _)| key.kind == kind)
-            .count()
+        self.0.entries.count(kind)
     }
 
     pub fn counter(&self, key: &CounterKey) -> u64 {

@@ -6,8 +6,6 @@ use async_trait::async_trait;
 use domain::meta::{Fence, Revision};
 use jiff::Timestamp;
 use smol_str::SmolStr;
-use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -30,50 +28,6 @@ impl Key {
         }
     }
 }
-
-/// The parts of a key, so that a map of keys can be asked without making one.
-pub(crate) trait KeyParts {
-    fn parts(&self) -> (Kind, &str, &str);
-}
-
-impl KeyParts for Key {
-    fn parts(&self) -> (Kind, &str, &str) {
-        (self.kind, &self.project, &self.name)
-    }
-}
-
-impl KeyParts for (Kind, &str, &str) {
-    fn parts(&self) -> (Kind, &str, &str) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn KeyParts + 'a> for Key {
-    fn borrow(&self) -> &(dyn KeyParts + 'a) {
-        self
-    }
-}
-
-// As the derived order of `Key`: part by part, texts by their bytes.
-impl Ord for dyn KeyParts + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.parts().cmp(&other.parts())
-    }
-}
-
-impl PartialOrd for dyn KeyParts + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for dyn KeyParts + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for dyn KeyParts + '_ {}
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,7 @@ use poolkeeper::demo::Values;
 use poolkeeper::server::{Overrides, Server};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -137,7 +137,7 @@ async fn seed(config: &Config, shape: Shape) -> Result<()> {
             id,
             flavor: FlavorName::parse(FLAVOR)?,
             az: ZoneName::parse("az-1")?,
-            resources: BTreeMap::from([("cpu".to_owned(), "7920m".to_owned()), ("memory".to_owned(), "29491Mi".to_owned())]),
+            resources: [("cpu", "7920m"), ("memory", "29491Mi")].into_iter().collect(),
             accelerators: 0,
         })
     };

@@ -78,17 +78,21 @@ impl Server {
         };
         let store = Arc::new(SqlStore::open(options).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let state = State::load(Arc::clone(&shared)).await?;
-        let has_keys = state.index().read().count(Kind::AccessKey) > 0;
-        let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
-        let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
-        report_unreadable(&state, &sealer);
         let sim = SimConfig {
             seed: config.fleet_seed,
             speed: config.fleet_speed,
             failures: config.fleet_failures,
         };
-        let fleet = SimFleet::open(sim, Arc::new(StoreJournal(shared)), Arc::clone(&clock)).await?;
+        // State and fleet are read at the same time: both take long where there is much.
+        let mut opening = JoinSet::new();
+        let journal = Arc::new(StoreJournal(Arc::clone(&shared)));
+        opening.spawn(SimFleet::open(sim, journal, Arc::clone(&clock)));
+        let state = State::load(shared).await?;
+        let has_keys = state.index().read().count(Kind::AccessKey) > 0;
+        let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
+        let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
+        report_unreadable(&state, &sealer);
+        let fleet = opening.join_next().await.context("the fleet was not opened")???;
         let passwords = Passwords::new(Arc::clone(&entropy));
         let demo = if config.no_demo {
             None

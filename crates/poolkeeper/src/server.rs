@@ -70,19 +70,29 @@ impl Server {
             .with_context(|| format!("{} cannot be listened on", config.listen))?;
         let address = listener.local_addr()?;
         make_folder(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
-        let store = Arc::new(SqlStore::open(Options::new(config.store_url(), Arc::clone(&clock))).await?);
+        let metrics = Arc::new(Metrics::default());
+        let groups = Arc::clone(&metrics);
+        let options = Options {
+            observer: Some(Arc::new(move |commits| groups.committed(commits))),
+            ..Options::new(config.store_url(), Arc::clone(&clock))
+        };
+        let store = Arc::new(SqlStore::open(options).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let state = State::load(Arc::clone(&shared)).await?;
-        let has_keys = state.index().read().count(Kind::AccessKey) > 0;
-        let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
-        let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
-        report_unreadable(&state, &sealer);
         let sim = SimConfig {
             seed: config.fleet_seed,
             speed: config.fleet_speed,
             failures: config.fleet_failures,
         };
-        let fleet = SimFleet::open(sim, Arc::new(StoreJournal(shared)), Arc::clone(&clock)).await?;
+        // State and fleet are read at the same time: both take long where there is much.
+        let mut opening = JoinSet::new();
+        let journal = Arc::new(StoreJournal(Arc::clone(&shared)));
+        opening.spawn(SimFleet::open(sim, journal, Arc::clone(&clock)));
+        let state = State::load(shared).await?;
+        let has_keys = state.index().read().count(Kind::AccessKey) > 0;
+        let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
+        let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
+        report_unreadable(&state, &sealer);
+        let fleet = opening.join_next().await.context("the fleet was not opened")???;
         let passwords = Passwords::new(Arc::clone(&entropy));
         let demo = if config.no_demo {
             None
@@ -108,7 +118,6 @@ impl Server {
             sealer: Arc::clone(&sealer),
             limits: Limits::default(),
         });
-        let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
         let credentials = Arc::new(Credentials::new(state.clone(), sealer));
         let app = App::new(AppParts {

@@ -40,7 +40,7 @@ pub struct Flags {
     /// faults per machine of 8 GPUs and day [default: 0]
     #[arg(long, env = "POOLKEEPER_FLEET_FAILURES", value_name = "X")]
     pub fleet_failures: Option<f64>,
-    /// Make neither the demo project nor its machines. A new installation needs the demo once, for its operator
+    /// Make nothing of the demo: a new installation has an operator in an empty project, and no machines
     #[arg(long, env = "POOLKEEPER_NO_DEMO")]
     pub no_demo: bool,
     /// Least severity that is logged: off, error, warn, info, debug or trace; or by module, as in info,sqlx=warn

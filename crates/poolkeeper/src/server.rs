@@ -40,7 +40,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub fleet: SimFleet,
     pub state: State,
-    demo: Option<Demo>,
+    demo: Demo,
     stop: watch::Sender<bool>,
     readiness: Readiness,
     /// Each ends with its name, and only when it is told to.
@@ -94,18 +94,19 @@ impl Server {
         report_unreadable(&state, &sealer);
         let fleet = opening.join_next().await.context("the fleet was not opened")???;
         let passwords = Passwords::new(Arc::clone(&entropy));
+        let values = overrides.demo.or_environment();
+        let seeder = demo::Seeder {
+            state: &state,
+            fleet: &fleet,
+            passwords: &passwords,
+            sealer: &sealer,
+            clock: clock.as_ref(),
+            entropy: entropy.as_ref(),
+        };
         let demo = if config.no_demo {
-            None
+            seeder.found(values).await?
         } else {
-            let seeder = demo::Seeder {
-                state: &state,
-                fleet: &fleet,
-                passwords: &passwords,
-                sealer: &sealer,
-                clock: clock.as_ref(),
-                entropy: entropy.as_ref(),
-            };
-            Some(seeder.seed(overrides.demo.or_environment()).await?)
+            seeder.seed(values).await?
         };
         let service = Service::new(ServiceParts {
             state: state.clone(),
@@ -165,16 +166,13 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    pub fn demo(&self) -> Option<&Demo> {
-        self.demo.as_ref()
+    pub fn demo(&self) -> &Demo {
+        &self.demo
     }
 
     /// What a person who starts the server wants to know.
     pub fn greeting(&self) -> String {
-        match &self.demo {
-            Some(demo) => demo.greeting(&self.url()),
-            None => format!("Poolkeeper serves {}\n", self.url()),
-        }
+        self.demo.greeting(&self.url())
     }
 
     /// Waits for a part of the server to fail. Does not come back as long as all of them work.

@@ -1,5 +1,9 @@
 //! The node: one machine of a physical pool (contract nodes §1, README §8.5).
 
+mod care;
+
+pub use care::{Care, DRAIN_TAINT, Drain, HA_TAINT, MoveFrom, NodeTask, PinnedDriver, Repair, Taint, TaintEffect, TaskKind};
+
 use crate::meta::Uid;
 use crate::name::{FlavorName, NodeName, NodePoolName, OrderName, PoolName, ProjectId, ZoneName};
 use crate::pool::{Accelerator, CreatingStep, ElementKey, NodeOs};
@@ -36,6 +40,9 @@ pub struct Node {
     /// The logical pool it is bound to.
     pub quota: Option<PoolName>,
     pub batch: Option<Box<NodeBatch>>,
+    /// What it is asked to go through.
+    #[serde(default)]
+    pub care: Care,
 }
 
 /// README §8.5. Legal transitions: [`NodePhase::may_become`].
@@ -70,6 +77,10 @@ pub enum DeleteCause {
     /// It did not become available in time.
     GivenUp,
     PoolDeleted,
+    /// It was named by a request.
+    Requested,
+    /// It could not be repaired; another one takes its place.
+    Replaced,
 }
 
 impl NodePhase {

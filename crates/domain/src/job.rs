@@ -85,7 +85,11 @@ impl Job {
 
     /// Notes how it went with a node. What is settled stays as it is.
     pub fn settle(&mut self, node: &NodeName, state: &JobNodeState) {
-        for entry in self.nodes.iter_mut().filter(|entry| entry.name == *node && entry.state == JobNodeState::Open) {
+        for entry in self
+            .nodes
+            .iter_mut()
+            .filter(|entry| entry.name == *node && entry.state == JobNodeState::Open)
+        {
             entry.state = state.clone();
         }
     }

@@ -159,12 +159,24 @@ pub enum NodeDriverState {
     Settled,
     /// Waits for its turn.
     Pending { target: String },
-    /// Held: no new jobs; waits until the running ones are done.
-    Draining { target: String },
+    /// Held: no new jobs; waits since then until the running ones are done. `attempt` is the one that comes next.
+    Draining {
+        target: String,
+        #[serde(default)]
+        since: Option<Timestamp>,
+        #[serde(default)]
+        attempt: u32,
+    },
     /// Being installed; `attempt` counts from 1.
     Updating { target: String, attempt: u32, since: Timestamp },
     /// Given up for this target.
-    Failed { target: String, message: String },
+    Failed {
+        target: String,
+        message: String,
+        /// Nothing was done to it: jobs may go on running there.
+        #[serde(default)]
+        is_open: bool,
+    },
 }
 
 impl NodeDriver {

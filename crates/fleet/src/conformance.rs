@@ -2,9 +2,7 @@
 //! machines of the flavor each, and waits for what takes time through [`Fleet::changed`].
 
 use crate::command::{Command, NodeRequest, PluginRequest, PoolMark, ResetRequest};
-use crate::observation::{
-    ClusterFact, DriverProgress, MachineState, NodeFact, Observation, PluginState, RequestFact, RequestProgress,
-};
+use crate::observation::{ClusterFact, DriverProgress, MachineState, NodeFact, Observation, PluginState, RequestFact, RequestProgress};
 use crate::port::{Fleet, FleetError};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName, PoolName, ProjectId, TemplateName, ZoneName};

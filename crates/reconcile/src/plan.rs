@@ -14,8 +14,8 @@ mod tasks;
 mod work;
 
 use domain::catalogue::{Flavor, Offers, OsConfig};
-use domain::name::{FlavorName, NodeName, TemplateName};
 use domain::job::Job;
+use domain::name::{FlavorName, NodeName, TemplateName};
 use domain::node::Node;
 use domain::order::Order;
 use domain::plugin::{Plugin, PluginTemplate};

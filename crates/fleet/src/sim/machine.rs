@@ -1,8 +1,8 @@
 //! One machine, and what it is doing at a time.
 
 use super::MachineFault;
-use super::request::{Request, RequestJob};
 use super::failure::{Failure, Wear};
+use super::request::{Request, RequestJob};
 use super::rules::Rules;
 use super::timing::Step;
 use crate::command::PoolMark;
@@ -195,7 +195,10 @@ impl Machine {
     }
 
     fn driver_done_at(&self, bound: &Bound, job: &DriverJob, rules: &Rules) -> Timestamp {
-        let asked = bound.request.as_ref().filter(|request| request.kind == Request::Reset && request.at <= job.at);
+        let asked = bound
+            .request
+            .as_ref()
+            .filter(|request| request.kind == Request::Reset && request.at <= job.at);
         let reset = asked.map(|request| self.request_times(bound, request, rules).1);
         let start = job.at.max(self.up_at(bound, rules).1).max(reset.unwrap_or(job.at));
         rules

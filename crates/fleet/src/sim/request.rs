@@ -79,12 +79,20 @@ impl Machine {
             return;
         }
         self.restart(now, rules);
-        let ordinal = self.bound.as_ref().and_then(|bound| bound.driver.as_ref()).map_or(0, |job| job.ordinal + 1);
+        let ordinal = self
+            .bound
+            .as_ref()
+            .and_then(|bound| bound.driver.as_ref())
+            .map_or(0, |job| job.ordinal + 1);
         let driver = wanted.driver.clone().map(|version| self.driver_job(version, now, ordinal));
         let Some(bound) = &mut self.bound else { return };
         bound.installed = None;
         bound.driver = driver;
-        if let Some(name) = wanted.image.as_ref().and_then(|image| image.name.clone().or_else(|| image.image_id.clone())) {
+        if let Some(name) = wanted
+            .image
+            .as_ref()
+            .and_then(|image| image.name.clone().or_else(|| image.image_id.clone()))
+        {
             bound.image = Some(name);
         }
     }

@@ -102,7 +102,10 @@ impl Work<'_> {
             .map(|node| node.name.clone())
             .collect();
         let in_repair = self.nodes.values().filter(|node| is_in_repair(node)).count();
-        let counted = (abnormal.len() + in_repair, self.nodes.values().filter(|node| !node.phase.is_deleting()).count());
+        let counted = (
+            abnormal.len() + in_repair,
+            self.nodes.values().filter(|node| !node.phase.is_deleting()).count(),
+        );
         for name in abnormal {
             // A machine that is not there is neither rebooted nor reset; it is replaced after its time of grace.
             let can_be_treated = observed
@@ -166,3 +169,6 @@ impl Work<'_> {
 fn is_in_repair(node: &Node) -> bool {
     node.care.task.as_ref().is_some_and(|task| task.job.is_none())
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,11 +113,15 @@ impl Work<'_> {
         let Some(step) = &element.creating_step else { return Vec::new() };
         let key = element.element();
         let mut members: BTreeMap<&Uid, (&NodeBatch, u32)> = BTreeMap::new();
-        let own = self.nodes.values().filter(|node| node.element() == key && !node.phase.is_deleting());
+        let own = self
+            .nodes
+            .values()
+            .filter(|node| node.element() == key && !node.phase.is_deleting());
         for batch in own.filter_map(|node| node.batch.as_deref()) {
             members.entry(&batch.uid).or_insert((batch, 0)).1 += 1;
         }
-        let of_batch = |(batch, count): &(&NodeBatch, u32)| std::iter::repeat_n(NodeBatch::clone(batch), step.step.saturating_sub(*count) as usize);
+        let of_batch =
+            |(batch, count): &(&NodeBatch, u32)| std::iter::repeat_n(NodeBatch::clone(batch), step.step.saturating_sub(*count) as usize);
         members.values().flat_map(of_batch).collect()
     }
 

@@ -64,7 +64,7 @@ impl Work<'_> {
         };
         let over = began_at.saturating_add(self.policy.request_timeout).unwrap_or(Timestamp::MAX);
         let progress = fact.request.as_ref().filter(|request| request.number == task.number);
-        match self.judge(node, &task, fact, progress.map(|request| &request.progress)) {
+        match judge(node, &task, fact, progress.map(|request| &request.progress)) {
             Some(result) => {
                 self.finish_task(node, &task, result);
                 return false;
@@ -87,28 +87,11 @@ impl Work<'_> {
         true
     }
 
-    /// How the request ended, if it has.
-    fn judge(&self, node: &Node, task: &NodeTask, fact: &NodeFact, progress: Option<&RequestProgress>) -> Option<Result<(), String>> {
-        match (progress, &fact.state) {
-            (_, MachineState::Releasing) => Some(Err("the machine is being taken back".to_owned())),
-            (Some(RequestProgress::Failed { reason }), _)
-            | (Some(RequestProgress::Done), MachineState::Faulty(reason) | MachineState::Failed(reason)) => Some(Err(reason.clone())),
-            (Some(RequestProgress::Done), MachineState::Ready) => {
-                let is_silent = fact.silent_since.is_some();
-                let is_installed = match task.kind {
-                    TaskKind::Reboot => true,
-                    TaskKind::Reset { .. } => super::nodes::is_driver_done(node.driver.as_ref(), fact),
-                };
-                (!is_silent && is_installed).then_some(Ok(()))
-            }
-            (Some(RequestProgress::Done), MachineState::Booting | MachineState::Checking)
-            | (Some(RequestProgress::Running) | None, _) => None,
-        }
-    }
-
     /// Jobs may bound how many of their nodes are worked on at once.
     fn may_begin(&self, task: &NodeTask) -> bool {
-        let Some(job) = task.job.as_ref().and_then(|id| self.jobs.get(id)) else { return true };
+        let Some(job) = task.job.as_ref().and_then(|id| self.jobs.get(id)) else {
+            return true;
+        };
         let Some(most) = job.at_once else { return true };
         let busy = self.nodes.values().filter(|node| {
             let own = node.care.task.as_ref().filter(|own| own.job == task.job);
@@ -252,6 +235,24 @@ impl Work<'_> {
             pool: self.mark(),
             node: node.name.clone(),
         });
+    }
+}
+
+/// How the request ended, if it has.
+fn judge(node: &Node, task: &NodeTask, fact: &NodeFact, progress: Option<&RequestProgress>) -> Option<Result<(), String>> {
+    match (progress, &fact.state) {
+        (_, MachineState::Releasing) => Some(Err("the machine is being taken back".to_owned())),
+        (Some(RequestProgress::Failed { reason }), _)
+        | (Some(RequestProgress::Done), MachineState::Faulty(reason) | MachineState::Failed(reason)) => Some(Err(reason.clone())),
+        (Some(RequestProgress::Done), MachineState::Ready) => {
+            let is_silent = fact.silent_since.is_some();
+            let is_installed = match task.kind {
+                TaskKind::Reboot => true,
+                TaskKind::Reset { .. } => super::nodes::is_driver_done(node.driver.as_ref(), fact),
+            };
+            (!is_silent && is_installed).then_some(Ok(()))
+        }
+        (Some(RequestProgress::Done), MachineState::Booting | MachineState::Checking) | (Some(RequestProgress::Running) | None, _) => None,
     }
 }
 

@@ -413,7 +413,8 @@ impl World {
         for command in commands {
             match command {
                 Command::EnsurePool { .. } if fleet.cluster == ClusterFact::Absent => fleet.cluster = ClusterFact::Starting,
-                Command::EnsurePool { .. } => {}
+                // There is one pool here, from which nothing moves.
+                Command::EnsurePool { .. } | Command::MoveNode { .. } => {}
                 Command::RemovePool { .. } => fleet.cluster = ClusterFact::Absent,
                 Command::CreateNode(request) => {
                     let driver = request.driver.clone().map(|version| DriverFact {
@@ -441,8 +442,6 @@ impl World {
                 Command::EvictNode { node, .. } => change(fleet, node, |fact| fact.is_busy = false),
                 Command::RebootNode { node, number, .. } => change(fleet, node, |fact| ask(fact, *number)),
                 Command::ResetNode(request) => change(fleet, &request.node, |fact| ask(fact, request.number)),
-                // There is one pool here.
-                Command::MoveNode { .. } => {}
                 Command::SetDriver { node, version, .. } => change(fleet, node, |fact| {
                     let installed = fact.driver.as_ref().and_then(|driver| driver.installed.clone());
                     let progress = DriverProgress::Installing { version: version.clone() };

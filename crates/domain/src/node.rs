@@ -1,6 +1,7 @@
 //! The node: one machine of a physical pool (contract nodes §1, README §8.5).
 
 mod care;
+pub mod request;
 
 pub use care::{Care, DRAIN_TAINT, Drain, HA_TAINT, MoveFrom, NodeTask, PinnedDriver, Repair, Taint, TaintEffect, TaskKind};
 

@@ -89,7 +89,12 @@ async fn deleted_nodes_lower_the_counts(server: TestServer) {
     let body = json!({"deleteNodeNames": [own[0]]});
     assert_eq!(act(&server, &path, "delete", body.clone()).await.ok(), json!({}));
     let pool = server.user.get(&path).await.ok();
-    let counts: Vec<_> = pool["spec"]["resources"].as_array().unwrap().iter().map(|element| &element["count"]).collect();
+    let counts: Vec<_> = pool["spec"]["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|element| &element["count"])
+        .collect();
     assert_eq!(counts, [2, 1]);
     assert_eq!(pool["spec"]["resources"][1]["maxCount"], 1);
     let ready = await_condition(&server.user, &path, "Ready").await;
@@ -119,14 +124,20 @@ async fn what_batch_delete_refuses(server: TestServer) {
         .refused_saying(404, GONE, "Node os-node-none not found.");
     assert_eq!(names(&server, &path).await.len(), 3, "all or nothing");
     let other = ready_pool(&server, "pool-mine", resources(CPU, 2)).await;
-    act(&server, &other, "delete", json!({"deleteNodeNames": [own[0]]})).await.refused(404, GONE);
+    act(&server, &other, "delete", json!({"deleteNodeNames": [own[0]]}))
+        .await
+        .refused(404, GONE);
     let parent = path.rsplit('/').next().unwrap();
     let child = sub_pool("pool-child", parent, resources(CPU, 2));
     server.operator.post(&server.pools(), &child).await.ok();
-    act(&server, &path, "delete", json!({"deleteNodeNames": [own[0], own[1]]})).await.refused(400, BAD);
+    act(&server, &path, "delete", json!({"deleteNodeNames": [own[0], own[1]]}))
+        .await
+        .refused(400, BAD);
     act(&server, &path, "delete", json!({"deleteNodeNames": [own[0]]})).await.ok();
     let logical = format!("{}/pool-child-{}", server.pools(), server.project);
-    act(&server, &logical, "delete", json!({"deleteNodeNames": [own[1]]})).await.refused(400, BAD);
+    act(&server, &logical, "delete", json!({"deleteNodeNames": [own[1]]}))
+        .await
+        .refused(400, BAD);
     let pool = await_condition(&server.user, &path, "Ready").await;
     assert_eq!(count(&pool, "available"), 2);
 }
@@ -145,7 +156,11 @@ async fn locks_keep_nodes_and_tell_of_each(server: TestServer) {
         .await
         .refused_saying(400, BAD, "locked");
     // Scaling in takes the other one.
-    server.user.patch(&path, &json!({"spec": {"resources": resources(CPU, 1)}})).await.ok();
+    server
+        .user
+        .patch(&path, &json!({"spec": {"resources": resources(CPU, 1)}}))
+        .await
+        .ok();
     await_condition(&server.user, &path, "Ready").await;
     assert_eq!(names(&server, &path).await, [own[0].clone()]);
     assert_eq!(act(&server, &path, "unlock", body).await.ok(), results);
@@ -171,7 +186,9 @@ async fn spares_tags_and_drivers_are_set_per_node(server: TestServer) {
     assert_eq!(node["metadata"]["labels"]["os.modelarts.node/ha.redundant.enabled"], "true");
     assert_eq!(node["status"]["taints"][0]["effect"], "NoSchedule");
     update(json!({"action": "closeHaRedundant"})).await.ok();
-    update(json!({"action": "createTags", "tags": [{"key": "team", "value": "a"}]})).await.ok();
+    update(json!({"action": "createTags", "tags": [{"key": "team", "value": "a"}]}))
+        .await
+        .ok();
     let node = server.user.get(&format!("{path}/nodes/{}", own[0])).await.ok();
     assert!(node["status"].get("taints").is_none());
     assert_eq!(annotation(&node, "os.modelarts/tms.tags"), r#"[{"key":"team","value":"a"}]"#);
@@ -179,11 +196,16 @@ async fn spares_tags_and_drivers_are_set_per_node(server: TestServer) {
     update(json!({"action": "updateDriver", "driver": {"version": "440.33", "updateStrategy": "force"}}))
         .await
         .ok();
-    let node = await_node(&server, &path, &own[0], |node| node["status"]["driver"] == json!({"phase": "Running", "version": "440.33"})).await;
+    let node = await_node(&server, &path, &own[0], |node| {
+        node["status"]["driver"] == json!({"phase": "Running", "version": "440.33"})
+    })
+    .await;
     assert_eq!(annotation(&node, "os.modelarts/tms.tags"), "");
     let other = server.user.get(&format!("{path}/nodes/{}", own[1])).await.ok();
     assert_ne!(other["status"]["driver"]["version"], "440.33");
-    update(json!({"action": "updateDriver", "driver": {"version": "0.0"}})).await.refused(400, BAD);
+    update(json!({"action": "updateDriver", "driver": {"version": "0.0"}}))
+        .await
+        .refused(400, BAD);
     update(json!({"action": "explode"})).await.refused_saying(400, BAD, "action");
 }
 
@@ -191,9 +213,20 @@ async fn nodes_are_bound_to_sub_pools(server: TestServer) {
     let path = ready_pool(&server, "pool-root", resources(CPU, 2)).await;
     let own = names(&server, &path).await;
     let root = path.rsplit('/').next().unwrap();
-    let child = server.operator.post(&server.pools(), &sub_pool("pool-sub", root, resources(CPU, 1))).await.ok();
+    let child = server
+        .operator
+        .post(&server.pools(), &sub_pool("pool-sub", root, resources(CPU, 1)))
+        .await
+        .ok();
     let quota = name(&child);
-    let bind = |node: &str, quota: &str| act(&server, &path, "bind", json!({"nodes": [{"name": node, "quotaName": quota}], "drain": true}));
+    let bind = |node: &str, quota: &str| {
+        act(
+            &server,
+            &path,
+            "bind",
+            json!({"nodes": [{"name": node, "quotaName": quota}], "drain": true}),
+        )
+    };
     assert_eq!(bind(&own[0], &quota).await.ok(), json!({}));
     let sub = format!("{}/{quota}", server.pools());
     assert_eq!(names(&server, &sub).await, [own[0].clone()]);
@@ -220,7 +253,9 @@ async fn drained_nodes_stay_closed_until_they_are_reset(server: TestServer) {
     let node = server.user.get(&format!("{path}/nodes/{}", own[0])).await.ok();
     assert!(node["status"].get("taints").is_none() && annotation(&node, "os.modelarts.node/drain").is_empty());
     let eleven: Vec<String> = (0..11).map(|number| format!("n{number}")).collect();
-    act(&server, &path, "drain", json!({"nodeNames": eleven})).await.refused_saying(400, BAD, "1 to 10");
+    act(&server, &path, "drain", json!({"nodeNames": eleven}))
+        .await
+        .refused_saying(400, BAD, "1 to 10");
     act(&server, &path, "drain", json!({"nodeNames": ["n1"]})).await.refused(404, GONE);
 }
 
@@ -230,7 +265,10 @@ async fn a_reboot_is_a_job_that_ends(server: TestServer) {
     let answer = act(&server, &path, "reboot", json!({"nodeNames": [own[0]]})).await.ok();
     assert_eq!(answer["nodeNames"], json!([own[0]]));
     let job = await_job(&server, &answer["job_id"]).await;
-    assert_eq!((job["phase"].as_str(), job["type"].as_str()), (Some("Success"), Some("reboot-node")));
+    assert_eq!(
+        (job["phase"].as_str(), job["type"].as_str()),
+        (Some("Success"), Some("reboot-node"))
+    );
     assert!(job["endTimestamp"].as_i64().unwrap() >= job["startTimestamp"].as_i64().unwrap());
     let node = server.user.get(&format!("{path}/nodes/{}", own[0])).await.ok();
     assert_eq!(node["status"]["phase"], "Available");
@@ -240,7 +278,10 @@ async fn a_reboot_is_a_job_that_ends(server: TestServer) {
         let user = server.user.clone();
         async move { user.get(&target).await }
     };
-    assert_eq!(jobs(&format!("type=reboot-node&name={pool}&resource=pools")).await.ok()["items"][0], job);
+    assert_eq!(
+        jobs(&format!("type=reboot-node&name={pool}&resource=pools")).await.ok()["items"][0],
+        job
+    );
     assert_eq!(jobs("type=reset-nodes").await.ok(), json!({"count": 0, "items": []}));
     assert_eq!(jobs("limit=1&offset=1").await.ok(), json!({"count": 1, "items": []}));
     assert_eq!(jobs("since=1&until=2").await.ok()["count"], 0);
@@ -248,7 +289,9 @@ async fn a_reboot_is_a_job_that_ends(server: TestServer) {
     jobs("limit=-1").await.refused(400, BAD);
     let missing = server.user.get(&format!("/v2/{}/jobs/none", server.project)).await;
     missing.refused_saying(404, GONE, "Job none not found.");
-    act(&server, &path, "reboot", json!({"nodeNames": [own[0], "os-node-none"]})).await.refused(404, GONE);
+    act(&server, &path, "reboot", json!({"nodeNames": [own[0], "os-node-none"]}))
+        .await
+        .refused(404, GONE);
 }
 
 async fn a_reset_installs_what_was_asked_for(server: TestServer) {
@@ -259,14 +302,26 @@ async fn a_reset_installs_what_was_asked_for(server: TestServer) {
         "nodeConfig": {"os": "Ubuntu 22.04", "runtime": "containerd"}});
     let job = act(&server, &path, "reset", body).await.ok();
     let job = await_job(&server, &job["job_id"]).await;
-    assert_eq!((job["phase"].as_str(), job["type"].as_str()), (Some("Success"), Some("reset-nodes")), "{job:#}");
+    assert_eq!(
+        (job["phase"].as_str(), job["type"].as_str()),
+        (Some("Success"), Some("reset-nodes")),
+        "{job:#}"
+    );
     for node in nodes(&server, &path).await {
         assert_eq!(node["spec"]["os"]["name"], "Ubuntu 22.04");
         assert_eq!(node["status"]["os"]["name"], "Ubuntu 22.04");
-        assert_eq!((&node["status"]["phase"], &node["status"]["driver"]["phase"]), (&json!("Available"), &json!("Running")));
+        assert_eq!(
+            (&node["status"]["phase"], &node["status"]["driver"]["phase"]),
+            (&json!("Available"), &json!("Running"))
+        );
         assert_eq!(node["spec"]["extendParams"]["runtime"], "containerd");
     }
-    for wrong in [json!(null), rolling("Sometimes", 1), rolling("RollingByPercent", 101), rolling("RollingByNumber", 0)] {
+    for wrong in [
+        json!(null),
+        rolling("Sometimes", 1),
+        rolling("RollingByPercent", 101),
+        rolling("RollingByNumber", 0),
+    ] {
         let body = json!({"nodeNames": own, "rollingConfig": wrong});
         act(&server, &path, "reset", body).await.refused_saying(400, BAD, "rollingConfig");
     }
@@ -275,7 +330,9 @@ async fn a_reset_installs_what_was_asked_for(server: TestServer) {
 async fn a_failed_reboot_is_a_failed_job(server: TestServer) {
     let path = ready_pool(&server, "pool-dead", resources(CPU, 2)).await;
     let all = nodes(&server, &path).await;
-    let machine = all[0]["metadata"]["labels"]["os.modelarts.node/underlying.instance.id"].as_str().unwrap();
+    let machine = all[0]["metadata"]["labels"]["os.modelarts.node/underlying.instance.id"]
+        .as_str()
+        .unwrap();
     let fault = fleet::sim::MachineFault::NeverBoots;
     server.fleet.break_machine(machine, fault).await.unwrap().unwrap();
     let job = act(&server, &path, "reboot", json!({"nodeNames": [name(&all[0])]})).await.ok();
@@ -298,14 +355,30 @@ async fn nodes_move_to_another_pool_with_their_machines(server: TestServer) {
     let to = ready_pool(&server, "pool-into", resources(CPU, 1)).await;
     let before = nodes(&server, &from).await;
     let moving = name(&before[0]);
-    let job = act(&server, &from, "migrate", migration(std::slice::from_ref(&moving), id(&from), id(&to))).await.ok();
+    let job = act(
+        &server,
+        &from,
+        "migrate",
+        migration(std::slice::from_ref(&moving), id(&from), id(&to)),
+    )
+    .await
+    .ok();
     let job = await_job(&server, &job["job_id"]).await;
-    assert_eq!((job["phase"].as_str(), job["type"].as_str()), (Some("Success"), Some("migrate-nodes")), "{job:#}");
+    assert_eq!(
+        (job["phase"].as_str(), job["type"].as_str()),
+        (Some("Success"), Some("migrate-nodes")),
+        "{job:#}"
+    );
     for (path, wanted) in [(&from, 2), (&to, 2)] {
         let pool = await_condition(&server.user, path, "Ready").await;
-        assert_eq!((pool["spec"]["resources"][0]["count"].as_u64(), count(&pool, "available")), (Some(wanted), wanted));
+        assert_eq!(
+            (pool["spec"]["resources"][0]["count"].as_u64(), count(&pool, "available")),
+            (Some(wanted), wanted)
+        );
         let orders = format!("/v1/{}/orders?involvedName={}", server.project, id(path));
-        server.await_pool(&orders, |orders| orders["items"][0]["phase"] == "successed").await;
+        server
+            .await_pool(&orders, |orders| orders["items"][0]["phase"] == "successed")
+            .await;
     }
     let after = server.user.get(&format!("{to}/nodes/{moving}")).await.ok();
     let instance = |node: &Value| node["metadata"]["labels"]["os.modelarts.node/underlying.instance.id"].clone();
@@ -321,10 +394,18 @@ async fn what_a_migration_refuses(server: TestServer) {
     let own = names(&server, &from).await;
     let ask = |body: Value| act(&server, &from, "migrate", body);
     let one = &own[..1];
-    ask(migration(one, id(&from), id(&from))).await.refused_saying(400, BAD, "toClusterName");
-    ask(migration(one, "pool-x", id(&to))).await.refused_saying(400, BAD, "fromClusterName");
-    ask(migration(one, id(&from), "pool-x")).await.refused_saying(400, BAD, "toClusterName");
-    ask(migration(&own, id(&from), id(&to))).await.refused_saying(400, BAD, "at least one node must remain");
+    ask(migration(one, id(&from), id(&from)))
+        .await
+        .refused_saying(400, BAD, "toClusterName");
+    ask(migration(one, "pool-x", id(&to)))
+        .await
+        .refused_saying(400, BAD, "fromClusterName");
+    ask(migration(one, id(&from), "pool-x"))
+        .await
+        .refused_saying(400, BAD, "toClusterName");
+    ask(migration(&own, id(&from), id(&to)))
+        .await
+        .refused_saying(400, BAD, "at least one node must remain");
     ask(migration(&["none".to_owned()], id(&from), id(&to))).await.refused(404, GONE);
     let mut wrong = migration(one, id(&from), id(&to));
     wrong["resourceSpec"]["flavor"] = json!(GPU);
@@ -341,7 +422,9 @@ async fn what_a_resize_refuses(server: TestServer) {
     act(&server, &path, "resize", body("rack"))
         .await
         .refused_saying(400, BAD, "only support hyperinstance scale currently");
-    act(&server, &path, "resize", body("hyperinstance")).await.refused_saying(400, BAD, "batchUID");
+    act(&server, &path, "resize", body("hyperinstance"))
+        .await
+        .refused_saying(400, BAD, "batchUID");
 }
 
 async fn names_that_are_wrong_are_refused_everywhere(server: TestServer) {
@@ -364,7 +447,9 @@ async fn names_that_are_wrong_are_refused_everywhere(server: TestServer) {
             act(&server, &path, action, body).await.refused_saying(400, BAD, field);
         }
     }
-    act(&server, &path, "bind", json!({"nodes": []})).await.refused_saying(400, BAD, "nodes");
+    act(&server, &path, "bind", json!({"nodes": []}))
+        .await
+        .refused_saying(400, BAD, "nodes");
     act(&server, &path, "reboot", json!([])).await.refused(400, BAD);
     let none = format!("{}/pool-none-{}", server.pools(), server.project);
     act(&server, &none, "reboot", json!([])).await.refused(404, "ModelArts.50015001");
@@ -374,18 +459,26 @@ async fn restricted_and_unfinished_pools_keep_their_nodes(server: TestServer) {
     let path = ready_pool(&server, "pool-held", resources(CPU, 2)).await;
     let own = names(&server, &path).await;
     let restrict = |bits: u32| {
-        let target = server.admin(&format!("pools/{}", id(&path)));
+        let target = server.admin(&format!("pools/{}/control-mode", id(&path)));
         let operator = server.operator.clone();
-        async move { operator.patch(&target, &json!({"controlMode": bits})).await.ok() }
+        async move { operator.put(&target, &json!({"controlMode": bits})).await.ok() }
     };
     restrict(2).await;
     let delete = json!({"deleteNodeNames": [own[0]]});
-    act(&server, &path, "delete", delete.clone()).await.refused_saying(400, BAD, "restricted");
+    act(&server, &path, "delete", delete.clone())
+        .await
+        .refused_saying(400, BAD, "restricted");
     act(&server, &path, "reboot", json!({"nodeNames": [own[0]]})).await.ok();
     restrict(8).await;
-    act(&server, &path, "drain", json!({"nodeNames": [own[0]]})).await.refused_saying(400, BAD, "restricted");
-    act(&server, &path, "lock", json!({"nodeNames": [own[0]], "actions": ["delete"]})).await.ok();
-    act(&server, &path, "unlock", json!({"nodeNames": [own[0]], "actions": ["delete"]})).await.ok();
+    act(&server, &path, "drain", json!({"nodeNames": [own[0]]}))
+        .await
+        .refused_saying(400, BAD, "restricted");
+    act(&server, &path, "lock", json!({"nodeNames": [own[0]], "actions": ["delete"]}))
+        .await
+        .ok();
+    act(&server, &path, "unlock", json!({"nodeNames": [own[0]], "actions": ["delete"]}))
+        .await
+        .ok();
     restrict(0).await;
     let dry = server.user.post(&format!("{path}/nodes/batch-delete?dryRun=true"), &delete).await;
     assert_eq!(dry.ok(), json!({}));

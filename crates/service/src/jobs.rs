@@ -34,7 +34,9 @@ impl Service {
         let user = self.effective_user(ctx, Action::JobList)?;
         let filter = filter()?;
         let until = filter.until.unwrap_or_else(|| self.now());
-        let since = filter.since.unwrap_or_else(|| self.now().saturating_sub(WINDOW).unwrap_or(Timestamp::MIN));
+        let since = filter
+            .since
+            .unwrap_or_else(|| self.now().saturating_sub(WINDOW).unwrap_or(Timestamp::MIN));
         let index = self.parts.state.index().read();
         let may_see = |job: &Job| {
             let workspace = index.get::<domain::workspace::Workspace>(&ctx.project, &job.workspace);

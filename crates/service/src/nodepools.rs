@@ -84,15 +84,14 @@ impl Service {
             let at = place(current, name)?;
             let change = decode(current, at)?;
             only_physical(current)?;
-            let wanted = change
-                .edit
-                .draft
-                .resources
-                .get(at)
-                .map_or(0, |element| element.count);
+            let wanted = change.edit.draft.resources.get(at).map_or(0, |element| element.count);
             if change.mentions_billing && wanted <= current.spec.resources[at].count {
                 let path = FieldPath::of("metadata").field("annotations");
-                return Err(ServiceError::field(path, Reason::Forbidden, "billing annotations are for added nodes only"));
+                return Err(ServiceError::field(
+                    path,
+                    Reason::Forbidden,
+                    "billing annotations are for added nodes only",
+                ));
             }
             Ok(change.edit)
         })
@@ -130,7 +129,10 @@ fn only_physical(pool: &Pool) -> Result<(), ServiceError> {
     if pool.is_physical() {
         Ok(())
     } else {
-        Err(ServiceError::Refused(format!("pool {} has no nodes of its own: it is a logical one", pool.name)))
+        Err(ServiceError::Refused(format!(
+            "pool {} has no nodes of its own: it is a logical one",
+            pool.name
+        )))
     }
 }
 

@@ -127,7 +127,9 @@ impl Default for NodeConfigTemplate {
             metadata: ConfigName {
                 name: "node-config-template".to_owned(),
             },
-            spec: TemplateSpec { templates: vec![configs()] },
+            spec: TemplateSpec {
+                templates: vec![configs()],
+            },
         }
     }
 }
@@ -136,7 +138,9 @@ impl FlavorNodeConfigTemplate {
     /// The template of this name, with what the flavors that refer to it have in common.
     pub fn of(name: &str, flavor: &Flavor) -> Self {
         let disk: Option<&FlavorVolume> = flavor.data_volumes.first();
-        let size = disk.and_then(|disk| disk.size.trim_end_matches("Gi").parse().ok()).unwrap_or(100_u32);
+        let size = disk
+            .and_then(|disk| disk.size.trim_end_matches("Gi").parse().ok())
+            .unwrap_or(100_u32);
         Self {
             api_version: "v1",
             kind: "NodeConfigTemplate",

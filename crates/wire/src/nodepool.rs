@@ -179,12 +179,7 @@ pub fn decode_change(current: &model::Pool, at: usize, body: &Value) -> Result<N
     })
 }
 
-fn changed_element(
-    element: &model::PoolResource,
-    mut present: Value,
-    body: &Value,
-    errors: &RefCell<FieldErrors>,
-) -> Option<Value> {
+fn changed_element(element: &model::PoolResource, mut present: Value, body: &Value, errors: &RefCell<FieldErrors>) -> Option<Value> {
     let root = Place::root(body, errors);
     root.body()?;
     root.field("metadata").may_have_fields();
@@ -193,7 +188,10 @@ fn changed_element(
         resources.required();
     }
     let sent = resources.object()?;
-    for (field, current) in [("flavor", element.flavor.to_string()), ("nodePool", element.node_pool().to_string())] {
+    for (field, current) in [
+        ("flavor", element.flavor.to_string()),
+        ("nodePool", element.node_pool().to_string()),
+    ] {
         let is_changed = match sent.get(field) {
             None => false,
             Some(Value::String(text)) => *text != current,
@@ -239,7 +237,10 @@ fn shown(pool: &model::Pool) -> Vec<Value> {
 
 fn edit(current: &model::Pool, elements: &[Value], body: &Value) -> Result<(PoolEdit, bool), FieldErrors> {
     let mut patch = json!({"spec": {"resources": elements}});
-    let notes = body.get("metadata").and_then(|metadata| metadata.get("annotations")).filter(|notes| !notes.is_null());
+    let notes = body
+        .get("metadata")
+        .and_then(|metadata| metadata.get("annotations"))
+        .filter(|notes| !notes.is_null());
     let mut mentions_billing = false;
     if let Some(notes) = notes {
         let billing: Map<String, Value> = notes

@@ -13,7 +13,10 @@ pub enum Update {
     CreateTags(Vec<Tag>),
     /// Without a value the key alone decides.
     DeleteTags(Vec<(String, Option<String>)>),
-    Driver { version: String, strategy: Option<UpdateStrategy> },
+    Driver {
+        version: String,
+        strategy: Option<UpdateStrategy>,
+    },
 }
 
 /// What `batch-bind` asks for: nodes with the sub-pool that each is to be bound to, if any.

@@ -46,7 +46,9 @@ pub(crate) async fn show(State(app): State<App>, call: Call) -> Result<Response,
 
 pub(crate) async fn delete(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let (ctx, pool) = (call.context()?, pool_name(&call)?);
-    app.service().delete_nodes(&ctx, &pool, || batch::decode_delete(&call.json()?)).await?;
+    app.service()
+        .delete_nodes(&ctx, &pool, || batch::decode_delete(&call.json()?))
+        .await?;
     Ok(render::json(&serde_json::json!({})))
 }
 
@@ -69,7 +71,10 @@ pub(crate) async fn unlock(State(app): State<App>, call: Call) -> Result<Respons
 
 pub(crate) async fn update(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let (ctx, pool) = (call.context()?, pool_name(&call)?);
-    let results = app.service().update_nodes(&ctx, &pool, || batch::decode_update(&call.json()?)).await?;
+    let results = app
+        .service()
+        .update_nodes(&ctx, &pool, || batch::decode_update(&call.json()?))
+        .await?;
     Ok(render::json(&batch::UpdateResults::of(&results.object)))
 }
 
@@ -81,13 +86,18 @@ pub(crate) async fn bind(State(app): State<App>, call: Call) -> Result<Response,
 
 pub(crate) async fn drain(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let (ctx, pool) = (call.context()?, pool_name(&call)?);
-    app.service().drain_nodes(&ctx, &pool, || batch::decode_drain(&call.json()?)).await?;
+    app.service()
+        .drain_nodes(&ctx, &pool, || batch::decode_drain(&call.json()?))
+        .await?;
     Ok(render::json(&serde_json::json!({})))
 }
 
 pub(crate) async fn migrate(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let (ctx, pool) = (call.context()?, pool_name(&call)?);
-    let job = app.service().migrate_nodes(&ctx, &pool, || batch::decode_migrate(&call.json()?)).await?;
+    let job = app
+        .service()
+        .migrate_nodes(&ctx, &pool, || batch::decode_migrate(&call.json()?))
+        .await?;
     Ok(render::json(&batch::JobId {
         job_id: job.object.to_string(),
     }))
@@ -95,14 +105,20 @@ pub(crate) async fn migrate(State(app): State<App>, call: Call) -> Result<Respon
 
 pub(crate) async fn reboot(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let (ctx, pool) = (call.context()?, pool_name(&call)?);
-    let outcome = app.service().reboot_nodes(&ctx, &pool, || batch::decode_reboot(&call.json()?)).await?;
+    let outcome = app
+        .service()
+        .reboot_nodes(&ctx, &pool, || batch::decode_reboot(&call.json()?))
+        .await?;
     let (node_names, job_id) = outcome.object.as_ref().clone();
     Ok(render::json(&batch::RebootAnswer { node_names, job_id }))
 }
 
 pub(crate) async fn reset(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let (ctx, pool) = (call.context()?, pool_name(&call)?);
-    let job = app.service().reset_nodes(&ctx, &pool, || batch::decode_reset(&call.json()?)).await?;
+    let job = app
+        .service()
+        .reset_nodes(&ctx, &pool, || batch::decode_reset(&call.json()?))
+        .await?;
     Ok(render::json(&batch::JobId {
         job_id: job.object.to_string(),
     }))
@@ -110,7 +126,10 @@ pub(crate) async fn reset(State(app): State<App>, call: Call) -> Result<Response
 
 pub(crate) async fn resize(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let (ctx, pool) = (call.context()?, pool_name(&call)?);
-    let order = app.service().resize_batches(&ctx, &pool, || batch::decode_resize(&call.json()?)).await?;
+    let order = app
+        .service()
+        .resize_batches(&ctx, &pool, || batch::decode_resize(&call.json()?))
+        .await?;
     Ok(render::json(&batch::ResizeAnswer {
         order_name: order.object.to_string(),
     }))

@@ -34,7 +34,9 @@ impl Service {
         let pool = self.find_pool(ctx, action, name)?;
         let wants = decode()?;
         if !pool.is_physical() {
-            return Err(ServiceError::Refused(format!("pool {name} has no nodes of its own: it is a logical one")));
+            return Err(ServiceError::Refused(format!(
+                "pool {name} has no nodes of its own: it is a logical one"
+            )));
         }
         if let Some(what) = restricted {
             self.refuse_restricted(&pool.object, what)?;
@@ -49,7 +51,9 @@ impl Service {
         names
             .iter()
             .map(|name| {
-                let found = index.get::<Node>(&pool.owner.project, name).filter(|node| node.pool_uid == pool.uid);
+                let found = index
+                    .get::<Node>(&pool.owner.project, name)
+                    .filter(|node| node.pool_uid == pool.uid);
                 found.ok_or_else(|| ServiceError::node(name))
             })
             .collect()

@@ -90,7 +90,10 @@ pub(super) fn requested(now: jiff::Timestamp) -> NodePhase {
 /// Whether counts of the pool can be changed by name; in `Abnormal` broken nodes may be taken out (semantics §5 rule 9).
 pub(super) fn check_scalable(pool: &Pool, may_be_abnormal: bool) -> Result<(), ServiceError> {
     if pool.status.attempt.previous.is_some() {
-        return Err(ServiceError::Refused(format!("an order of pool {} waits to be confirmed", pool.name)));
+        return Err(ServiceError::Refused(format!(
+            "an order of pool {} waits to be confirmed",
+            pool.name
+        )));
     }
     match pool.status.phase {
         PoolPhase::Running | PoolPhase::ScalingFailed { .. } => Ok(()),
@@ -125,7 +128,10 @@ pub(super) fn lower(resources: &mut [PoolResource], node: &Node) -> Result<(), S
     element.count -= 1;
     element.max_count = element.count;
     if let Some(azs) = &mut element.azs {
-        let at = azs.iter().position(|entry| entry.az == node.az).or_else(|| azs.len().checked_sub(1));
+        let at = azs
+            .iter()
+            .position(|entry| entry.az == node.az)
+            .or_else(|| azs.len().checked_sub(1));
         if let Some(entry) = at.and_then(|at| azs.get_mut(at)) {
             entry.count = entry.count.saturating_sub(1);
         }

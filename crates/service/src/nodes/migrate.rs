@@ -37,7 +37,11 @@ impl Service {
         let mut trees = [self.tree_of(ctx, pool), self.tree_of(ctx, &target)];
         trees.sort();
         let _first = self.locks.lock(trees[0].clone()).await;
-        let _second = if trees[0] == trees[1] { None } else { Some(self.locks.lock(trees[1].clone()).await) };
+        let _second = if trees[0] == trees[1] {
+            None
+        } else {
+            Some(self.locks.lock(trees[1].clone()).await)
+        };
         self.change_with_offers(ctx, |offers| {
             let asked = self.asked(ctx, (Action::NodeUpdate, pool), &decode, Some(Restricted::Specification))?;
             let target = self.target_pool(ctx, &asked)?;
@@ -51,13 +55,21 @@ impl Service {
         let Asked { pool, wants } = asked;
         let refuse = |field: &str, reason, message: String| Err(ServiceError::field(FieldPath::of(field), reason, message));
         if wants.from != pool.name {
-            return refuse("fromClusterName", Reason::Invalid, format!("must be the pool of the path, {}", pool.name));
+            return refuse(
+                "fromClusterName",
+                Reason::Invalid,
+                format!("must be the pool of the path, {}", pool.name),
+            );
         }
         if wants.to == wants.from {
             return refuse("toClusterName", Reason::Invalid, "must not be fromClusterName".to_owned());
         }
         if wants.to_pool.as_ref().is_some_and(|to| *to != wants.to) {
-            return refuse("toPoolName", Reason::Invalid, format!("must be the pool of the cluster, {}", wants.to));
+            return refuse(
+                "toPoolName",
+                Reason::Invalid,
+                format!("must be the pool of the cluster, {}", wants.to),
+            );
         }
         let found = self.parts.state.index().read().get::<Pool>(&ctx.project, &wants.to);
         let Some(found) = found.filter(|found| found.is_physical()) else {
@@ -85,7 +97,11 @@ impl Service {
             check_can_be_asked(node)?;
             if wants.flavor.as_ref().is_some_and(|flavor| *flavor != node.flavor) {
                 let path = FieldPath::of("resourceSpec").field("flavor");
-                return Err(ServiceError::field(path, Reason::Invalid, format!("node {} is of flavor {}", node.name, node.flavor)));
+                return Err(ServiceError::field(
+                    path,
+                    Reason::Invalid,
+                    format!("node {} is of flavor {}", node.name, node.flavor),
+                ));
             }
         }
         let (mut batch, _) = self.send_away(ctx, pool, &moving, offers)?;
@@ -150,7 +166,10 @@ fn element_for<'a>(next: &'a mut Pool, node: &Node, node_pool: Option<&NodePoolN
 
 fn check_room(next: &Pool) -> Result<(), ServiceError> {
     if next.spec.resources.len() > MAX_ELEMENTS {
-        return Err(ServiceError::Refused(format!("pool {} has {MAX_ELEMENTS} node pools already", next.name)));
+        return Err(ServiceError::Refused(format!(
+            "pool {} has {MAX_ELEMENTS} node pools already",
+            next.name
+        )));
     }
     let mut names = std::collections::BTreeSet::new();
     if let Some(element) = next.spec.resources.iter().find(|element| !names.insert(element.node_pool())) {

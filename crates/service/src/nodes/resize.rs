@@ -42,7 +42,12 @@ impl Service {
         .await
     }
 
-    fn plan_resize(&self, ctx: &CallContext, asked: &Asked<Resize>, offers: &Offers) -> Result<crate::commit::Decided<String>, ServiceError> {
+    fn plan_resize(
+        &self,
+        ctx: &CallContext,
+        asked: &Asked<Resize>,
+        offers: &Offers,
+    ) -> Result<crate::commit::Decided<String>, ServiceError> {
         let Asked { pool, wants } = asked;
         let (source, target) = (key(&wants.source), key(&wants.target));
         if wants.source.flavor != wants.target.flavor {
@@ -63,7 +68,9 @@ impl Service {
         self.check_supply(ctx, pool, &change, offers)?;
         let mut after: BTreeMap<NodeName, Node> = self.nodes_under(pool).into_iter().map(|node| (node.name.clone(), node)).collect();
         for found in &chosen.going {
-            after.entry(found.name.clone()).and_modify(|node| node.phase = requested(self.now()));
+            after
+                .entry(found.name.clone())
+                .and_modify(|node| node.phase = requested(self.now()));
         }
         for found in &chosen.staying {
             after.entry(found.name.clone()).and_modify(|node| {
@@ -111,7 +118,10 @@ impl Service {
             if gone.len() != going.len() || gone.len() != fewer as usize {
                 return refuse(
                     &format!("{place}.deleteNodeNames"),
-                    &format!("must name {fewer} nodes of the batch: {} become {}", wants.source.step.step, wants.target.step.step),
+                    &format!(
+                        "must name {fewer} nodes of the batch: {} become {}",
+                        wants.source.step.step, wants.target.step.step
+                    ),
                 );
             }
             chosen.going.extend(going);
@@ -149,7 +159,10 @@ fn resized(pool: &Pool, wants: &Resize, (source, target): (&ElementKey, &Element
     }
     let moved = batches.saturating_mul(old.step);
     if source == target && from.count != moved {
-        return refuse("nodes", "must name every batch of the node pool, or another node pool as the target");
+        return refuse(
+            "nodes",
+            "must name every batch of the node pool, or another node pool as the target",
+        );
     }
     from.count = from.count.saturating_sub(moved);
     from.max_count = from.count;

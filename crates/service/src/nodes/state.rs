@@ -30,10 +30,16 @@ impl Service {
         is_locked: bool,
         decode: impl Fn() -> Result<Vec<NodeName>, FieldErrors>,
     ) -> Result<Outcome<Results>, ServiceError> {
-        self.update_each(ctx, pool, None, || Ok((decode()?, is_locked)), |_, is_locked, node| {
-            node.is_locked = *is_locked;
-            true
-        })
+        self.update_each(
+            ctx,
+            pool,
+            None,
+            || Ok((decode()?, is_locked)),
+            |_, is_locked, node| {
+                node.is_locked = *is_locked;
+                true
+            },
+        )
         .await
     }
 
@@ -330,7 +336,11 @@ impl Checked for Update {
         let kinds: Vec<Accelerator> = pool.status.drivers.keys().copied().collect();
         let place = FieldPath::of("driver").field("version");
         if kinds.is_empty() {
-            return Err(ServiceError::field(place, Reason::Forbidden, "the pool has no flavor with accelerators"));
+            return Err(ServiceError::field(
+                place,
+                Reason::Forbidden,
+                "the pool has no flavor with accelerators",
+            ));
         }
         let is_known = kinds
             .iter()
@@ -339,7 +349,11 @@ impl Checked for Update {
         if is_known {
             Ok(())
         } else {
-            Err(ServiceError::field(place, Reason::NotFound, format!("there is no driver version \"{version}\"")))
+            Err(ServiceError::field(
+                place,
+                Reason::NotFound,
+                format!("there is no driver version \"{version}\""),
+            ))
         }
     }
 }

@@ -193,7 +193,13 @@ impl Service {
     }
 
     /// Check 13, machines and addresses.
-    pub(crate) fn check_supply(&self, ctx: &CallContext, found: &Versioned<Pool>, change: &PoolChange, offers: &Offers) -> Result<(), ServiceError> {
+    pub(crate) fn check_supply(
+        &self,
+        ctx: &CallContext,
+        found: &Versioned<Pool>,
+        change: &PoolChange,
+        offers: &Offers,
+    ) -> Result<(), ServiceError> {
         let Some(spec) = found.physical() else { return Ok(()) };
         let index = self.parts.state.index().read();
         admission::check_machines(&index, &found.spec.resources, &change.next.spec.resources, offers).into_result()?;

@@ -49,7 +49,11 @@ pub fn decode_update(body: &Value) -> Result<(Vec<NodeName>, Update), FieldError
         let action = root.field("action");
         let effect = root.field("haRedundantEffect");
         let effects = [("NoSchedule", TaintEffect::NoSchedule), ("NoExecute", TaintEffect::NoExecute)];
-        let effect = if effect.is_absent() { Some(TaintEffect::NoSchedule) } else { effect.choice(&effects) };
+        let effect = if effect.is_absent() {
+            Some(TaintEffect::NoSchedule)
+        } else {
+            effect.choice(&effects)
+        };
         let update = match action.required_text()? {
             "openHaRedundant" => Update::OpenHa(effect?),
             "closeHaRedundant" => Update::CloseHa,

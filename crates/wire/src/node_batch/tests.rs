@@ -34,7 +34,13 @@ fn lists_of_names_have_one_to_500_different_names() {
 fn a_lock_is_one_against_deletion() {
     let lock = |actions: Value| said(decode_lock(&json!({"nodeNames": ["a"], "actions": actions})));
     assert!(lock(json!(["delete"])).starts_with("accepted"));
-    for actions in [json!([]), json!(["delete", "delete"]), json!(["reboot"]), json!(null), json!("delete")] {
+    for actions in [
+        json!([]),
+        json!(["delete", "delete"]),
+        json!(["reboot"]),
+        json!(null),
+        json!("delete"),
+    ] {
         assert!(lock(actions.clone()).contains("actions"), "{actions}");
     }
 }
@@ -57,7 +63,10 @@ fn each_update_takes_what_it_needs() {
             Update::OpenHa(TaintEffect::NoExecute),
         ),
         (json!({"action": "closeHaRedundant"}), Update::CloseHa),
-        (json!({"action": "createTags", "tags": [{"key": "k", "value": "v"}]}), Update::CreateTags(vec![tag])),
+        (
+            json!({"action": "createTags", "tags": [{"key": "k", "value": "v"}]}),
+            Update::CreateTags(vec![tag]),
+        ),
         (
             json!({"action": "deleteTags", "tags": [{"key": "k"}]}),
             Update::DeleteTags(vec![("k".to_owned(), None)]),
@@ -78,7 +87,10 @@ fn each_update_takes_what_it_needs() {
         (json!({"action": "createTags"}), "tags is required"),
         (json!({"action": "createTags", "tags": [{"key": "CCE-x", "value": ""}]}), "CCE-"),
         (json!({"action": "updateDriver"}), "driver is required"),
-        (json!({"action": "openHaRedundant", "haRedundantEffect": "Sometimes"}), "haRedundantEffect"),
+        (
+            json!({"action": "openHaRedundant", "haRedundantEffect": "Sometimes"}),
+            "haRedundantEffect",
+        ),
     ] {
         assert!(said(update(body.clone())).contains(told), "{body}");
     }
@@ -89,7 +101,10 @@ fn a_reset_says_how_many_at_once_and_its_os_wins_over_the_name() {
     let body = json!({"nodeNames": ["a"], "rollingConfig": {"strategy": "RollingByPercent", "maxUnavailable": 20},
         "nodeConfig": {"os": "A", "name": "B", "runtime": "containerd"}});
     let reset = decode_reset(&body).unwrap();
-    assert_eq!((reset.rolling, reset.runtime.as_deref()), (Rolling::Percent(20), Some("containerd")));
+    assert_eq!(
+        (reset.rolling, reset.runtime.as_deref()),
+        (Rolling::Percent(20), Some("containerd"))
+    );
     assert_eq!(reset.image.unwrap().name.as_deref(), Some("A"));
     for (rolling, told) in [
         (json!(null), "rollingConfig is required"),
@@ -108,7 +123,8 @@ fn a_reset_says_how_many_at_once_and_its_os_wins_over_the_name() {
 #[test]
 fn only_supernodes_are_resized() {
     let end = |kind: &str| json!({"nodePool": "np", "flavor": "f", "creatingStep": {"type": kind, "step": 2}});
-    let body = |kind: &str| json!({"nodes": [{"batchUID": "u", "deleteNodeNames": ["a"]}], "source": end(kind), "target": end("hyperinstance")});
+    let body =
+        |kind: &str| json!({"nodes": [{"batchUID": "u", "deleteNodeNames": ["a"]}], "source": end(kind), "target": end("hyperinstance")});
     assert_eq!(decode_resize(&body("hyperinstance")).unwrap().batches.len(), 1);
     assert!(said(decode_resize(&body("rack"))).contains("only support hyperinstance scale currently"));
     assert!(said(decode_resize(&json!({"nodes": []}))).contains("source is required"));
@@ -118,6 +134,9 @@ fn only_supernodes_are_resized() {
 fn an_empty_quota_unbinds() {
     let bind = decode_bind(&json!({"nodes": [{"name": "a", "quotaName": ""}, {"name": "b", "quotaName": "p"}], "drain": true})).unwrap();
     assert!(bind.drain);
-    assert_eq!(bind.nodes.iter().map(|(_, quota)| quota.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        bind.nodes.iter().map(|(_, quota)| quota.is_some()).collect::<Vec<_>>(),
+        [false, true]
+    );
     assert!(said(decode_bind(&json!({"nodes": [{"name": "a"}, {"name": "a"}]}))).contains("occurs twice"));
 }

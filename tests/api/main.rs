@@ -6,6 +6,8 @@ mod acceptance;
 mod bodies;
 mod conventions;
 mod life;
+mod nodepools;
+mod nodes;
 mod operator;
 mod operator_accounts;
 mod operator_catalogue;

@@ -56,6 +56,7 @@ fn render(object: &Object) -> Bytes {
         Object::Network(network) => encode(&wire::network::Network::from(network.as_ref())),
         Object::Order(order) => encode(&wire::order::Order::from(order.as_ref())),
         Object::Workspace(workspace) => encode(&wire::workspace::Workspace::from(workspace.as_ref())),
+        Object::Job(job) => encode(&wire::job::Job::from(job.as_ref())),
         Object::Plugin(_)
         | Object::PluginTemplate(_)
         | Object::Flavor(_)
@@ -146,6 +147,7 @@ fn created(object: &Object) -> i64 {
         Object::Order(order) => order.created_at.as_second(),
         Object::Workspace(workspace) => workspace.created_at.as_second(),
         Object::Plugin(plugin) => plugin.created_at.as_second(),
+        Object::Job(job) => job.created_at.as_second(),
         Object::PluginTemplate(_)
         | Object::Flavor(_)
         | Object::Event(_)

@@ -12,7 +12,9 @@ pub mod context;
 pub mod error;
 #[cfg(test)]
 mod fixture;
+pub mod jobs;
 pub mod networks;
+pub mod nodepools;
 pub mod nodes;
 pub mod orders;
 pub mod pools;

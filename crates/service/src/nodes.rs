@@ -1,4 +1,12 @@
-//! Nodes of a pool: list and show (contract nodes §2 and §3).
+//! Nodes of a pool: list, show and the batch actions (contract nodes §2–§4).
+
+mod batch;
+mod counts;
+mod migrate;
+mod resize;
+mod state;
+
+pub use state::Results;
 
 use crate::context::{CallContext, Service};
 use crate::error::ServiceError;
@@ -16,7 +24,7 @@ impl Service {
         Ok(self.nodes_of(&pool))
     }
 
-    fn nodes_of(&self, pool: &Versioned<Pool>) -> Vec<Arc<Entry>> {
+    pub(crate) fn nodes_of(&self, pool: &Versioned<Pool>) -> Vec<Arc<Entry>> {
         let index = self.parts.state.index().read();
         let Some(spec) = pool.logical() else {
             return index.entries(Facet::NodesOfPool, pool.uid.as_str()).cloned().collect();

@@ -4,6 +4,7 @@ use crate::port::{Key, Record, StoreError};
 use domain::catalogue::{Flavor, OsConfig};
 use domain::event::Event;
 use domain::iam::{AccessKey, Domain, Project, Token, User};
+use domain::job::Job;
 use domain::network::Network;
 use domain::node::Node;
 use domain::order::Order;
@@ -94,6 +95,7 @@ kinds! {
     Token => "token",
     Replay => "replay",
     Machine => "machine",
+    Job => "job",
 }
 
 /// An object that can be stored.
@@ -139,6 +141,7 @@ places! {
     Token |it| "", &it.hash;
     Replay |it| &it.project, &it.name;
     Machine |it| "", &it.id;
+    Job |it| &it.project, it.id.hyphenated();
 }
 
 /// The answer that was given to a request with an `Idempotency-Key`, kept so that a repetition gets it again.

@@ -43,7 +43,7 @@ pub struct SimConfig {
     pub seed: u64,
     /// Factor on all durations: 0 = at once, 1 = as in life.
     pub speed: f64,
-    /// How often machines fail by themselves, times the published rate (see [`FailureModel`]). 0 = never.
+    /// How often machines fail by themselves, times the published rate (see `sim::failure`). 0 = never.
     pub failures: f64,
 }
 

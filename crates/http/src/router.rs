@@ -1,5 +1,6 @@
 //! The whole API in one list: each operation's method, path, name and handler. Routing, metrics and the OpenAPI document
-//! are all made from it. Nodes, node pools and jobs are in [`nodes`], the operator's part of the list is in [`operator`].
+//! are all made from it. Nodes, node pools and jobs have a file of their
+//! own, and so has the operator's part of the list.
 
 mod nodes;
 mod operator;

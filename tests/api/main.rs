@@ -11,6 +11,7 @@ mod operator_accounts;
 mod operator_catalogue;
 mod operator_machines;
 mod operator_pools;
+mod plugins;
 mod unauthorized;
 
 /// Runs each function against a fresh server on either store.

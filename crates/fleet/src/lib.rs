@@ -10,5 +10,5 @@ pub mod port;
 pub mod sim;
 
 pub use command::{Command, NodeRequest, PluginRequest, PoolMark};
-pub use observation::{DriverFact, MachineState, NodeFact, Observation, PluginFact};
+pub use observation::{DriverFact, MachineState, NodeFact, Observation, PluginFact, PluginObject};
 pub use port::{Fleet, FleetError};

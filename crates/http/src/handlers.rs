@@ -7,5 +7,7 @@ pub(crate) mod iam;
 pub(crate) mod networks;
 pub(crate) mod nodes;
 pub(crate) mod orders;
+pub(crate) mod plugins;
 pub(crate) mod pools;
+pub(crate) mod tags;
 pub(crate) mod workspaces;

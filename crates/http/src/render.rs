@@ -56,8 +56,8 @@ fn render(object: &Object) -> Bytes {
         Object::Network(network) => encode(&wire::network::Network::from(network.as_ref())),
         Object::Order(order) => encode(&wire::order::Order::from(order.as_ref())),
         Object::Workspace(workspace) => encode(&wire::workspace::Workspace::from(workspace.as_ref())),
-        Object::Plugin(_)
-        | Object::PluginTemplate(_)
+        Object::Plugin(plugin) => encode(&wire::plugin::Plugin::from(plugin.as_ref())),
+        Object::PluginTemplate(_)
         | Object::Flavor(_)
         | Object::Event(_)
         | Object::OsConfig(_)

@@ -1,6 +1,7 @@
 //! The whole API in one list: each operation's method, path, name and handler. Routing, metrics and the OpenAPI document
 //! are all made from it. The operator's part of the list is in [`operator`].
 
+mod around;
 mod operator;
 
 use crate::app::App;
@@ -259,6 +260,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         ),
         op("ShowOpenApi", GET, "/openapi.json", get(health::openapi), d::plain("This document")),
     ];
+    all.extend(around::operations());
     all.extend(operator::operations());
     all
 }

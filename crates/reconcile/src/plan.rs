@@ -70,8 +70,6 @@ pub struct Policy {
     pub creation_retry: Duration,
     /// After which a plug-in that does not come up has failed, and with it the job types that need it.
     pub scope_timeout: Duration,
-    /// For so long after a plug-in was asked for again, the fleet may still report that it had failed.
-    pub plugin_retry: Duration,
     pub driver_timeout: Duration,
     /// A node whose machine has vanished is replaced after this time.
     pub machine_grace: Duration,
@@ -92,7 +90,6 @@ impl Default for Policy {
             failed_retention: Duration::from_hours(3 * 24),
             creation_retry: Duration::from_mins(5),
             scope_timeout: Duration::from_mins(30),
-            plugin_retry: Duration::from_mins(1),
             driver_timeout: Duration::from_mins(30),
             machine_grace: Duration::from_mins(10),
             teardown_timeout: Duration::from_mins(30),

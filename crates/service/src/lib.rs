@@ -15,7 +15,9 @@ mod fixture;
 pub mod networks;
 pub mod nodes;
 pub mod orders;
+pub mod plugins;
 pub mod pools;
+pub mod tags;
 pub mod workspaces;
 
 pub use context::{CallContext, Idempotency, Limits, Service, ServiceParts};

@@ -16,7 +16,7 @@ impl Service {
         Ok(self.nodes_of(&pool))
     }
 
-    fn nodes_of(&self, pool: &Versioned<Pool>) -> Vec<Arc<Entry>> {
+    pub(crate) fn nodes_of(&self, pool: &Versioned<Pool>) -> Vec<Arc<Entry>> {
         let index = self.parts.state.index().read();
         let Some(spec) = pool.logical() else {
             return index.entries(Facet::NodesOfPool, pool.uid.as_str()).cloned().collect();

@@ -14,10 +14,12 @@ pub mod network;
 pub mod node;
 pub mod order;
 pub mod os_config;
+pub mod plugin;
 pub mod pool;
 pub mod query;
 pub mod quota;
 pub mod statistics;
+pub mod tag;
 mod time;
 pub mod workspace;
 

@@ -1,0 +1,99 @@
+//! What goes with pools: plug-ins, tags, events, virtual flavors, monitoring.
+
+use super::{answers, boolean, dry_run, integer, text};
+use crate::openapi::Documentation;
+use wire::plugin as p;
+use wire::tag as t;
+
+pub(crate) fn list_plugin_templates() -> Documentation {
+    answers::<wire::list::PluginTemplateList>("plug-ins", "Lists the plug-in templates").query([
+        text("templateName", "Only the template of this name"),
+        text("poolName", "Only what can be installed in this pool"),
+    ])
+}
+
+pub(crate) fn show_plugin_template() -> Documentation {
+    answers::<p::ShownTemplate>("plug-ins", "Shows a plug-in template")
+}
+
+pub(crate) fn create_plugin() -> Documentation {
+    answers::<p::Plugin>("plug-ins", "Installs a plug-in in a pool")
+        .takes::<p::Plugin>()
+        .change()
+}
+
+pub(crate) fn list_plugins() -> Documentation {
+    answers::<wire::list::PluginList>("plug-ins", "Lists the plug-ins of a pool")
+}
+
+pub(crate) fn show_plugin() -> Documentation {
+    answers::<p::Plugin>("plug-ins", "Shows a plug-in")
+        .conditional()
+        .query([boolean("detail", "With what it consists of")])
+}
+
+pub(crate) fn patch_plugin() -> Documentation {
+    answers::<p::PatchedPlugin>("plug-ins", "Changes version or parameters of a plug-in").patch::<p::PatchedPlugin>()
+}
+
+pub(crate) fn delete_plugin() -> Documentation {
+    answers::<p::Plugin>("plug-ins", "Removes a plug-in from a pool")
+        .query([dry_run()])
+        .conditional()
+}
+
+fn keys() -> [crate::openapi::Parameter; 2] {
+    [integer("limit", "Keys of a page, default 200"), integer("offset", "Keys to leave out")]
+}
+
+pub(crate) fn list_pool_tags() -> Documentation {
+    answers::<t::TagUnion>("tags", "Lists the tags of all pools").query(keys())
+}
+
+pub(crate) fn show_pool_tags() -> Documentation {
+    answers::<t::Tags>("tags", "Lists the tags of a pool").conditional()
+}
+
+pub(crate) fn update_pool_tags() -> Documentation {
+    answers::<t::Tags>("tags", "Adds, removes or replaces tags of a pool")
+        .takes::<t::TagAction>()
+        .change()
+        .conditional()
+}
+
+pub(crate) fn create_pool_tags() -> Documentation {
+    answers::<t::Tags>("tags", "Adds tags to a pool")
+        .takes::<t::TagPairs>()
+        .change()
+        .conditional()
+}
+
+pub(crate) fn delete_pool_tags() -> Documentation {
+    answers::<t::Tags>("tags", "Removes tags from a pool")
+        .takes::<t::TagPairs>()
+        .query([dry_run()])
+        .conditional()
+}
+
+pub(crate) fn search_pools() -> Documentation {
+    answers::<t::FoundResources>("tags", "Finds pools by tags and names")
+        .takes::<t::TagSearch>()
+        .query([integer("limit", "Pools of a page, at most 1000"), integer("offset", "Pools to leave out")])
+}
+
+pub(crate) fn list_node_tags() -> Documentation {
+    answers::<t::TagUnion>("tags", "Lists the tags of all nodes")
+        .query([text("pool", "Only nodes of this pool")])
+        .query(keys())
+}
+
+pub(crate) fn show_node_tags() -> Documentation {
+    answers::<t::Tags>("tags", "Lists the tags of a node").conditional()
+}
+
+pub(crate) fn update_node_tags() -> Documentation {
+    answers::<t::Tags>("tags", "Adds, removes or replaces tags of a node")
+        .takes::<t::TagAction>()
+        .change()
+        .conditional()
+}

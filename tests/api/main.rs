@@ -5,6 +5,7 @@
 mod acceptance;
 mod bodies;
 mod conventions;
+mod events;
 mod life;
 mod operator;
 mod operator_accounts;
@@ -12,6 +13,7 @@ mod operator_catalogue;
 mod operator_machines;
 mod operator_pools;
 mod plugins;
+mod tags;
 mod unauthorized;
 
 /// Runs each function against a fresh server on either store.

@@ -19,6 +19,7 @@ pub mod place;
 pub mod plugin;
 pub mod pool;
 pub mod principal;
+pub mod schedule;
 pub mod status;
 pub mod tag;
 pub mod workspace;

@@ -69,6 +69,31 @@ pub struct SfsTurboConnection {
     pub state: ConnectionState,
 }
 
+/// A subnet outside, to which networks can be connected; the operator registers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerSubnet {
+    pub vpc: String,
+    pub subnet: String,
+    pub cidr: Ipv4Net,
+}
+
+impl PeerSubnet {
+    pub fn id(&self) -> String {
+        Self::id_of(&self.vpc, &self.subnet)
+    }
+
+    pub fn id_of(vpc: &str, subnet: &str) -> String {
+        format!("{vpc}/{subnet}")
+    }
+}
+
+/// A file system outside, to which networks can be connected; the operator registers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SfsTurbo {
+    pub id: String,
+    pub address: Ipv4Addr,
+}
+
 /// State of a connection to something that the operator registered; an unknown id is `Abnormal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConnectionState {

@@ -62,7 +62,7 @@ impl TagChange {
     pub fn apply(&self, tags: &[Tag]) -> Result<Vec<Tag>, TooManyTags> {
         let mut next = tags.to_vec();
         match self {
-            Self::Create(added) => added.iter().for_each(|tag| put(&mut next, tag)),
+            Self::Create(added) => put_all(&mut next, added),
             Self::Delete(gone) => next.retain(|tag| {
                 !gone
                     .iter()
@@ -70,7 +70,7 @@ impl TagChange {
             }),
             Self::Reset(all) => {
                 next.clear();
-                all.iter().for_each(|tag| put(&mut next, tag));
+                put_all(&mut next, all);
             }
         }
         // Taking tags away is always possible.
@@ -81,10 +81,12 @@ impl TagChange {
     }
 }
 
-fn put(tags: &mut Vec<Tag>, new: &Tag) {
-    match tags.iter_mut().find(|tag| tag.key == new.key) {
-        Some(known) => known.clone_from(new),
-        None => tags.push(new.clone()),
+fn put_all(tags: &mut Vec<Tag>, all: &[Tag]) {
+    for new in all {
+        match tags.iter_mut().find(|tag| tag.key == new.key) {
+            Some(known) => known.clone_from(new),
+            None => tags.push(new.clone()),
+        }
     }
 }
 

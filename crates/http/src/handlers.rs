@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod catalogue;
+pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod iam;
 pub(crate) mod networks;

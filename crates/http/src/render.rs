@@ -67,7 +67,11 @@ fn render(object: &Object) -> Bytes {
         | Object::AccessKey(_)
         | Object::Token(_)
         | Object::Replay(_)
-        | Object::Machine(_) => Bytes::new(),
+        | Object::Machine(_)
+        | Object::ScheduledEvent(_)
+        | Object::VirtualTemplate(_)
+        | Object::PeerSubnet(_)
+        | Object::SfsTurbo(_) => Bytes::new(),
     }
 }
 
@@ -140,6 +144,7 @@ fn created(object: &Object) -> i64 {
         Object::Order(order) => order.created_at.as_second(),
         Object::Workspace(workspace) => workspace.created_at.as_second(),
         Object::Plugin(plugin) => plugin.created_at.as_second(),
+        Object::ScheduledEvent(event) => event.published_at.as_second(),
         Object::PluginTemplate(_)
         | Object::Flavor(_)
         | Object::Event(_)
@@ -150,6 +155,9 @@ fn created(object: &Object) -> i64 {
         | Object::AccessKey(_)
         | Object::Token(_)
         | Object::Replay(_)
-        | Object::Machine(_) => 0,
+        | Object::Machine(_)
+        | Object::VirtualTemplate(_)
+        | Object::PeerSubnet(_)
+        | Object::SfsTurbo(_) => 0,
     }
 }

@@ -37,7 +37,16 @@ pub struct Tree {
     /// Logical pools inside it, at any depth.
     pub descendants: Vec<Descendant>,
     /// The events of the root, the oldest first.
-    pub events: Vec<store::Key>,
+    pub events: Vec<KnownEvent>,
+    /// What is scheduled for the root's nodes.
+    pub scheduled: Vec<store::Key>,
+}
+
+/// An event and when it was last told.
+#[derive(Debug, Clone)]
+pub struct KnownEvent {
+    pub key: store::Key,
+    pub at: Timestamp,
 }
 
 /// A logical pool of a tree.
@@ -47,7 +56,7 @@ pub struct Descendant {
     /// The order of its attempt.
     pub order: Option<Versioned<Order>>,
     /// Its events, the oldest first.
-    pub events: Vec<store::Key>,
+    pub events: Vec<KnownEvent>,
 }
 
 /// The operator's catalogue.
@@ -78,6 +87,8 @@ pub struct Policy {
     /// Nodes of a pool held at once for an idle driver upgrade, in per cent, at least one.
     pub idle_upgrade_percent: u32,
     pub kept_events: usize,
+    /// Older events go with the next step that looks at their pool.
+    pub event_retention: Duration,
 }
 
 impl Default for Policy {
@@ -95,6 +106,7 @@ impl Default for Policy {
             teardown_timeout: Duration::from_mins(30),
             idle_upgrade_percent: 10,
             kept_events: 10_000,
+            event_retention: domain::event::RETENTION,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod commit;
 pub mod context;
 pub mod error;
+pub mod events;
 #[cfg(test)]
 mod fixture;
 pub mod networks;
@@ -17,6 +18,7 @@ pub mod nodes;
 pub mod orders;
 pub mod plugins;
 pub mod pools;
+pub mod scheduled;
 pub mod tags;
 pub mod workspaces;
 

@@ -29,7 +29,10 @@ pub type TagUnion = BTreeMap<String, BTreeSet<String>>;
 
 /// The tags of a node: those of its element first, then as they were changed.
 pub fn node_tags(node: &Node) -> &[Tag] {
-    node.template.as_deref().map(|template| template.tags.as_slice()).unwrap_or_default()
+    node.template
+        .as_deref()
+        .map(|template| template.tags.as_slice())
+        .unwrap_or_default()
 }
 
 impl Service {

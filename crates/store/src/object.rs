@@ -1,14 +1,15 @@
 //! The record form of every object: which kinds there are, where they are kept and how they are encoded.
 
 use crate::port::{Key, Record, StoreError};
-use domain::catalogue::{Flavor, OsConfig};
+use domain::catalogue::{Flavor, OsConfig, VirtualTemplate};
 use domain::event::Event;
 use domain::iam::{AccessKey, Domain, Project, Token, User};
-use domain::network::Network;
+use domain::network::{Network, PeerSubnet, SfsTurbo};
 use domain::node::Node;
 use domain::order::Order;
 use domain::plugin::{Plugin, PluginTemplate};
 use domain::pool::Pool;
+use domain::schedule::ScheduledEvent;
 use domain::workspace::Workspace;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,10 @@ kinds! {
     Token => "token",
     Replay => "replay",
     Machine => "machine",
+    ScheduledEvent => "scheduled-event",
+    VirtualTemplate => "virtual-template",
+    PeerSubnet => "peer-subnet",
+    SfsTurbo => "sfs-turbo",
 }
 
 /// An object that can be stored.
@@ -139,6 +144,10 @@ places! {
     Token |it| "", &it.hash;
     Replay |it| &it.project, &it.name;
     Machine |it| "", &it.id;
+    ScheduledEvent |it| &it.project, it.id.as_str();
+    VirtualTemplate |it| "", &it.name;
+    PeerSubnet |it| "", it.id();
+    SfsTurbo |it| "", &it.id;
 }
 
 /// The answer that was given to a request with an `Idempotency-Key`, kept so that a repetition gets it again.

@@ -124,6 +124,11 @@ impl TestServer {
         self.user.with_credential(access_key(secret))
     }
 
+    /// How many objects of a kind are stored.
+    pub fn stored(&self, kind: store::Kind) -> usize {
+        self.server.state.index().read().count(kind)
+    }
+
     /// Waits until the answer to a GET is what it is to be, and gives it.
     pub async fn await_answer(&self, path: &str, holds: impl Fn(&Answer) -> bool) -> Answer {
         let index = self.server.state.index();

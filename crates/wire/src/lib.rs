@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod decode;
 pub mod error;
+pub mod event;
 pub mod flavor;
 pub mod iam;
 pub mod json;
@@ -18,9 +19,10 @@ pub mod plugin;
 pub mod pool;
 pub mod query;
 pub mod quota;
+pub mod scheduled;
 pub mod statistics;
 pub mod tag;
-mod time;
+pub mod time;
 pub mod workspace;
 
 #[cfg(test)]

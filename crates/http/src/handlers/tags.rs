@@ -30,7 +30,12 @@ pub(crate) async fn of_pool(State(app): State<App>, call: Call) -> Result<Respon
     Ok(shown(&found.tags, Some(found.revision())))
 }
 
-async fn change(app: App, call: Call, action: Action, decode: impl Fn(&Call) -> Result<TagChange, FieldErrors>) -> Result<Response, ApiError> {
+async fn change(
+    app: App,
+    call: Call,
+    action: Action,
+    decode: impl Fn(&Call) -> Result<TagChange, FieldErrors>,
+) -> Result<Response, ApiError> {
     let ctx = call.context()?;
     let name = pool_name(&call)?;
     let outcome = app.service().change_pool_tags(&ctx, action, &name, || decode(&call)).await?;

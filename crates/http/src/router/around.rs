@@ -1,7 +1,7 @@
 //! The part of the list that is about what goes with pools: plug-ins, tags, events, virtual flavors, monitoring.
 
 use super::{Operation, op};
-use crate::handlers::{plugins, tags};
+use crate::handlers::{events, plugins, tags};
 use crate::openapi::docs::around as d;
 use axum::http::Method;
 use axum::routing::{delete, get, patch, post};
@@ -14,6 +14,7 @@ const DELETE: Method = Method::DELETE;
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = all_plugins();
     all.extend(all_tags());
+    all.extend(all_events());
     all
 }
 
@@ -142,6 +143,26 @@ fn all_tags() -> Vec<Operation> {
             "/v1/{project_id}/nodes/{node_name}/tags",
             post(tags::change_node),
             d::update_node_tags(),
+        ),
+    ]
+}
+
+fn all_events() -> Vec<Operation> {
+    vec![
+        op("ListEvents", GET, "/v1/{project_id}/events", get(events::list), d::list_events()),
+        op(
+            "ListScheduledEvents",
+            GET,
+            "/v1/{project_id}/scheduled-events",
+            get(events::scheduled),
+            d::list_scheduled(),
+        ),
+        op(
+            "AcceptScheduledEvent",
+            POST,
+            "/v1/{project_id}/scheduled-events/{event_id}/accept",
+            post(events::accept),
+            d::accept_scheduled(),
         ),
     ]
 }

@@ -1,7 +1,7 @@
 //! The operator's part of the list of operations.
 
 use super::{Operation, op};
-use crate::handlers::admin::{configuration, domains, flavors, keys, machines, orders, pools, projects, templates, users};
+use crate::handlers::admin::{configuration, domains, flavors, keys, machines, orders, pools, projects, scheduled, templates, users};
 use crate::openapi::docs::admin as d;
 use axum::http::Method;
 use axum::routing::{delete, get, patch, post, put};
@@ -19,6 +19,7 @@ pub(super) fn operations() -> Vec<Operation> {
     all.extend(flavors_and_configuration());
     all.extend(plugin_templates());
     all.extend(machines_and_faults());
+    all.extend(scheduled_events());
     all.extend(pools_and_orders());
     all
 }
@@ -421,6 +422,46 @@ fn pools_and_orders() -> Vec<Operation> {
             "/admin/v1/{project_id}/orders/{order_name}/reject",
             post(orders::reject),
             d::plain("Rejects a pending order"),
+        ),
+    ]
+}
+
+fn scheduled_events() -> Vec<Operation> {
+    vec![
+        op(
+            "CreateScheduledEvent",
+            POST,
+            "/admin/v1/{project_id}/scheduled-events",
+            post(scheduled::create),
+            d::create::<a::scheduled::AnnouncementBody, wire::scheduled::ScheduledEvent>("Announces work on a node"),
+        ),
+        op(
+            "ListAllScheduledEvents",
+            GET,
+            "/admin/v1/{project_id}/scheduled-events",
+            get(scheduled::list),
+            d::list::<a::scheduled::ScheduledList>("Lists announced work of a project", None),
+        ),
+        op(
+            "ShowScheduledEvent",
+            GET,
+            "/admin/v1/{project_id}/scheduled-events/{event_id}",
+            get(scheduled::show),
+            d::show::<wire::scheduled::ScheduledEvent>("Shows announced work"),
+        ),
+        op(
+            "UpdateScheduledEvent",
+            PATCH,
+            "/admin/v1/{project_id}/scheduled-events/{event_id}",
+            patch(scheduled::update),
+            d::patch::<a::scheduled::ProgressBody, wire::scheduled::ScheduledEvent>("Tells how announced work gets on"),
+        ),
+        op(
+            "DeleteScheduledEvent",
+            DELETE,
+            "/admin/v1/{project_id}/scheduled-events/{event_id}",
+            delete(scheduled::remove),
+            d::delete::<wire::scheduled::ScheduledEvent>("Withdraws announced work"),
         ),
     ]
 }

@@ -82,6 +82,7 @@ fn uid(object: &Object) -> Option<&Uid> {
         Object::Pool(pool) => Some(&pool.uid),
         Object::Node(node) => Some(&node.uid),
         Object::Network(network) => Some(&network.uid),
+        Object::ScheduledEvent(event) => Some(&event.id),
         Object::Order(_)
         | Object::Plugin(_)
         | Object::PluginTemplate(_)
@@ -95,7 +96,10 @@ fn uid(object: &Object) -> Option<&Uid> {
         | Object::AccessKey(_)
         | Object::Token(_)
         | Object::Replay(_)
-        | Object::Machine(_) => None,
+        | Object::Machine(_)
+        | Object::VirtualTemplate(_)
+        | Object::PeerSubnet(_)
+        | Object::SfsTurbo(_) => None,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::{answers, boolean, dry_run, integer, text};
 use crate::openapi::Documentation;
+use wire::event as e;
 use wire::plugin as p;
+use wire::scheduled as s;
 use wire::tag as t;
 
 pub(crate) fn list_plugin_templates() -> Documentation {
@@ -43,7 +45,10 @@ pub(crate) fn delete_plugin() -> Documentation {
 }
 
 fn keys() -> [crate::openapi::Parameter; 2] {
-    [integer("limit", "Keys of a page, default 200"), integer("offset", "Keys to leave out")]
+    [
+        integer("limit", "Keys of a page, default 200"),
+        integer("offset", "Keys to leave out"),
+    ]
 }
 
 pub(crate) fn list_pool_tags() -> Documentation {
@@ -78,7 +83,10 @@ pub(crate) fn delete_pool_tags() -> Documentation {
 pub(crate) fn search_pools() -> Documentation {
     answers::<t::FoundResources>("tags", "Finds pools by tags and names")
         .takes::<t::TagSearch>()
-        .query([integer("limit", "Pools of a page, at most 1000"), integer("offset", "Pools to leave out")])
+        .query([
+            integer("limit", "Pools of a page, at most 1000"),
+            integer("offset", "Pools to leave out"),
+        ])
 }
 
 pub(crate) fn list_node_tags() -> Documentation {
@@ -94,6 +102,49 @@ pub(crate) fn show_node_tags() -> Documentation {
 pub(crate) fn update_node_tags() -> Documentation {
     answers::<t::Tags>("tags", "Adds, removes or replaces tags of a node")
         .takes::<t::TagAction>()
+        .change()
+        .conditional()
+}
+
+pub(crate) fn list_events() -> Documentation {
+    answers::<e::EventList>("events", "Lists the events of a pool").query([
+        required("resource", "pools"),
+        required("name", "Id of the pool"),
+        text("type", "Normal or Warning"),
+        integer("since", "Seconds or milliseconds; compared with lastTimestamp"),
+        integer("until", "Seconds or milliseconds; compared with lastTimestamp"),
+        boolean("ascend", "Oldest first"),
+        integer("limit", "Events of a page, at most 500"),
+        integer("offset", "Events to leave out"),
+        text("continue", "metadata.continue of the page before; wins over offset"),
+    ])
+}
+
+fn required(name: &'static str, description: &'static str) -> crate::openapi::Parameter {
+    crate::openapi::Parameter {
+        is_required: true,
+        ..text(name, description)
+    }
+}
+
+pub(crate) fn list_scheduled() -> Documentation {
+    answers::<s::ScheduledEventList>("events", "Lists work that is announced for nodes").query([
+        text("workspaceId", "Only pools of this workspace"),
+        text("state", "Only in this state; may be repeated"),
+        text("type", "Only of this type; may be repeated"),
+        text("id", "Only this event"),
+        text("nodeName", "Only this node"),
+        text("poolName", "Only this pool, by id or display name"),
+        text("publishStartTime", "RFC 3339"),
+        text("publishEndTime", "RFC 3339"),
+        integer("limit", "Events of a page, 1 to 100"),
+        integer("offset", "Events to leave out"),
+    ])
+}
+
+pub(crate) fn accept_scheduled() -> Documentation {
+    answers::<s::ScheduledEvent>("events", "Agrees to announced work")
+        .takes::<s::AcceptBody>()
         .change()
         .conditional()
 }

@@ -66,6 +66,9 @@ pub struct SfsTurboConnection {
     pub name: String,
     pub id: String,
     pub subnet: Option<String>,
+    /// Where it is, as far as that is known.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
     pub state: ConnectionState,
 }
 

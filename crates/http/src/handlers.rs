@@ -5,6 +5,7 @@ pub(crate) mod catalogue;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod iam;
+pub(crate) mod monitor;
 pub(crate) mod networks;
 pub(crate) mod nodes;
 pub(crate) mod orders;

@@ -71,7 +71,8 @@ fn render(object: &Object) -> Bytes {
         | Object::ScheduledEvent(_)
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
-        | Object::SfsTurbo(_) => Bytes::new(),
+        | Object::SfsTurbo(_)
+        | Object::SampleHour(_) => Bytes::new(),
     }
 }
 
@@ -116,6 +117,11 @@ pub(crate) struct Part {
 
 /// Cuts the page out of entries in list order. The page begins after the key of the token, whether its object is still there or not.
 pub(crate) fn page(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usize>) -> Part {
+    page_of(entries, paging, maximum, object)
+}
+
+/// As [`page`], with a rendering of one's own.
+pub(crate) fn page_of(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usize>, render: impl Fn(&Entry) -> Bytes) -> Part {
     let key = |entry: &Entry| wire::list::ContinueToken {
         created: created(&entry.object),
         name: entry.key.name.to_string(),
@@ -130,7 +136,7 @@ pub(crate) fn page(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usiz
     let remaining = rest.len() - shown.len();
     let next = shown.last().filter(|_| remaining > 0).map(|last| (key(last), remaining));
     Part {
-        items: shown.iter().map(|entry| object(entry)).collect(),
+        items: shown.iter().map(|entry| render(entry)).collect(),
         next,
     }
 }
@@ -158,6 +164,7 @@ fn created(object: &Object) -> i64 {
         | Object::Machine(_)
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
-        | Object::SfsTurbo(_) => 0,
+        | Object::SfsTurbo(_)
+        | Object::SampleHour(_) => 0,
     }
 }

@@ -4,7 +4,7 @@ use crate::admission;
 use crate::context::{CallContext, Service};
 use crate::error::ServiceError;
 use auth::Action;
-use domain::catalogue::{Flavor, Offer, OsConfig};
+use domain::catalogue::{Flavor, FlavorKind, Offer, OsConfig, VirtualTemplate};
 use domain::field::FieldErrors;
 use domain::label::Selector;
 use domain::name::ProjectId;
@@ -41,6 +41,28 @@ impl Service {
                 (flavor, offer)
             })
             .collect())
+    }
+
+    /// Flavors for parts of machines, by name, each with the template that it is made from.
+    pub fn list_virtual_flavors(&self, ctx: &CallContext) -> Result<Vec<(Arc<Flavor>, Option<Arc<VirtualTemplate>>)>, ServiceError> {
+        self.authorize(ctx, Action::FlavorList)?;
+        let index = self.parts.state.index().read();
+        let found = admission::flavors(&index).into_values().filter_map(|flavor| {
+            let FlavorKind::Virtual { template, .. } = &flavor.kind else {
+                return None;
+            };
+            let template = index.get::<VirtualTemplate>("", template).map(|template| template.object);
+            Some((flavor, template))
+        });
+        Ok(found.collect())
+    }
+
+    pub fn show_virtual_template(&self, ctx: &CallContext, name: &str) -> Result<Arc<VirtualTemplate>, ServiceError> {
+        self.authorize(ctx, Action::FlavorList)?;
+        let found = self.parts.state.index().read().get::<VirtualTemplate>("", name);
+        found
+            .map(|template| template.object)
+            .ok_or_else(|| ServiceError::named("VirtualResourceTemplate", name))
     }
 
     pub fn quotas(&self, ctx: &CallContext) -> Result<Vec<QuotaUse>, ServiceError> {

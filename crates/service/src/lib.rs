@@ -13,11 +13,13 @@ pub mod error;
 pub mod events;
 #[cfg(test)]
 mod fixture;
+pub mod monitor;
 pub mod networks;
 pub mod nodes;
 pub mod orders;
 pub mod plugins;
 pub mod pools;
+pub mod runtime;
 pub mod scheduled;
 pub mod tags;
 pub mod workspaces;

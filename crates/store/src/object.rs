@@ -9,6 +9,7 @@ use domain::node::Node;
 use domain::order::Order;
 use domain::plugin::{Plugin, PluginTemplate};
 use domain::pool::Pool;
+use domain::sample::SampleHour;
 use domain::schedule::ScheduledEvent;
 use domain::workspace::Workspace;
 use serde::de::DeserializeOwned;
@@ -99,6 +100,7 @@ kinds! {
     VirtualTemplate => "virtual-template",
     PeerSubnet => "peer-subnet",
     SfsTurbo => "sfs-turbo",
+    SampleHour => "sample-hour",
 }
 
 /// An object that can be stored.
@@ -148,6 +150,7 @@ places! {
     VirtualTemplate |it| "", &it.name;
     PeerSubnet |it| "", it.id();
     SfsTurbo |it| "", &it.id;
+    SampleHour |it| it.pool.as_str(), format!("{:010}", it.hour);
 }
 
 /// The answer that was given to a request with an `Idempotency-Key`, kept so that a repetition gets it again.

@@ -11,6 +11,7 @@ pub mod iam;
 pub mod json;
 pub mod list;
 pub mod merge_patch;
+pub mod monitor;
 pub mod network;
 pub mod node;
 pub mod order;
@@ -23,6 +24,7 @@ pub mod scheduled;
 pub mod statistics;
 pub mod tag;
 pub mod time;
+pub mod virtual_flavor;
 pub mod workspace;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The part of the list that is about what goes with pools: plug-ins, tags, events, virtual flavors, monitoring.
 
 use super::{Operation, op};
-use crate::handlers::{events, plugins, tags};
+use crate::handlers::{catalogue, events, monitor, networks, orders, plugins, tags};
 use crate::openapi::docs::around as d;
 use axum::http::Method;
 use axum::routing::{delete, get, patch, post};
@@ -15,6 +15,7 @@ pub(super) fn operations() -> Vec<Operation> {
     let mut all = all_plugins();
     all.extend(all_tags());
     all.extend(all_events());
+    all.extend(the_rest());
     all
 }
 
@@ -163,6 +164,53 @@ fn all_events() -> Vec<Operation> {
             "/v1/{project_id}/scheduled-events/{event_id}/accept",
             post(events::accept),
             d::accept_scheduled(),
+        ),
+    ]
+}
+
+fn the_rest() -> Vec<Operation> {
+    vec![
+        op(
+            "ShowNetworkAvailableIp",
+            GET,
+            "/v1/{project_id}/networks/{network_name}/network-ip-availabilities",
+            get(networks::addresses),
+            d::network_addresses(),
+        ),
+        op(
+            "ListVirtualresourceFlavors",
+            GET,
+            "/v1/{project_id}/virtualresourceflavors",
+            get(catalogue::virtual_flavors),
+            d::list_virtual_flavors(),
+        ),
+        op(
+            "ShowVirtualResourceTemplate",
+            GET,
+            "/v1/{project_id}/virtualresourcetemplates/{virtualresourcetemplate_name}",
+            get(catalogue::virtual_template),
+            d::show_virtual_template(),
+        ),
+        op(
+            "ShowPoolMonitor",
+            GET,
+            "/v2/{project_id}/pools/{pool_name}/monitor",
+            get(monitor::show),
+            d::show_monitor(),
+        ),
+        op(
+            "ShowPoolRuntimeMetrics",
+            GET,
+            "/v2/{project_id}/metrics/runtime/pools",
+            get(monitor::runtime),
+            d::runtime_metrics(),
+        ),
+        op(
+            "CreateOrderId",
+            POST,
+            "/v2/{project_id}/pools/{pool_name}/orderid",
+            post(orders::create_id),
+            d::create_order_id(),
         ),
     ]
 }

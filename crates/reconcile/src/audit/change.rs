@@ -99,7 +99,8 @@ fn uid(object: &Object) -> Option<&Uid> {
         | Object::Machine(_)
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
-        | Object::SfsTurbo(_) => None,
+        | Object::SfsTurbo(_)
+        | Object::SampleHour(_) => None,
     }
 }
 

@@ -106,7 +106,8 @@ pub fn facets(object: &Object) -> Vec<(Facet, SmolStr)> {
         | Object::Machine(_)
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
-        | Object::SfsTurbo(_) => Vec::new(),
+        | Object::SfsTurbo(_)
+        | Object::SampleHour(_) => Vec::new(),
     }
 }
 
@@ -134,7 +135,8 @@ pub fn sort_time(object: &Object) -> i64 {
         | Object::Machine(_)
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
-        | Object::SfsTurbo(_) => None,
+        | Object::SfsTurbo(_)
+        | Object::SampleHour(_) => None,
     };
     // Lists show whole seconds, and name breaks ties within one, so the order must not depend on fractions.
     created.map_or(0, |at| -at.as_second())

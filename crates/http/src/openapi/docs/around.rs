@@ -148,3 +148,38 @@ pub(crate) fn accept_scheduled() -> Documentation {
         .change()
         .conditional()
 }
+
+pub(crate) fn network_addresses() -> Documentation {
+    answers::<wire::network::IpAvailabilities>("networks", "Shows how many addresses of a subnet are in use")
+        .query([required("network_id", "networkId of one of status.subnets")])
+}
+
+pub(crate) fn list_virtual_flavors() -> Documentation {
+    answers::<wire::virtual_flavor::VirtualFlavorList>("flavors", "Lists the flavors for parts of machines")
+}
+
+pub(crate) fn show_virtual_template() -> Documentation {
+    answers::<wire::virtual_flavor::VirtualResourceTemplate>("flavors", "Shows how accelerators can be cut")
+}
+
+pub(crate) fn show_monitor() -> Documentation {
+    answers::<wire::monitor::PoolMonitor>("pools", "Shows what a pool used").query([
+        text(
+            "time_range",
+            "start.end.minutes in milliseconds, -1 for open ends; default -1.-1.60",
+        ),
+        text("statistics", "maximum (default), minimum, sum, average or sampleCount"),
+        text("period", "Seconds of one point: 60 (default), 300, 900 or 3600"),
+    ])
+}
+
+pub(crate) fn runtime_metrics() -> Documentation {
+    answers::<wire::monitor::PoolMetricsList>("pools", "Shows what pools have and what of it is in use")
+}
+
+pub(crate) fn create_order_id() -> Documentation {
+    answers::<wire::order::OrderId>("orders", "Gives an id for the order that makes a pool a prepaid one")
+        .takes::<wire::order::OrderIdRequest>()
+        .query([text("actionType", "toPeriod")])
+        .change()
+}

@@ -4,9 +4,11 @@
 
 mod acceptance;
 mod bodies;
+mod connections;
 mod conventions;
 mod events;
 mod life;
+mod monitor;
 mod operator;
 mod operator_accounts;
 mod operator_catalogue;
@@ -15,6 +17,7 @@ mod operator_pools;
 mod plugins;
 mod tags;
 mod unauthorized;
+mod virtuals;
 
 /// Runs each function against a fresh server on either store.
 #[macro_export]

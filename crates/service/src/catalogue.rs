@@ -12,6 +12,9 @@ use std::sync::Arc;
 use store::index::Facet;
 use store::{Kind, counters};
 
+/// A flavor for parts of machines with the template that it is made from, where that is registered.
+pub type VirtualFlavor = (Arc<Flavor>, Option<Arc<VirtualTemplate>>);
+
 /// A limit and how much of it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuotaUse {
@@ -44,7 +47,7 @@ impl Service {
     }
 
     /// Flavors for parts of machines, by name, each with the template that it is made from.
-    pub fn list_virtual_flavors(&self, ctx: &CallContext) -> Result<Vec<(Arc<Flavor>, Option<Arc<VirtualTemplate>>)>, ServiceError> {
+    pub fn list_virtual_flavors(&self, ctx: &CallContext) -> Result<Vec<VirtualFlavor>, ServiceError> {
         self.authorize(ctx, Action::FlavorList)?;
         let index = self.parts.state.index().read();
         let found = admission::flavors(&index).into_values().filter_map(|flavor| {

@@ -15,6 +15,7 @@ use domain::sample::{Metric, Minute, RETENTION, SampleHour, merge, minute_of};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use store::{Expect, Key, Kind, Object, TypedBatch};
 
 /// Records that one look-up may read, and one clearing may look at.
@@ -49,12 +50,7 @@ impl Service {
         let pool = self.find_pool(ctx, Action::PoolGet, name)?;
         let now = self.now();
         let span = read(now)?;
-        let index = self.parts.state.index().read();
-        let root = match pool.logical().and_then(|spec| spec.root.clone()) {
-            Some(root) => index.get::<Pool>(&root.project, &root.name).map(|root| root.object),
-            None => pool.is_physical().then(|| pool.object.clone()),
-        };
-        drop(index);
+        let root = self.root_of(&pool.object);
         let cluster = root.as_ref().map_or_else(|| pool.uid.clone(), |root| root.uid.clone());
         let minutes = match &root {
             None => BTreeMap::new(),
@@ -65,6 +61,16 @@ impl Service {
             has_npus: root.is_some_and(|root| self.has_npus(&root)),
             cluster,
         })
+    }
+
+    /// The pool that has the machines; `None` for a request that nobody has approved yet.
+    fn root_of(&self, pool: &Arc<Pool>) -> Option<Arc<Pool>> {
+        let Some(spec) = pool.logical() else {
+            return Some(Arc::clone(pool));
+        };
+        let root = spec.root.as_ref()?;
+        let found = self.parts.state.index().read().get::<Pool>(&root.project, &root.name);
+        found.map(|root| root.object)
     }
 
     /// A logical pool is what its nodes are, if any are bound to it; otherwise it has its share of the whole.

@@ -254,7 +254,7 @@ pub struct MetricsRow {
 
 /// Amounts as quantities: memory in mebibytes, everything else in thousandths.
 pub fn quantities(amounts: &BTreeMap<String, u64>) -> BTreeMap<String, String> {
-    let text = |name: &str, amount: u64| match (name == "memory", amount % 1_024 == 0, amount % 1_000 == 0) {
+    let text = |name: &str, amount: u64| match (name == "memory", amount.is_multiple_of(1_024), amount.is_multiple_of(1_000)) {
         (true, true, _) => format!("{}Gi", amount / 1_024),
         (true, false, _) => format!("{amount}Mi"),
         (false, _, true) => format!("{}", amount / 1_000),

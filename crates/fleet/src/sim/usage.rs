@@ -38,7 +38,9 @@ impl Machine {
             ("huawei.com/", [Metric::NpuUtil, Metric::NpuMemUsage]),
         ] {
             if has(prefix) {
-                metrics.into_iter().for_each(|metric| add(into, metric, level(metric)));
+                for metric in metrics {
+                    add(into, metric, level(metric));
+                }
             }
         }
         let used = level(Metric::DiskUsedRate);

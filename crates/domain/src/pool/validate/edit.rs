@@ -1,7 +1,7 @@
 //! What a patch changes, and whether it may (contract pools §9).
 
 use super::{element_path, spec};
-use crate::field::{FieldErrors, FieldPath};
+use crate::field::{FieldErrors, FieldPath, Reason};
 use crate::place::Zones;
 use crate::pool::draft::{BillingDraft, Patched, PoolEdit, ResourceDraft};
 use crate::pool::{AzCount, BillingMode, ElementKey, JobType, Pool, PoolKind, PoolPhase, PoolResource, Sharing};

@@ -19,6 +19,7 @@ pub mod place;
 pub mod plugin;
 pub mod pool;
 pub mod principal;
+pub mod quantities;
 pub mod sample;
 pub mod schedule;
 pub mod status;

@@ -16,7 +16,7 @@ mod usage;
 
 pub use domain::fault::{MachineFault, PoolFault};
 pub use faults::Unknown;
-pub use journal::{Journal, JournalError, MemoryJournal};
+pub use journal::{Journal, JournalError, MemoryJournal, ReadDocument};
 pub use machine::{MachineInfo, Registration};
 
 use crate::command::{Command, PoolMark};
@@ -85,7 +85,9 @@ impl SimFleet {
         };
         let rules = Rules { timing, failures };
         let mut state = Fleetwide::default();
-        state.apply(Changes::read(journal.load().await?)?, clock.now(), &rules);
+        let mut changes = Changes::default();
+        journal.load(&mut |id, document| changes.read(id, document)).await?;
+        state.apply(changes, clock.now(), &rules);
         let shared = Shared {
             rules,
             journal,

@@ -122,22 +122,32 @@ pub(crate) fn page(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usiz
 
 /// As [`page`], with a rendering of one's own.
 pub(crate) fn page_of(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usize>, render: impl Fn(&Entry) -> Bytes) -> Part {
-    let key = |entry: &Entry| wire::list::ContinueToken {
-        created: created(&entry.object),
-        name: entry.key.name.to_string(),
-    };
     let start = match &paging.after {
-        Some(after) => entries.partition_point(|entry| !key(entry).is_after(after)),
+        Some(after) => entries.partition_point(|entry| !token(entry).is_after(after)),
         None => 0,
     };
     let rest = &entries[start..];
     let limit = paging.limit.or(maximum).unwrap_or(rest.len());
     let shown = &rest[..rest.len().min(limit)];
-    let remaining = rest.len() - shown.len();
-    let next = shown.last().filter(|_| remaining > 0).map(|last| (key(last), remaining));
+    part_of(shown, rest.len() - shown.len(), render)
+}
+
+/// A page that has been cut out already, and how many more entries follow it.
+pub(crate) fn part(shown: &[Arc<Entry>], remaining: usize) -> Part {
+    part_of(shown, remaining, object)
+}
+
+fn part_of(shown: &[Arc<Entry>], remaining: usize, render: impl Fn(&Entry) -> Bytes) -> Part {
     Part {
         items: shown.iter().map(|entry| render(entry)).collect(),
-        next,
+        next: shown.last().filter(|_| remaining > 0).map(|last| (token(last), remaining)),
+    }
+}
+
+fn token(entry: &Entry) -> wire::list::ContinueToken {
+    wire::list::ContinueToken {
+        created: created(&entry.object),
+        name: entry.key.name.to_string(),
     }
 }
 

@@ -97,8 +97,9 @@ fn add_flavor(amounts: &mut Amounts, flavor: &Flavor, count: u32) {
 
 /// What of a node is neither free nor the system's.
 fn add_used(amounts: &mut Amounts, machine: &MachineFacts, flavor: &Flavor) {
-    for (name, total) in &machine.resources {
-        let free = machine.available.get(name).unwrap_or(total);
+    for (name, total) in machine.resources.iter() {
+        let mut free = machine.available.iter().filter(|(known, _)| *known == name);
+        let free = free.next().map_or(total, |(_, free)| free);
         if name == MEMORY {
             add(amounts, MEMORY, mebibytes(total).saturating_sub(mebibytes(free)));
         } else {

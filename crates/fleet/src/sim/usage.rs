@@ -18,7 +18,7 @@ impl Machine {
             return;
         }
         let registration = &self.registration;
-        let has = |prefix: &str| registration.resources.keys().any(|name| name.starts_with(prefix));
+        let has = |prefix: &str| registration.resources.iter().any(|(name, _)| name.starts_with(prefix));
         let is_busy = self.is_busy_at(at, rules);
         let level = |metric: Metric| {
             let ordinal = u64::try_from(minute).unwrap_or(0);

@@ -9,6 +9,8 @@ mod conventions;
 mod events;
 mod life;
 mod monitor;
+mod nodepools;
+mod nodes;
 mod operator;
 mod operator_accounts;
 mod operator_catalogue;

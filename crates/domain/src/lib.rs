@@ -9,6 +9,7 @@ pub mod event;
 pub mod fault;
 pub mod field;
 pub mod iam;
+pub mod job;
 pub mod label;
 pub mod meta;
 pub mod name;

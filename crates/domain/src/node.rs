@@ -1,5 +1,10 @@
 //! The node: one machine of a physical pool (contract nodes §1, README §8.5).
 
+mod care;
+pub mod request;
+
+pub use care::{Care, DRAIN_TAINT, Drain, HA_TAINT, MoveFrom, NodeTask, PinnedDriver, Repair, Taint, TaintEffect, TaskKind};
+
 use crate::meta::Uid;
 use crate::name::{FlavorName, NodeName, NodePoolName, OrderName, PoolName, ProjectId, ZoneName};
 use crate::pool::{Accelerator, CreatingStep, ElementKey, NodeOs};
@@ -37,6 +42,9 @@ pub struct Node {
     /// The logical pool it is bound to.
     pub quota: Option<PoolName>,
     pub batch: Option<Box<NodeBatch>>,
+    /// What it is asked to go through.
+    #[serde(default)]
+    pub care: Care,
 }
 
 /// README §8.5. Legal transitions: [`NodePhase::may_become`].
@@ -71,6 +79,10 @@ pub enum DeleteCause {
     /// It did not become available in time.
     GivenUp,
     PoolDeleted,
+    /// It was named by a request.
+    Requested,
+    /// It could not be repaired; another one takes its place.
+    Replaced,
 }
 
 impl NodePhase {
@@ -149,12 +161,24 @@ pub enum NodeDriverState {
     Settled,
     /// Waits for its turn.
     Pending { target: String },
-    /// Held: no new jobs; waits until the running ones are done.
-    Draining { target: String },
+    /// Held: no new jobs; waits since then until the running ones are done. `attempt` is the one that comes next.
+    Draining {
+        target: String,
+        #[serde(default)]
+        since: Option<Timestamp>,
+        #[serde(default)]
+        attempt: u32,
+    },
     /// Being installed; `attempt` counts from 1.
     Updating { target: String, attempt: u32, since: Timestamp },
     /// Given up for this target.
-    Failed { target: String, message: String },
+    Failed {
+        target: String,
+        message: String,
+        /// Nothing was done to it: jobs may go on running there.
+        #[serde(default)]
+        is_open: bool,
+    },
 }
 
 impl NodeDriver {

@@ -74,6 +74,21 @@ pub fn present_nodes<'a>(nodes: impl Iterator<Item = &'a Node>, key: &ElementKey
     zones
 }
 
+/// The driver version that a node should have: one for it alone, else its node pool's, else the pool's.
+pub fn driver_target(pool: &Pool, node: &Node) -> Option<String> {
+    let usual = usual_driver_target(pool, node);
+    let own = node.care.driver.as_ref().filter(|own| own.instead_of == usual);
+    own.map(|own| own.version.clone()).or(usual)
+}
+
+/// As [`driver_target`], without what was asked for the node alone.
+pub fn usual_driver_target(pool: &Pool, node: &Node) -> Option<String> {
+    let kind = node.driver.as_ref()?.kind;
+    let element = pool.spec.resources.iter().find(|element| element.element() == node.element());
+    let own = element.and_then(|element| element.driver_version.clone());
+    own.or_else(|| pool.status.drivers.get(&kind).map(|status| status.target.clone()))
+}
+
 /// The offer for an element's flavor; nothing where there is none.
 pub fn offer<'a>(offers: &'a Offers, element: &PoolResource) -> &'a Offer {
     static NOTHING: Offer = Offer { zones: BTreeMap::new() };

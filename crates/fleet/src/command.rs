@@ -2,7 +2,7 @@
 
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName, TemplateName, ZoneName};
-use domain::pool::PoolRef;
+use domain::pool::{NodeOs, PoolRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -41,6 +41,26 @@ pub enum Command {
         pool: PoolMark,
         node: NodeName,
     },
+    /// Ends the jobs that run on the node. It should be held before, or new ones come.
+    EvictNode {
+        pool: PoolMark,
+        node: NodeName,
+    },
+    /// Starts the machine anew. Done already where the fleet knows a request with this number or a higher one.
+    RebootNode {
+        pool: PoolMark,
+        node: NodeName,
+        number: u64,
+    },
+    /// Installs the machine anew. Its number is as that of a reboot.
+    ResetNode(ResetRequest),
+    /// Takes the machine over from another pool, as it is, under the same name. Done already where the pool has the node,
+    /// or the other one does not.
+    MoveNode {
+        pool: PoolMark,
+        node: NodeName,
+        from: PoolMark,
+    },
     /// Installs a driver version on the node. What runs there is interrupted.
     SetDriver {
         pool: PoolMark,
@@ -72,6 +92,19 @@ pub struct NodeRequest {
     pub labels: BTreeMap<String, String>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResetRequest {
+    pub pool: PoolMark,
+    pub node: NodeName,
+    pub number: u64,
+    /// Another image than the one that is there.
+    pub image: Option<NodeOs>,
+    /// Another container runtime: `docker` or `containerd`.
+    pub runtime: Option<String>,
+    /// Driver version to install, on accelerator nodes.
+    pub driver: Option<String>,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginRequest {
     pub template: TemplateName,
@@ -89,10 +122,14 @@ impl Command {
             | Self::DeleteNode { pool, .. }
             | Self::HoldNode { pool, .. }
             | Self::OpenNode { pool, .. }
+            | Self::EvictNode { pool, .. }
+            | Self::RebootNode { pool, .. }
+            | Self::MoveNode { pool, .. }
             | Self::SetDriver { pool, .. }
             | Self::EnsurePlugin { pool, .. }
             | Self::RemovePlugin { pool, .. } => pool,
             Self::CreateNode(request) => &request.pool,
+            Self::ResetNode(request) => &request.pool,
         }
     }
 
@@ -100,9 +137,14 @@ impl Command {
     pub fn node(&self) -> Option<&NodeName> {
         match self {
             Self::CreateNode(request) => Some(&request.node),
-            Self::DeleteNode { node, .. } | Self::HoldNode { node, .. } | Self::OpenNode { node, .. } | Self::SetDriver { node, .. } => {
-                Some(node)
-            }
+            Self::ResetNode(request) => Some(&request.node),
+            Self::DeleteNode { node, .. }
+            | Self::HoldNode { node, .. }
+            | Self::OpenNode { node, .. }
+            | Self::EvictNode { node, .. }
+            | Self::RebootNode { node, .. }
+            | Self::MoveNode { node, .. }
+            | Self::SetDriver { node, .. } => Some(node),
             Self::EnsurePool { .. } | Self::RemovePool { .. } | Self::EnsurePlugin { .. } | Self::RemovePlugin { .. } => None,
         }
     }
@@ -116,6 +158,10 @@ impl Command {
             Self::DeleteNode { .. } => "delete-node",
             Self::HoldNode { .. } => "hold-node",
             Self::OpenNode { .. } => "open-node",
+            Self::EvictNode { .. } => "evict-node",
+            Self::RebootNode { .. } => "reboot-node",
+            Self::ResetNode(_) => "reset-node",
+            Self::MoveNode { .. } => "move-node",
             Self::SetDriver { .. } => "set-driver",
             Self::EnsurePlugin { .. } => "ensure-plugin",
             Self::RemovePlugin { .. } => "remove-plugin",

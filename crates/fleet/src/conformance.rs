@@ -1,12 +1,12 @@
 //! What every fleet must do, whatever it is made of. Each check takes a fleet with two zones that have at least two free
 //! machines of the flavor each, and waits for what takes time through [`Fleet::changed`].
 
-use crate::command::{Command, NodeRequest, PluginRequest, PoolMark};
-use crate::observation::{ClusterFact, DriverProgress, MachineState, NodeFact, Observation, PluginState};
+use crate::command::{Command, NodeRequest, PluginRequest, PoolMark, ResetRequest};
+use crate::observation::{ClusterFact, DriverProgress, MachineState, NodeFact, Observation, PluginState, RequestFact, RequestProgress};
 use crate::port::{Fleet, FleetError};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName, PoolName, ProjectId, TemplateName, ZoneName};
-use domain::pool::PoolRef;
+use domain::pool::{NodeOs, PoolRef};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -49,6 +49,14 @@ pub const CHECKS: &[(&str, Check)] = &[
         it.a_plugin_comes_changes_and_goes().boxed()
     }),
     ("a held node becomes idle", |it| it.a_held_node_becomes_idle().boxed()),
+    ("an evicted node is idle", |it| it.an_evicted_node_is_idle().boxed()),
+    ("a rebooted node comes up again, once", |it| {
+        it.a_rebooted_node_comes_up_again_once().boxed()
+    }),
+    ("a reset node comes up with what was asked for", |it| {
+        it.a_reset_node_comes_up_with_what_was_asked_for().boxed()
+    }),
+    ("a moved node keeps its machine", |it| it.a_moved_node_keeps_its_machine().boxed()),
     ("a removed pool leaves nothing", |it| it.a_removed_pool_leaves_nothing().boxed()),
     ("commands to what is not there are done", |it| {
         it.commands_to_what_is_not_there_are_done().boxed()
@@ -298,6 +306,78 @@ impl Subject {
         self.until(&pool, |seen| !seen.nodes[&node_name(1)].is_held).await;
     }
 
+    async fn an_evicted_node_is_idle(&self) {
+        let pool = mark(1);
+        self.ready_node(&pool).await;
+        let (held, evicted, node) = (pool.clone(), pool.clone(), node_name(1));
+        let evict = Command::EvictNode {
+            pool: evicted,
+            node: node.clone(),
+        };
+        self.command(&[Command::HoldNode { pool: held, node }, evict.clone(), evict]).await;
+        self.until(&pool, |seen| {
+            seen.nodes[&node_name(1)].is_held && !seen.nodes[&node_name(1)].is_busy
+        })
+        .await;
+    }
+
+    async fn a_rebooted_node_comes_up_again_once(&self) {
+        let pool = mark(1);
+        let before = self.ready_node(&pool).await;
+        let reboot = |number| Command::RebootNode {
+            pool: pool.clone(),
+            node: node_name(1),
+            number,
+        };
+        self.command(&[reboot(2)]).await;
+        let after = self.until(&pool, |seen| has_done(seen, 2)).await;
+        assert_eq!(after.nodes[&node_name(1)].instance, before.instance);
+        // A repetition, and one that comes late, change nothing.
+        let settled = self.observe(&pool).await;
+        self.command(&[reboot(2), reboot(1)]).await;
+        assert_eq!(self.observe(&pool).await, settled);
+    }
+
+    async fn a_reset_node_comes_up_with_what_was_asked_for(&self) {
+        let pool = mark(1);
+        let before = self.ready_node(&pool).await;
+        let reset = Command::ResetNode(ResetRequest {
+            pool: pool.clone(),
+            node: node_name(1),
+            number: 1,
+            image: Some(NodeOs {
+                name: Some("Other OS 1".to_owned()),
+                ..NodeOs::default()
+            }),
+            runtime: Some("containerd".to_owned()),
+            driver: Some(self.drivers[1].to_owned()),
+        });
+        self.command(&[reset.clone(), reset]).await;
+        let after = self
+            .until(&pool, |seen| has_done(seen, 1) && is_settled(&seen.nodes[&node_name(1)]))
+            .await;
+        let node = &after.nodes[&node_name(1)];
+        assert_eq!((&node.instance, node.os.as_deref()), (&before.instance, Some("Other OS 1")));
+        let installed = node.driver.as_ref().and_then(|driver| driver.installed.as_deref());
+        assert_eq!(installed, Some(self.drivers[1]));
+    }
+
+    async fn a_moved_node_keeps_its_machine(&self) {
+        let (one, two) = (mark(1), mark(2));
+        let before = self.ready_node(&one).await;
+        let free = self.free(0).await;
+        let take = Command::MoveNode {
+            pool: two.clone(),
+            node: node_name(1),
+            from: one.clone(),
+        };
+        self.command(&[Command::EnsurePool { pool: two.clone() }, take.clone(), take]).await;
+        let after = self.until(&two, |seen| !seen.nodes.is_empty()).await;
+        assert_eq!(after.nodes[&node_name(1)].instance, before.instance);
+        assert!(self.observe(&one).await.nodes.is_empty());
+        assert_eq!(self.free(0).await, free);
+    }
+
     async fn a_removed_pool_leaves_nothing(&self) {
         let (pool, before) = (mark(1), self.free(0).await);
         self.ready_node(&pool).await;
@@ -319,6 +399,20 @@ impl Subject {
             Command::HoldNode {
                 pool: pool.clone(),
                 node: node.clone(),
+            },
+            Command::EvictNode {
+                pool: pool.clone(),
+                node: node.clone(),
+            },
+            Command::RebootNode {
+                pool: pool.clone(),
+                node: node.clone(),
+                number: 1,
+            },
+            Command::MoveNode {
+                pool: pool.clone(),
+                node: node.clone(),
+                from: mark(2),
             },
             Command::OpenNode { pool: pool.clone(), node },
             Command::RemovePlugin {
@@ -360,6 +454,15 @@ impl Subject {
         self.command(&[delete]).await;
         assert!(self.fleet.changed().await.contains(&pool.uid));
     }
+}
+
+/// The first node has been through a request.
+fn has_done(seen: &Observation, number: u64) -> bool {
+    let done = RequestFact {
+        number,
+        progress: RequestProgress::Done,
+    };
+    seen.nodes[&node_name(1)].request == Some(done) && seen.nodes[&node_name(1)].state == MachineState::Ready
 }
 
 /// Up, with its driver.

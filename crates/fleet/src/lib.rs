@@ -9,6 +9,6 @@ pub mod observation;
 pub mod port;
 pub mod sim;
 
-pub use command::{Command, NodeRequest, PluginRequest, PoolMark};
-pub use observation::{DriverFact, MachineState, NodeFact, Observation, PluginFact, PluginObject};
+pub use command::{Command, NodeRequest, PluginRequest, PoolMark, ResetRequest};
+pub use observation::{DriverFact, MachineState, NodeFact, Observation, PluginFact, PluginObject, RequestFact, RequestProgress};
 pub use port::{Fleet, FleetError};

@@ -48,6 +48,25 @@ pub struct NodeFact {
     pub is_busy: bool,
     /// Closed to new jobs.
     pub is_held: bool,
+    /// The last reboot or reset that was asked for.
+    pub request: Option<RequestFact>,
+}
+
+/// A numbered request to a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestFact {
+    pub number: u64,
+    pub progress: RequestProgress,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestProgress {
+    Running,
+    /// Over; what the machine is now, its state tells.
+    Done,
+    Failed {
+        reason: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ mod faults;
 mod journal;
 mod machine;
 mod pool;
+mod request;
 mod rules;
 mod state;
 mod timing;

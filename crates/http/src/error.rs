@@ -91,6 +91,12 @@ impl ApiError {
         error
     }
 
+    /// No such node pool, in the words that a client's tests look for (contract README §9).
+    pub fn no_node_pool(name: &str) -> Self {
+        let message = format!("NodePool {name} not found. invalid nodepool name");
+        Self::new(StatusCode::NOT_FOUND, "ModelArts.50005101", message)
+    }
+
     /// The body under `/v3`, which identity clients understand.
     pub fn keystone_body(&self) -> Vec<u8> {
         let title = self.status.canonical_reason().unwrap_or("Error");

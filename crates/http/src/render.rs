@@ -57,6 +57,7 @@ fn render(object: &Object) -> Bytes {
         Object::Order(order) => encode(&wire::order::Order::from(order.as_ref())),
         Object::Workspace(workspace) => encode(&wire::workspace::Workspace::from(workspace.as_ref())),
         Object::Plugin(plugin) => encode(&wire::plugin::Plugin::from(plugin.as_ref())),
+        Object::Job(job) => encode(&wire::job::Job::from(job.as_ref())),
         Object::PluginTemplate(_)
         | Object::Flavor(_)
         | Object::Event(_)
@@ -161,6 +162,7 @@ fn created(object: &Object) -> i64 {
         Object::Workspace(workspace) => workspace.created_at.as_second(),
         Object::Plugin(plugin) => plugin.created_at.as_second(),
         Object::ScheduledEvent(event) => event.published_at.as_second(),
+        Object::Job(job) => job.created_at.as_second(),
         Object::PluginTemplate(_)
         | Object::Flavor(_)
         | Object::Event(_)

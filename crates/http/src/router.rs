@@ -1,12 +1,13 @@
 //! The whole API in one list: each operation's method, path, name and handler. Routing, metrics and the OpenAPI document
-//! are all made from it. The operator's part of the list is in [`operator`].
+//! are all made from it. Nodes, node pools and jobs are in [`nodes`], the operator's part of the list is in [`operator`].
 
 mod around;
+mod nodes;
 mod operator;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::handlers::{catalogue, health, iam, networks, nodes, orders, pools, workspaces};
+use crate::handlers::{catalogue, health, iam, networks, orders, pools, workspaces};
 use crate::openapi::Documentation;
 use crate::pipeline::{self, Route};
 use axum::Router;
@@ -92,20 +93,6 @@ pub(crate) fn operations() -> Vec<Operation> {
             "/v2/{project_id}/pools/{pool_name}/retry-scope",
             post(pools::retry_scope),
             d::retry_scope(),
-        ),
-        op(
-            "ListPoolNodes",
-            GET,
-            "/v2/{project_id}/pools/{pool_name}/nodes",
-            get(nodes::list),
-            d::list_nodes(),
-        ),
-        op(
-            "ShowPoolNode",
-            GET,
-            "/v2/{project_id}/pools/{pool_name}/nodes/{node_name}",
-            get(nodes::show),
-            d::show_node(),
         ),
         op(
             "CreateNetwork",
@@ -267,6 +254,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         ),
     ];
     all.extend(around::operations());
+    all.extend(nodes::operations());
     all.extend(operator::operations());
     all
 }

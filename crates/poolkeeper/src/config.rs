@@ -1,5 +1,9 @@
 //! Configuration: flags before environment before file before defaults.
 
+mod upkeep;
+
+pub use upkeep::{Repair, Upkeep, UpkeepFlags};
+
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
@@ -40,6 +44,8 @@ pub struct Flags {
     /// faults per machine of 8 GPUs and day [default: 0]
     #[arg(long, env = "POOLKEEPER_FLEET_FAILURES", value_name = "X")]
     pub fleet_failures: Option<f64>,
+    #[command(flatten)]
+    pub upkeep: UpkeepFlags,
     /// Make nothing of the demo: a new installation has an operator in an empty project, and no machines
     #[arg(long, env = "POOLKEEPER_NO_DEMO")]
     pub no_demo: bool,
@@ -97,6 +103,12 @@ struct Document {
     fleet_speed: Option<f64>,
     fleet_seed: Option<u64>,
     fleet_failures: Option<f64>,
+    node_repair: Option<Repair>,
+    node_repair_patience: Option<u64>,
+    node_repair_attempts: Option<u64>,
+    node_repair_percent: Option<u64>,
+    node_repair_nodes: Option<u64>,
+    driver_force_percent: Option<u64>,
     no_demo: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
@@ -115,6 +127,7 @@ pub struct Config {
     pub fleet_speed: f64,
     pub fleet_seed: u64,
     pub fleet_failures: f64,
+    pub upkeep: Upkeep,
     pub no_demo: bool,
     pub log_level: String,
     pub log_format: LogFormat,
@@ -131,6 +144,7 @@ impl Default for Config {
             fleet_speed: 0.02,
             fleet_seed: 1,
             fleet_failures: 0.0,
+            upkeep: Upkeep::default(),
             no_demo: false,
             log_level: "info".to_owned(),
             log_format: LogFormat::default(),
@@ -147,6 +161,7 @@ impl Config {
         };
         let usual = Self::default();
         let mut from = Sources::new(matches);
+        let upkeep = Upkeep::load(&mut from, &flags.upkeep, &file);
         let config = Self {
             listen: from.pick("listen", flags.listen, file.listen, usual.listen),
             data: from.pick("data", flags.data.clone(), file.data, usual.data),
@@ -158,6 +173,7 @@ impl Config {
             fleet_speed: from.pick("fleet_speed", flags.fleet_speed, file.fleet_speed, usual.fleet_speed),
             fleet_seed: from.pick("fleet_seed", flags.fleet_seed, file.fleet_seed, usual.fleet_seed),
             fleet_failures: from.pick("fleet_failures", flags.fleet_failures, file.fleet_failures, usual.fleet_failures),
+            upkeep,
             no_demo: from.pick("no_demo", flags.no_demo.then_some(true), file.no_demo, usual.no_demo),
             log_level: from.pick("log_level", flags.log_level.clone(), file.log_level, usual.log_level),
             log_format: from.pick("log_format", flags.log_format, file.log_format, usual.log_format),
@@ -269,6 +285,7 @@ settings! {
     PathBuf => |it| quoted(&it.display());
     SocketAddr => |it| quoted(it);
     FleetKind => |it| quoted(it);
+    Repair => |it| quoted(it);
     LogFormat => |it| quoted(it);
     f64 => |it| format!("{it:?}");
     u64 => |it| it.to_string();
@@ -353,6 +370,19 @@ mod tests {
     }
 
     #[test]
+    fn the_upkeep_of_nodes_is_off_unless_it_is_asked_for() {
+        let policy = load(&[]).unwrap().config.upkeep.policy();
+        assert!(!policy.repair.is_on && policy.force_upgrade_percent.is_none());
+        let text = "node_repair = \"on\"\nnode_repair_nodes = 2\ndriver_force_percent = 25\n";
+        let policy = with_file(text, &["--node-repair-attempts", "1"]).unwrap().config.upkeep.policy();
+        assert!(policy.repair.is_on);
+        assert_eq!(
+            (policy.repair.most, policy.repair.attempts, policy.force_upgrade_percent),
+            (2, 1, Some(25))
+        );
+    }
+
+    #[test]
     fn what_is_shown_hides_passwords() {
         for (url, shown) in [
             ("postgres://me:secret@host/db", "postgres://me:***@host/db"),
@@ -377,6 +407,7 @@ mod tests {
             ("log_format = \"yaml\"\n", "yaml"),
             ("fleet = \"real\"\n", "real"),
             ("fleet_speed = -1.0\n", "fleet_speed"),
+            ("node_repair = \"maybe\"\n", "maybe"),
         ] {
             let error = with_file(text, &[]).err().unwrap();
             assert!(format!("{error:#}").contains(told), "{error:#}");

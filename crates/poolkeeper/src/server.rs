@@ -12,7 +12,7 @@ use fleet::Fleet;
 use fleet::sim::{SimConfig, SimFleet};
 use http_api::metrics::Metrics;
 use http_api::{App, AppParts, Readiness};
-use reconcile::{Controller, NoProbe, Observer, Policy};
+use reconcile::{Controller, NoProbe, Observer};
 use service::accounts::Credentials;
 use service::{Limits, Service, ServiceParts};
 use std::fs::DirBuilder;
@@ -137,7 +137,7 @@ impl Server {
             fleet: Arc::new(fleet.clone()) as Arc<dyn Fleet>,
             clock: Arc::clone(&clock),
             holder,
-            policy: Policy::default(),
+            policy: config.upkeep.policy(),
             probe: Arc::new(NoProbe),
             observer: Arc::new(MetricsObserver(metrics)),
         };

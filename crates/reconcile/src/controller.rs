@@ -303,8 +303,14 @@ impl Controller {
     }
 }
 
-/// Objects that belong to a tree wake it.
+/// Objects that belong to a tree wake it: pools, and nodes, which are asked for things without a change of their pool.
 fn push_touched(queue: &mut Queue, touched: &Touched) {
+    if let Object::Node(node) = &touched.entry.object {
+        queue.push(PoolRef {
+            project: node.project.clone(),
+            name: node.pool.clone(),
+        });
+    }
     if let Object::Pool(pool) = &touched.entry.object {
         queue.push(root_of(pool));
         if let Some(parent) = pool.logical().and_then(|spec| spec.parent.clone()) {

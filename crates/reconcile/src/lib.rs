@@ -10,5 +10,5 @@ pub mod plan;
 pub mod step;
 
 pub use controller::{Controller, Observer, Parts, Silent};
-pub use plan::{Catalogue, Descendant, Plan, PlanInput, Policy, Tree, plan};
+pub use plan::{Catalogue, Descendant, Plan, PlanInput, Policy, RepairPolicy, Tree, plan};
 pub use step::{NoProbe, POINTS, Probe};

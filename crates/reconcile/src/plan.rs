@@ -7,11 +7,14 @@ mod logical;
 mod nodes;
 mod order;
 mod phase;
+mod repair;
 mod scale;
 mod scope;
+mod tasks;
 mod work;
 
 use domain::catalogue::{Flavor, Offers, OsConfig};
+use domain::job::Job;
 use domain::name::{FlavorName, NodeName, TemplateName};
 use domain::node::Node;
 use domain::order::Order;
@@ -19,6 +22,7 @@ use domain::plugin::{Plugin, PluginTemplate};
 use domain::pool::{Pool, PoolPhase};
 use fleet::{Command, Observation};
 use jiff::Timestamp;
+pub use repair::{Patient, RepairPolicy, Treatment, treat};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +44,8 @@ pub struct Tree {
     pub events: Vec<KnownEvent>,
     /// What is scheduled for the root's nodes.
     pub scheduled: Vec<store::Key>,
+    /// Jobs that work on its nodes, or did, the newest first.
+    pub jobs: Vec<Versioned<Job>>,
 }
 
 /// An event and when it was last told.
@@ -86,6 +92,15 @@ pub struct Policy {
     pub teardown_timeout: Duration,
     /// Nodes of a pool held at once for an idle driver upgrade, in per cent, at least one.
     pub idle_upgrade_percent: u32,
+    /// The same for a forced one; absent: all at once.
+    pub force_upgrade_percent: Option<u32>,
+    /// A node whose jobs have not ended after so long is left out of an idle upgrade.
+    pub idle_upgrade_patience: Duration,
+    /// After which a reboot or reset has failed.
+    pub request_timeout: Duration,
+    /// Jobs that have ended are kept for so long.
+    pub job_retention: Duration,
+    pub repair: RepairPolicy,
     pub kept_events: usize,
     /// Older events go with the next step that looks at their pool.
     pub event_retention: Duration,
@@ -105,6 +120,11 @@ impl Default for Policy {
             machine_grace: Duration::from_mins(10),
             teardown_timeout: Duration::from_mins(30),
             idle_upgrade_percent: 10,
+            force_upgrade_percent: None,
+            idle_upgrade_patience: Duration::from_hours(24),
+            request_timeout: Duration::from_mins(30),
+            job_retention: Duration::from_hours(31 * 24),
+            repair: RepairPolicy::default(),
             kept_events: 10_000,
             event_retention: domain::event::RETENTION,
         }
@@ -158,13 +178,17 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
             work.observe_pool(observed);
             work.set_driver_targets();
             work.observe_nodes(observed);
+            work.repair_nodes(observed);
+            work.drain_nodes(observed);
             work.scale(observed);
             work.scopes(observed);
             work.drivers(observed);
+            work.hold_nodes(observed);
             work.derive_phase(observed);
             work.progress_order();
         }
     }
+    work.settle_jobs();
     work.mirror_descendants();
     work.finish()
 }

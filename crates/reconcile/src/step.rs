@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use clock::Clock;
 use domain::catalogue::{Flavor, OsConfig};
 use domain::event::Event;
+use domain::job::Job;
 use domain::meta::Fence;
 use domain::name::NodeName;
 use domain::node::Node;
@@ -190,6 +191,7 @@ pub(crate) fn gather(index: &Snapshot<'_>, at: &PoolRef) -> Option<Tree> {
             .entries(Facet::ScheduledOfPool, root.uid.as_str())
             .map(|entry| entry.key.clone())
             .collect(),
+        jobs: index.under::<Job>(Facet::JobsOfPool, root.uid.as_str()),
         root,
     })
 }

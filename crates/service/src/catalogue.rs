@@ -68,6 +68,16 @@ impl Service {
             .ok_or_else(|| ServiceError::named("VirtualResourceTemplate", name))
     }
 
+    /// A flavor that refers to the node-configuration template of this name.
+    pub fn node_config_template(&self, ctx: &CallContext, name: &str) -> Result<Arc<Flavor>, ServiceError> {
+        self.authorize(ctx, Action::FlavorList)?;
+        let flavors = admission::flavors(&self.parts.state.index().read());
+        let found = flavors
+            .into_values()
+            .find(|flavor| flavor.node_config_template.as_deref() == Some(name));
+        found.ok_or_else(|| ServiceError::named("NodeConfigTemplate", name))
+    }
+
     pub fn quotas(&self, ctx: &CallContext) -> Result<Vec<QuotaUse>, ServiceError> {
         self.authorize(ctx, Action::QuotaGet)?;
         Ok(self.quota_use(&ctx.project))

@@ -13,8 +13,10 @@ pub mod error;
 pub mod events;
 #[cfg(test)]
 mod fixture;
+pub mod jobs;
 pub mod monitor;
 pub mod networks;
+pub mod nodepools;
 pub mod nodes;
 pub mod orders;
 pub mod plugins;

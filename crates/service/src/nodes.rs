@@ -1,4 +1,12 @@
-//! Nodes of a pool: list and show (contract nodes §2 and §3).
+//! Nodes of a pool: list, show and the batch actions (contract nodes §2–§4).
+
+mod batch;
+mod counts;
+mod migrate;
+mod resize;
+mod state;
+
+pub use state::Results;
 
 use crate::context::{CallContext, Service};
 use crate::error::ServiceError;

@@ -2,7 +2,7 @@
 
 mod create;
 mod delete;
-mod patch;
+pub(crate) mod patch;
 
 use crate::context::{CallContext, Service, check_match};
 use crate::error::{Missing, ServiceError};

@@ -4,6 +4,7 @@ use crate::port::{Key, Record, StoreError};
 use domain::catalogue::{Flavor, OsConfig, VirtualTemplate};
 use domain::event::Event;
 use domain::iam::{AccessKey, Domain, Project, Token, User};
+use domain::job::Job;
 use domain::network::{Network, PeerSubnet, SfsTurbo};
 use domain::node::Node;
 use domain::order::Order;
@@ -101,6 +102,7 @@ kinds! {
     PeerSubnet => "peer-subnet",
     SfsTurbo => "sfs-turbo",
     SampleHour => "sample-hour",
+    Job => "job",
 }
 
 /// An object that can be stored.
@@ -151,6 +153,7 @@ places! {
     PeerSubnet |it| "", it.id();
     SfsTurbo |it| "", &it.id;
     SampleHour |it| it.pool.as_str(), format!("{:010}", it.hour);
+    Job |it| &it.project, it.id.hyphenated();
 }
 
 /// The answer that was given to a request with an `Idempotency-Key`, kept so that a repetition gets it again.

@@ -44,6 +44,8 @@ pub struct NodeStatus {
     /// Allocatable quantities by resource.
     pub resources: Texts,
     pub available_resources: Texts,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<Taint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<NodeDriver>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +53,16 @@ pub struct NodeStatus {
     /// Why the node is abnormal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Taint {
+    pub key: String,
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`
+    pub effect: &'static str,
+    pub time_added: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -102,6 +114,7 @@ impl From<&model::Node> for Node {
                     .map(|machine| machine.available.to_map())
                     .filter(|map| !map.is_empty())
                     .unwrap_or_else(nothing),
+                taints: node.care.taints.iter().map(Taint::from).collect(),
                 driver: node.driver.as_ref().map(|driver| NodeDriver {
                     phase: driver.phase(),
                     version: driver.installed.clone(),
@@ -115,6 +128,17 @@ impl From<&model::Node> for Node {
                     | model::NodePhase::Deleting { .. } => None,
                 },
             },
+        }
+    }
+}
+
+impl From<&model::Taint> for Taint {
+    fn from(taint: &model::Taint) -> Self {
+        Self {
+            key: taint.key.clone(),
+            value: taint.value.clone(),
+            effect: taint.effect.as_str(),
+            time_added: rfc3339(taint.added_at),
         }
     }
 }
@@ -149,6 +173,14 @@ fn annotations(node: &model::Node) -> Texts {
     let mut notes = Texts::new();
     if node.is_locked {
         notes.insert("os.modelarts.node/lock.action".to_owned(), "delete".to_owned());
+    }
+    if let Some(drain) = node.care.drain.filter(|drain| !drain.reopens) {
+        let phase = if drain.done_at.is_some() { "Drained" } else { "Draining" };
+        let mut progress = serde_json::json!({"phase": phase, "startTime": rfc3339(drain.asked_at)});
+        if let Some(at) = drain.done_at {
+            progress["endTime"] = rfc3339(at).into();
+        }
+        notes.insert("os.modelarts.node/drain".to_owned(), progress.to_string());
     }
     let Some(template) = node.template.as_deref() else { return notes };
     if !template.tags.is_empty() {

@@ -117,13 +117,22 @@ fn check_logical(draft: &PoolDraft, errors: &mut FieldErrors) {
 /// Rules of `spec.resources` that hold for a create and for the object that a patch leads to.
 fn check_elements(elements: &[ResourceDraft], is_logical: bool, errors: &mut FieldErrors) {
     let mut keys = BTreeSet::new();
+    let mut node_pools = BTreeSet::new();
     for (at, element) in elements.iter().enumerate() {
         let path = element_path(at);
-        if !keys.insert((element.flavor.clone(), element.node_pool())) {
+        let keys_repeat = !keys.insert((element.flavor.clone(), element.node_pool()));
+        if keys_repeat {
             errors.push(
                 path.clone(),
                 Reason::Duplicate,
                 format!("flavor {} occurs twice in node pool {}", element.flavor, element.node_pool()),
+            );
+        }
+        if !is_logical && !node_pools.insert(element.node_pool()) && !keys_repeat {
+            errors.push(
+                path.field("nodePool"),
+                Reason::Duplicate,
+                format!("node pool {} occurs twice", element.node_pool()),
             );
         }
         if is_logical {

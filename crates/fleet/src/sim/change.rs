@@ -108,9 +108,33 @@ impl<'a> Change<'a> {
             Command::CreateNode(request) => return self.create(request),
             Command::DeleteNode { pool, node } => self.release(&pool.uid, node),
             Command::HoldNode { pool, node } => {
-                self.edit_node(&pool.uid, node, |bound, now| bound.held_at = bound.held_at.or(Some(now)));
+                self.edit_node(&pool.uid, node, |bound, now| {
+                    if bound.held_at.is_none() {
+                        bound.held_at = Some(now);
+                        bound.is_emptied = false;
+                    }
+                });
             }
-            Command::OpenNode { pool, node } => self.edit_node(&pool.uid, node, |bound, _| bound.held_at = None),
+            Command::OpenNode { pool, node } => self.edit_node(&pool.uid, node, |bound, _| {
+                bound.held_at = None;
+                bound.is_emptied = false;
+            }),
+            Command::EvictNode { pool, node } => self.edit_node(&pool.uid, node, |bound, _| bound.is_emptied = bound.held_at.is_some()),
+            Command::RebootNode { pool, node, number } => self.edit_bound(&pool.uid, node, |machine, now, rules| {
+                machine.reboot(*number, now, rules);
+            }),
+            Command::ResetNode(request) => self.edit_bound(&request.pool.uid, &request.node, |machine, now, rules| {
+                machine.reset(request, now, rules);
+            }),
+            Command::MoveNode { pool, node, from } => {
+                if self.machine_of(&pool.uid, node).is_none() {
+                    self.edit_node(&from.uid, node, |bound, _| {
+                        if bound.releasing_at.is_none() {
+                            bound.pool = pool.clone();
+                        }
+                    });
+                }
+            }
             Command::SetDriver { pool, node, version } => {
                 if let Some(id) = self.machine_of(&pool.uid, node) {
                     self.edit_machine(&id, |machine, now, rules| machine.install(version, now, rules));
@@ -135,10 +159,19 @@ impl<'a> Change<'a> {
     }
 
     fn edit_node(&mut self, pool: &Uid, node: &NodeName, edit: impl FnOnce(&mut Bound, Timestamp)) {
+        self.edit_bound(pool, node, |machine, now, _| {
+            if let Some(bound) = &mut machine.bound {
+                edit(bound, now);
+            }
+        });
+    }
+
+    /// Edits the machine of a node, as long as it is one of this pool.
+    fn edit_bound(&mut self, pool: &Uid, node: &NodeName, edit: impl FnOnce(&mut Machine, Timestamp, &Rules)) {
         if let Some(id) = self.machine_of(pool, node) {
-            self.edit_machine(&id, |machine, now, _| {
-                if let Some(bound) = &mut machine.bound {
-                    edit(bound, now);
+            self.edit_machine(&id, |machine, now, rules| {
+                if machine.bound.as_ref().is_some_and(|bound| bound.pool.uid == *pool) {
+                    edit(machine, now, rules);
                 }
             });
         }

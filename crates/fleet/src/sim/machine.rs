@@ -2,6 +2,7 @@
 
 use super::MachineFault;
 use super::failure::{Failure, Wear};
+use super::request::{Request, RequestJob};
 use super::rules::Rules;
 use super::timing::Step;
 use crate::command::PoolMark;
@@ -107,6 +108,15 @@ pub(super) struct Bound {
     pub held_at: Option<Timestamp>,
     #[serde(default)]
     pub releasing_at: Option<Timestamp>,
+    /// The last reboot or reset.
+    #[serde(default)]
+    pub request: Option<RequestJob>,
+    /// Its jobs were evicted since it was held.
+    #[serde(default)]
+    pub is_emptied: bool,
+    /// The image that it was reset to.
+    #[serde(default)]
+    pub image: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,7 +174,7 @@ impl Machine {
         rules.failures.next(self.id(), self.registration.accelerators, self.wear)
     }
 
-    fn failure(&self, now: Timestamp, rules: &Rules) -> Option<Failure> {
+    pub(super) fn failure(&self, now: Timestamp, rules: &Rules) -> Option<Failure> {
         self.next_failure(rules).filter(|failure| failure.at <= now && now < failure.until)
     }
 
@@ -179,13 +189,18 @@ impl Machine {
         [asked, failed.map(|failure| failure.at)].into_iter().flatten().min()
     }
 
-    fn up_at(&self, bound: &Bound, rules: &Rules) -> (Timestamp, Timestamp) {
+    pub(super) fn up_at(&self, bound: &Bound, rules: &Rules) -> (Timestamp, Timestamp) {
         let booted = rules.timing.after(bound.at, Step::Boot, self.id(), self.ordinal);
         (booted, rules.timing.after(booted, Step::Check, self.id(), self.ordinal))
     }
 
     fn driver_done_at(&self, bound: &Bound, job: &DriverJob, rules: &Rules) -> Timestamp {
-        let start = job.at.max(self.up_at(bound, rules).1);
+        let asked = bound
+            .request
+            .as_ref()
+            .filter(|request| request.kind == Request::Reset && request.at <= job.at);
+        let reset = asked.map(|request| self.request_times(bound, request, rules).1);
+        let start = job.at.max(self.up_at(bound, rules).1).max(reset.unwrap_or(job.at));
         rules
             .timing
             .after(start, Step::Driver, self.id(), self.ordinal * 1_000 + job.ordinal)
@@ -210,9 +225,12 @@ impl Machine {
         ];
         let of_node = self.bound.as_ref().map(|bound| {
             let (booted, checked) = self.up_at(bound, rules);
+            let request = bound.request.as_ref().map(|request| self.request_times(bound, request, rules));
             [
                 Some(booted),
                 Some(checked),
+                request.map(|(booted, _)| booted),
+                request.map(|(_, checked)| checked),
                 bound.driver.as_ref().map(|job| self.driver_done_at(bound, job, rules)),
                 bound.held_at.map(|at| self.idle_at(at, rules)),
                 self.freed_at(bound, rules),
@@ -238,10 +256,11 @@ impl Machine {
             instance: Some(self.registration.id.clone()),
             available: resources.clone(),
             resources,
-            os: is_up.then(|| "EulerOS 2.10".to_owned()),
+            os: is_up.then(|| bound.image.clone().unwrap_or_else(|| "EulerOS 2.10".to_owned())),
             driver: bound.driver.as_ref().map(|job| self.driver_fact(bound, job, now, rules)),
-            is_busy: bound.held_at.is_some_and(|at| now < self.idle_at(at, rules)),
+            is_busy: !bound.is_emptied && bound.held_at.is_some_and(|at| now < self.idle_at(at, rules)),
             is_held: bound.held_at.is_some(),
+            request: bound.request.as_ref().map(|request| self.request_fact(bound, request, now, rules)),
         }
     }
 
@@ -273,6 +292,8 @@ impl Machine {
             MachineState::Booting
         } else if now < checked {
             MachineState::Checking
+        } else if let Some(state) = self.state_by_request(bound, now, rules) {
+            state
         } else {
             reported().map_or(MachineState::Ready, MachineState::Faulty)
         }
@@ -303,6 +324,9 @@ impl Machine {
             installed: None,
             held_at: None,
             releasing_at: None,
+            request: None,
+            is_emptied: false,
+            image: None,
         });
     }
 
@@ -327,7 +351,7 @@ impl Machine {
         }
     }
 
-    fn driver_job(&mut self, version: String, at: Timestamp, ordinal: u64) -> DriverJob {
+    pub(super) fn driver_job(&mut self, version: String, at: Timestamp, ordinal: u64) -> DriverJob {
         let fails = self.faults.failing_drivers > 0;
         self.faults.failing_drivers = self.faults.failing_drivers.saturating_sub(1);
         DriverJob {

@@ -20,6 +20,9 @@ pub(crate) enum Step {
     Plugin,
     Drain,
     Release,
+    Reboot,
+    /// A system is installed, before it boots.
+    Install,
 }
 
 impl Step {
@@ -32,6 +35,8 @@ impl Step {
             Self::Plugin => (20.0, 60.0),
             Self::Drain => (60.0, 3600.0),
             Self::Release => (60.0, 180.0),
+            Self::Reboot => (90.0, 240.0),
+            Self::Install => (240.0, 600.0),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod around;
+pub(crate) mod nodes;
 
 use super::{Answer, Documentation, Parameter, Schema};
 use serde_json::json;
@@ -163,16 +164,6 @@ pub(crate) fn retry_scope() -> Documentation {
     }
     .takes::<wire::pool::RetryScope>()
     .change()
-}
-
-pub(crate) fn list_nodes() -> Documentation {
-    answers::<wire::list::NodeList>("nodes", "Lists the nodes of a pool")
-        .query(paging())
-        .conditional()
-}
-
-pub(crate) fn show_node() -> Documentation {
-    answers::<wire::node::Node>("nodes", "Shows a node").conditional()
 }
 
 pub(crate) fn create_network() -> Documentation {

@@ -100,7 +100,8 @@ fn uid(object: &Object) -> Option<&Uid> {
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
         | Object::SfsTurbo(_)
-        | Object::SampleHour(_) => None,
+        | Object::SampleHour(_)
+        | Object::Job(_) => None,
     }
 }
 
@@ -256,8 +257,22 @@ fn scopes(found: &mut Found, before: &Pool, after: &Pool) {
 
 fn node(found: &mut Found, before: &Node, after: &Node) {
     found.same(&before.name, &after.name, "name");
-    found.same(&before.pool_uid, &after.pool_uid, "pool");
-    found.same(&before.element(), &after.element(), "element");
+    if before.pool_uid != after.pool_uid {
+        // A move to another pool: its machine follows, and is installed anew there.
+        found.same(&before.flavor, &after.flavor, "flavor");
+        found.unless(
+            after.care.coming_from.as_ref().is_some_and(|from| from.uid == before.pool_uid) && !after.was_available,
+            "a node that changes its pool comes from the one before",
+            || after.pool.to_string(),
+        );
+        return;
+    }
+    found.same(&before.flavor, &after.flavor, "flavor");
+    found.unless(
+        before.node_pool == after.node_pool || after.batch.is_some(),
+        "only nodes of a batch change their node pool",
+        || after.node_pool.to_string(),
+    );
     found.same(&before.created_at, &after.created_at, "created_at");
     found.edge(
         before.phase.may_become(&after.phase),

@@ -1,49 +1,52 @@
 //! Driver upgrades: one state machine per node (semantics §11).
 
+pub mod machine;
+
 use super::work::Work;
 use domain::name::NodeName;
-use domain::node::{Node, NodeDriverState, NodePhase};
+use domain::node::{Node, NodeDriver, NodeDriverState, NodePhase};
 use domain::pool::{Accelerator, DriverState, DriverStatus, PoolPhase, UpdateStrategy};
-use fleet::observation::DriverProgress;
+use domain::status;
 use fleet::{Command, NodeFact, Observation};
-use jiff::Timestamp;
+use machine::{Act, Limits, Places, Seen};
 use std::collections::BTreeSet;
 
 impl Work<'_> {
-    /// The version that a node should have: that of its node pool, else the pool's.
+    /// The version that a node should have.
     pub fn driver_target(&self, node: &Node) -> Option<String> {
-        let kind = node.driver.as_ref()?.kind;
-        let own = self
-            .pool
-            .spec
-            .resources
-            .iter()
-            .find(|element| element.element() == node.element())
-            .and_then(|element| element.driver_version.clone());
-        own.or_else(|| self.pool.status.drivers.get(&kind).map(|status| status.target.clone()))
+        status::driver_target(&self.pool, node)
     }
 
     pub fn drivers(&mut self, observed: &Observation) {
-        let strategy = self.pool.physical().map_or(UpdateStrategy::Idle, |spec| spec.driver.strategy());
         let names: Vec<NodeName> = self
             .nodes
             .values()
             .filter(|node| node.driver.is_some() && node.was_available && !node.phase.is_deleting())
+            // A machine that starts anew or is installed anew is not to be disturbed.
+            .filter(|node| node.care.task.as_ref().is_none_or(|task| task.began_at.is_none()))
             .map(|node| node.name.clone())
             .collect();
-        let mut held = names.iter().filter(|name| self.is_in_work(name)).count();
-        let most = (names.len() * self.policy.idle_upgrade_percent as usize / 100).max(1);
+        let mut places = Places {
+            taken: names.iter().filter(|name| self.is_in_work(name)).count(),
+        };
+        let share = |percent: u32| (names.len() * percent as usize / 100).max(1);
+        let (idle, force) = (
+            share(self.policy.idle_upgrade_percent),
+            self.policy.force_upgrade_percent.map_or(usize::MAX, share),
+        );
         // Idle nodes take their turn first.
-        let mut ordered = names;
+        let mut ordered = names.clone();
         ordered.sort_by_key(|name| (observed.nodes.get(name).is_some_and(|fact| fact.is_busy), name.clone()));
         for name in ordered {
             let Some(fact) = observed.nodes.get(&name) else { continue };
             let Some(mut node) = self.nodes.remove(&name) else { continue };
             let was_in_work = in_work(&node);
-            self.advance_driver(&mut node, fact, strategy, held < most || was_in_work);
-            if in_work(&node) && !was_in_work {
-                held += 1;
-            }
+            let most = match self.driver_strategy(&node) {
+                UpdateStrategy::Idle => idle,
+                UpdateStrategy::Force => force,
+            };
+            self.advance_driver(&mut node, fact, places.admits(was_in_work, most));
+            places.note(was_in_work, in_work(&node));
             self.nodes.insert(name, node);
         }
         self.summarise_drivers();
@@ -107,111 +110,51 @@ impl Work<'_> {
         }
     }
 
-    fn advance_driver(&mut self, node: &mut Node, fact: &NodeFact, strategy: UpdateStrategy, may_hold: bool) {
+    /// Takes one step of the node's state machine.
+    fn advance_driver(&mut self, node: &mut Node, fact: &NodeFact, has_place: bool) {
         let Some(target) = self.driver_target(node) else { return };
-        let Some(driver) = node.driver.clone() else { return };
-        let is_installed = driver.installed.as_deref() == Some(target.as_str());
-        let (open, hold, set) = (
-            Command::OpenNode {
-                pool: self.mark(),
-                node: node.name.clone(),
+        let strategy = self.driver_strategy(node);
+        let Some(driver) = &mut node.driver else { return };
+        let seen = Seen {
+            now: self.now,
+            target: &target,
+            strategy,
+            installed: driver.installed.as_deref(),
+            progress: fact.driver.as_ref().map(|reported| &reported.progress),
+            is_busy: fact.is_busy,
+            is_held: fact.is_held,
+            is_well: matches!(node.phase, NodePhase::Available { .. }),
+            has_place,
+            limits: Limits {
+                install: self.policy.driver_timeout,
+                drain: self.policy.idle_upgrade_patience,
             },
-            Command::HoldNode {
-                pool: self.mark(),
-                node: node.name.clone(),
-            },
-            |version: &str| Command::SetDriver {
-                pool: self.mark(),
-                node: node.name.clone(),
-                version: version.to_owned(),
-            },
-        );
-        let start = |attempt| NodeDriverState::Updating {
-            target: target.clone(),
-            attempt,
-            since: self.now,
         };
-        let mut commands = Vec::new();
-        let next = match &driver.state {
-            NodeDriverState::Settled if is_installed => {
-                if fact.is_held {
-                    commands.push(open);
-                }
-                NodeDriverState::Settled
-            }
-            NodeDriverState::Failed { target: failed, .. } if *failed == target && !is_installed => driver.state.clone(),
-            NodeDriverState::Settled | NodeDriverState::Pending { .. } | NodeDriverState::Failed { .. } => {
-                if is_installed {
-                    NodeDriverState::Settled
-                } else if strategy == UpdateStrategy::Force {
-                    commands.extend([hold, set(&target)]);
-                    start(1)
-                } else if may_hold && matches!(node.phase, NodePhase::Available { .. }) {
-                    commands.push(hold);
-                    if fact.is_held && !fact.is_busy {
-                        commands.push(set(&target));
-                        start(1)
-                    } else {
-                        NodeDriverState::Draining { target: target.clone() }
-                    }
-                } else {
-                    NodeDriverState::Pending { target: target.clone() }
-                }
-            }
-            NodeDriverState::Draining { .. } if is_installed => {
-                commands.push(open);
-                NodeDriverState::Settled
-            }
-            NodeDriverState::Draining { .. } => {
-                if strategy == UpdateStrategy::Force || (fact.is_held && !fact.is_busy) {
-                    commands.extend([hold, set(&target)]);
-                    start(1)
-                } else {
-                    if !fact.is_held {
-                        commands.push(hold);
-                    }
-                    NodeDriverState::Draining { target: target.clone() }
-                }
-            }
-            NodeDriverState::Updating {
-                target: aimed,
-                attempt,
-                since,
-            } => {
-                let progress = fact.driver.as_ref().map(|reported| &reported.progress);
-                let is_over = self.now >= since.saturating_add(self.policy.driver_timeout).unwrap_or(Timestamp::MAX);
-                let has_failed = matches!(progress, Some(DriverProgress::Failed { version, .. }) if version == aimed) || is_over;
-                if is_installed {
-                    commands.push(open);
-                    NodeDriverState::Settled
-                } else if *aimed != target {
-                    commands.push(set(&target));
-                    start(1)
-                } else if has_failed && *attempt >= 2 {
-                    NodeDriverState::Failed {
-                        target: target.clone(),
-                        message: "the driver could not be installed".to_owned(),
-                    }
-                } else if has_failed {
-                    commands.push(set(&target));
-                    start(attempt + 1)
-                } else {
-                    if !matches!(progress, Some(DriverProgress::Installing { version }) if *version == target) {
-                        commands.push(set(&target));
-                    }
-                    driver.state.clone()
-                }
-            }
-        };
-        if let NodeDriverState::Updating { since, .. } = &next {
-            self.wake_at(since.saturating_add(self.policy.driver_timeout).unwrap_or(Timestamp::MAX));
+        let next = machine::advance(&driver.state, &seen);
+        if driver.state != next.state {
+            driver.state = next.state;
         }
-        self.commands.extend(commands);
-        if let Some(driver) = &mut node.driver
-            && driver.state != next
-        {
-            driver.state = next;
+        for act in next.acts {
+            let (pool, node) = (self.mark(), node.name.clone());
+            self.commands.push(match act {
+                Act::Hold => Command::HoldNode { pool, node },
+                Act::Open => Command::OpenNode { pool, node },
+                Act::Install => Command::SetDriver {
+                    pool,
+                    node,
+                    version: target.clone(),
+                },
+            });
         }
+        if let Some(at) = next.wake {
+            self.wake_at(at);
+        }
+    }
+
+    /// The node's own way of upgrading, else the pool's.
+    fn driver_strategy(&self, node: &Node) -> UpdateStrategy {
+        let own = node.care.driver.as_ref().and_then(|own| own.strategy);
+        own.unwrap_or_else(|| self.pool.physical().map_or(UpdateStrategy::Idle, |spec| spec.driver.strategy()))
     }
 
     /// `status.driver`: the version changes when the last node is done.
@@ -242,10 +185,7 @@ impl Work<'_> {
                 driver.state == NodeDriverState::Settled && driver.installed.is_some() && driver.installed == **target
             });
             let (state, message) = match failed {
-                Some((name, ..)) => (
-                    DriverState::Abnormal,
-                    Some(format!("the driver of node {name} could not be installed")),
-                ),
+                Some((name, driver, _)) => (DriverState::Abnormal, Some(told(name, driver))),
                 None if is_settled => (DriverState::Running, None),
                 None if !is_created => (status.state, None),
                 None => (DriverState::Upgrading, None),
@@ -261,8 +201,20 @@ impl Work<'_> {
     }
 }
 
+/// Which driver was given up, and why.
+fn told(name: &NodeName, driver: &NodeDriver) -> String {
+    match &driver.state {
+        NodeDriverState::Failed {
+            is_open: true, message, ..
+        } => format!("node {name} was not upgraded: {message}"),
+        NodeDriverState::Failed { is_open: false, .. }
+        | NodeDriverState::Settled
+        | NodeDriverState::Pending { .. }
+        | NodeDriverState::Draining { .. }
+        | NodeDriverState::Updating { .. } => format!("the driver of node {name} could not be installed"),
+    }
+}
+
 fn in_work(node: &Node) -> bool {
-    node.driver
-        .as_ref()
-        .is_some_and(|driver| matches!(driver.state, NodeDriverState::Draining { .. } | NodeDriverState::Updating { .. }))
+    node.driver.as_ref().is_some_and(|driver| machine::in_work(&driver.state))
 }

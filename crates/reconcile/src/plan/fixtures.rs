@@ -202,6 +202,7 @@ pub fn available(name: &str, of: &str, az: &str) -> Node {
         is_ha_spare: false,
         quota: None,
         batch: None,
+        care: domain::node::Care::default(),
     }
 }
 
@@ -222,6 +223,7 @@ pub fn ready(node: &Node) -> NodeFact {
         }),
         is_busy: false,
         is_held: false,
+        request: None,
     }
 }
 

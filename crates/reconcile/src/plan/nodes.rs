@@ -33,7 +33,8 @@ impl Work<'_> {
         let orphans: Vec<NodeName> = observed
             .nodes
             .keys()
-            .filter(|name| !self.nodes.contains_key(*name) && !self.was_known(name))
+            // A name that is in use elsewhere is that of a node on its way to another pool, which takes the machine over.
+            .filter(|name| !self.nodes.contains_key(*name) && !self.was_known(name) && !(self.input.taken)(name))
             .cloned()
             .collect();
         for node in orphans {
@@ -58,6 +59,9 @@ impl Work<'_> {
             });
             return true;
         }
+        if let Some(stays) = self.await_arrival(node, fact) {
+            return stays;
+        }
         let Some(fact) = fact else { return self.observe_absence(node) };
         let facts = MachineFacts {
             private_ip: fact.private_ip.clone(),
@@ -68,6 +72,9 @@ impl Work<'_> {
         };
         if node.machine.as_deref() != Some(&facts) {
             node.machine = Some(Box::new(facts));
+        }
+        if self.follow_task(node, fact) {
+            return true;
         }
         observe_driver(node, fact);
         self.observe_state(node, fact);
@@ -229,7 +236,7 @@ fn abnormal(node: &Node, now: Timestamp, message: &str) -> NodePhase {
 }
 
 /// Whether a new node has the driver it was asked to have.
-fn is_driver_done(driver: Option<&NodeDriver>, fact: &NodeFact) -> bool {
+pub(super) fn is_driver_done(driver: Option<&NodeDriver>, fact: &NodeFact) -> bool {
     match (driver, &fact.driver) {
         (None, _) | (Some(_), None) => true,
         (Some(driver), Some(reported)) => match (&driver.state, &reported.progress) {

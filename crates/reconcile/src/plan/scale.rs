@@ -87,18 +87,18 @@ impl Work<'_> {
     fn add(&mut self, element: &PoolResource, zone: &ZoneName, count: u32) {
         let deadline = self.now.saturating_add(self.policy.node_timeout).unwrap_or(Timestamp::MAX);
         self.wake_at(deadline);
-        let mut batch: Option<NodeBatch> = None;
-        for position in 0..count {
-            if let Some(step) = &element.creating_step
-                && position % step.step.max(1) == 0
-            {
-                self.pool.status.node_sequence += 1;
-                batch = Some(NodeBatch {
-                    uid: self.uid(self.pool.status.node_sequence),
-                    step: step.clone(),
-                });
-            }
-            let node = self.new_node(element, zone, deadline, batch.clone());
+        let mut gaps = self.gaps(element);
+        for _ in 0..count {
+            let batch = element.creating_step.as_ref().map(|step| {
+                gaps.pop().unwrap_or_else(|| {
+                    self.pool.status.node_sequence += 1;
+                    let uid = self.uid(self.pool.status.node_sequence);
+                    let batch = NodeBatch { uid, step: step.clone() };
+                    gaps.extend(std::iter::repeat_n(batch.clone(), step.step.saturating_sub(1) as usize));
+                    batch
+                })
+            });
+            let node = self.new_node(element, zone, deadline, batch);
             let now = self.now;
             if let Some(order) = self.open_order() {
                 order.item(node.name.as_str(), ItemAction::CreateNode, now);
@@ -106,6 +106,23 @@ impl Work<'_> {
             self.commands.push(self.create_command(&node));
             self.nodes.insert(node.name.clone(), node);
         }
+    }
+
+    /// The places that are free in batches of the element that are not whole.
+    fn gaps(&self, element: &PoolResource) -> Vec<NodeBatch> {
+        let Some(step) = &element.creating_step else { return Vec::new() };
+        let key = element.element();
+        let mut members: BTreeMap<&Uid, (&NodeBatch, u32)> = BTreeMap::new();
+        let own = self
+            .nodes
+            .values()
+            .filter(|node| node.element() == key && !node.phase.is_deleting());
+        for batch in own.filter_map(|node| node.batch.as_deref()) {
+            members.entry(&batch.uid).or_insert((batch, 0)).1 += 1;
+        }
+        let of_batch =
+            |(batch, count): &(&NodeBatch, u32)| std::iter::repeat_n(NodeBatch::clone(batch), step.step.saturating_sub(*count) as usize);
+        members.values().flat_map(of_batch).collect()
     }
 
     fn new_node(&mut self, element: &PoolResource, zone: &ZoneName, deadline: Timestamp, batch: Option<NodeBatch>) -> Node {
@@ -149,6 +166,7 @@ impl Work<'_> {
             is_ha_spare: false,
             quota: None,
             batch: batch.map(Box::new),
+            care: domain::node::Care::default(),
         }
     }
 

@@ -12,6 +12,7 @@ mod render;
 mod scale;
 mod scope;
 mod stories;
+mod tasks;
 mod world;
 
 use world::World;

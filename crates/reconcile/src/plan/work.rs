@@ -3,6 +3,7 @@
 use super::{KnownEvent, Plan, PlanInput};
 use crate::plan::Policy;
 use domain::event::{Event, Occurrence};
+use domain::job::Job;
 use domain::meta::Uid;
 use domain::name::{NodeName, TemplateName};
 use domain::node::Node;
@@ -24,6 +25,8 @@ pub(super) struct Work<'a> {
     pub nodes: BTreeMap<NodeName, Node>,
     pub plugins: BTreeMap<TemplateName, Plugin>,
     pub order: Option<Order>,
+    /// Jobs that work on its nodes, or did.
+    pub jobs: BTreeMap<Uid, Job>,
     pub commands: Vec<Command>,
     pub counts: Vec<Count>,
     /// Descendants as they should be, in the order of the tree; `None`: gone.
@@ -51,6 +54,7 @@ impl<'a> Work<'a> {
                 .map(|plugin| (plugin.template.clone(), Plugin::clone(plugin)))
                 .collect(),
             order: tree.order.as_ref().map(|order| Order::clone(&order.object)),
+            jobs: tree.jobs.iter().map(|job| (job.id.clone(), Job::clone(job))).collect(),
             commands: Vec::new(),
             counts: Vec::new(),
             descendants: tree.descendants.iter().map(|known| Some(Pool::clone(&known.pool))).collect(),
@@ -143,6 +147,22 @@ impl<'a> Work<'a> {
         for event in &tree.scheduled {
             batch.delete(event.clone(), Expect::Any);
         }
+        for job in &tree.jobs {
+            batch.delete(job.entry.key.clone(), Expect::At(job.revision()));
+        }
+    }
+
+    /// Jobs as they should be; those that ended long ago go.
+    fn write_jobs(&self, batch: &mut TypedBatch) {
+        for known in &self.input.tree.jobs {
+            let Some(next) = self.jobs.get(&known.id) else { continue };
+            let kept = |at: Timestamp| at.saturating_add(self.policy.job_retention).unwrap_or(Timestamp::MAX);
+            if next.ended.as_ref().is_some_and(|end| kept(end.at) <= self.now) {
+                batch.delete(known.entry.key.clone(), Expect::At(known.revision()));
+            } else if *next != *known.object {
+                batch.put(next.clone(), Expect::At(known.revision()));
+            }
+        }
     }
 
     /// Takes away events that are too many or too old.
@@ -189,6 +209,7 @@ impl<'a> Work<'a> {
                 batch.put(plugin.clone(), Expect::Absent);
             }
         }
+        self.write_jobs(batch);
         let writes = !batch.is_empty();
         if self.pool != *tree.root.object || writes {
             batch.put(self.pool.clone(), Expect::At(tree.root.revision()));

@@ -29,16 +29,28 @@ impl Service {
         name: &PoolName,
         edit: impl Fn(&Pool) -> Result<PoolEdit, FieldErrors>,
     ) -> Result<Outcome<Pool>, ServiceError> {
+        self.change_pool(ctx, name, Action::PoolUpdate, |pool| edit(pool).map_err(ServiceError::from))
+            .await
+    }
+
+    /// As [`Service::patch_pool`], for another action.
+    pub(crate) async fn change_pool(
+        &self,
+        ctx: &CallContext,
+        name: &PoolName,
+        action: Action,
+        edit: impl Fn(&Arc<Pool>) -> Result<PoolEdit, ServiceError>,
+    ) -> Result<Outcome<Pool>, ServiceError> {
         let _turn = self.locks.lock(self.tree_of(ctx, name)).await;
         self.change_with_offers(ctx, |offers| {
-            let found = self.find_pool(ctx, Action::PoolUpdate, name)?;
-            let edit = edit(&found)?;
+            let found = self.find_pool(ctx, action, name)?;
+            let edit = edit(&found.object)?;
             let change = validate::apply_edit(&found, &edit)?;
             if change.is_nothing(&found) {
                 return Ok(unchanged(&found));
             }
             let target = if change.workspace_changed {
-                Some(self.target_workspace(ctx, Action::PoolUpdate, &change.next.workspace)?)
+                Some(self.target_workspace(ctx, action, &change.next.workspace)?)
             } else {
                 None
             };
@@ -125,7 +137,7 @@ impl Service {
     }
 
     /// Check 13, sums of sub-pools (semantics §3).
-    fn check_sums(&self, found: &Versioned<Pool>, change: &PoolChange) -> Result<(), ServiceError> {
+    pub(crate) fn check_sums(&self, found: &Versioned<Pool>, change: &PoolChange) -> Result<(), ServiceError> {
         let index = self.parts.state.index().read();
         let children = admission::children(&index, found);
         let children: Vec<&Pool> = children.iter().map(|child| child.object.as_ref()).collect();
@@ -182,7 +194,13 @@ impl Service {
     }
 
     /// Check 13, machines and addresses.
-    fn check_supply(&self, ctx: &CallContext, found: &Versioned<Pool>, change: &PoolChange, offers: &Offers) -> Result<(), ServiceError> {
+    pub(crate) fn check_supply(
+        &self,
+        ctx: &CallContext,
+        found: &Versioned<Pool>,
+        change: &PoolChange,
+        offers: &Offers,
+    ) -> Result<(), ServiceError> {
         let Some(spec) = found.physical() else { return Ok(()) };
         let index = self.parts.state.index().read();
         admission::check_machines(&index, &found.spec.resources, &change.next.spec.resources, offers).into_result()?;
@@ -200,6 +218,26 @@ impl Service {
         change: PoolChange,
         offers: &Offers,
     ) -> Result<Decided<Pool>, ServiceError> {
+        let nodes = self.nodes_under(found);
+        self.carry_out_with(ctx, found, change, &nodes, offers)
+    }
+
+    /// The nodes of a physical pool as they are.
+    pub(crate) fn nodes_under(&self, pool: &Pool) -> Vec<Node> {
+        let index = self.parts.state.index().read();
+        let nodes = index.under::<Node>(Facet::NodesOfPool, pool.uid.as_str());
+        nodes.iter().map(|node| Node::clone(node)).collect()
+    }
+
+    /// As [`Service::carry_out`], for a change that comes with changes of nodes: `nodes` are the pool's after it.
+    pub(crate) fn carry_out_with(
+        &self,
+        ctx: &CallContext,
+        found: &Versioned<Pool>,
+        change: PoolChange,
+        nodes: &[Node],
+        offers: &Offers,
+    ) -> Result<Decided<Pool>, ServiceError> {
         let now = self.now();
         let mut batch = TypedBatch::default();
         let is_spec_change = change.next.spec != found.spec;
@@ -210,8 +248,7 @@ impl Service {
         if change.works_on_resources() {
             self.start_attempt(ctx, found, &change, &mut next, &mut batch, now);
             let index = self.parts.state.index().read();
-            let nodes = index.under::<Node>(Facet::NodesOfPool, next.uid.as_str());
-            next.status.resources = status::resource_counts(&next, nodes.iter().map(|node| node.object.as_ref()), offers);
+            next.status.resources = status::resource_counts(&next, nodes.iter(), offers);
             if let Some(spec) = next.physical() {
                 batch
                     .counts

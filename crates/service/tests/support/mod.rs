@@ -137,6 +137,7 @@ impl World {
         };
         let element = &pool.spec.resources[0];
         let node = Node {
+            care: domain::node::Care::default(),
             name: NodeName::parse("os-node-created-abcde").unwrap(),
             uid: Uid::from_text("node"),
             project: project(),

@@ -47,6 +47,10 @@ pub enum Facet {
     ScheduledOfPool,
     /// Scheduled events. Value: project
     ScheduledOfProject,
+    /// Value: project
+    JobsOfProject,
+    /// Jobs that work on a pool's nodes. Value: pool uid
+    JobsOfPool,
 }
 
 /// Under what an object is filed.
@@ -93,6 +97,10 @@ pub fn facets(object: &Object) -> Vec<(Facet, SmolStr)> {
         Object::Project(project) => vec![(Facet::ProjectsOfDomain, SmolStr::new(project.domain.as_str()))],
         Object::Domain(domain) => vec![(Facet::DomainByName, SmolStr::new(&domain.name))],
         Object::User(user) => vec![(Facet::UserByName, format_smolstr!("{}/{}", user.domain, user.name))],
+        Object::Job(job) => vec![
+            (Facet::JobsOfProject, SmolStr::new(job.project.as_str())),
+            (Facet::JobsOfPool, SmolStr::new(job.pool_uid.as_str())),
+        ],
         Object::AccessKey(key) => vec![(Facet::KeysOfUser, SmolStr::new(key.user.as_str()))],
         Object::ScheduledEvent(event) => vec![
             (Facet::ScheduledOfPool, SmolStr::new(event.pool_uid.as_str())),
@@ -119,6 +127,7 @@ pub fn sort_time(object: &Object) -> i64 {
         Object::Network(network) => Some(network.created_at),
         // Orders show milliseconds, and several of one pool may be made within one second.
         Object::Order(order) => return -order.created_at.as_microsecond(),
+        Object::Job(job) => return -job.created_at.as_microsecond(),
         Object::Plugin(plugin) => Some(plugin.created_at),
         Object::Workspace(workspace) => Some(workspace.created_at),
         Object::ScheduledEvent(event) => Some(event.published_at),

@@ -148,6 +148,7 @@ fn plain() -> model::Node {
         is_ha_spare: false,
         quota: None,
         batch: None,
+        care: domain::node::Care::default(),
     }
 }
 

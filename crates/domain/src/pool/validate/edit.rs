@@ -43,6 +43,24 @@ pub enum Scaling {
 }
 
 impl PoolChange {
+    /// A change of nothing but `spec.resources`, which somebody else has checked.
+    pub fn of_resources(next: Pool, scaling: Scaling) -> Self {
+        Self {
+            next,
+            scaling: Some(scaling),
+            is_retry: false,
+            added_scopes: Vec::new(),
+            removed_scopes: Vec::new(),
+            driver_changed: false,
+            job_flavors_changed: false,
+            sharing_changed: false,
+            workspace_changed: false,
+            node_billing: None,
+            auto_pay: true,
+            switches_billing: false,
+        }
+    }
+
     /// Whether the pool is as it was.
     pub fn is_nothing(&self, old: &Pool) -> bool {
         !self.is_retry && self.next == *old

@@ -166,8 +166,23 @@ fn what_identifies_a_pool_or_a_node_is_held_fast() {
         rule
     );
     let node = available("n", "cpu", "az-1");
-    assert_eq!(step(node.clone(), with(&node, |node| node.pool_uid = Uid::from_text("x"))), rule);
     assert_eq!(step(node.clone(), with(&node, |node| node.flavor = fixtures::flavor("gpu"))), rule);
+}
+
+#[test]
+fn a_node_changes_its_pool_only_by_a_move() {
+    let node = available("n", "cpu", "az-1");
+    let taken = with(&node, |node| node.pool_uid = Uid::from_text("x"));
+    let rule = ["a node that changes its pool comes from the one before"];
+    assert_eq!(step(node.clone(), taken.clone()), rule);
+    let moved = with(&taken, |moved| {
+        moved.was_available = false;
+        moved.care.coming_from = Some(Box::new(domain::node::MoveFrom {
+            uid: node.pool_uid.clone(),
+            pool: fixtures::pool_ref("root"),
+        }));
+    });
+    assert!(step(node, moved).is_empty());
 }
 
 #[test]

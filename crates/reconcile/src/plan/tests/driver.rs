@@ -53,32 +53,30 @@ fn an_idle_upgrade_takes_one_node_after_the_other_and_waits_for_its_jobs() {
     node n2: driver 1.0, settled -> 1.0, draining for 2.0
     pool root: driver gpu Running 1.0 of 1.0 -> Upgrading 1.0 of 2.0
     > hold-node n2
+    wake +24h
     ");
     assert_snapshot!(world.step(), @r"
     node n2: driver 1.0, draining for 2.0 -> 1.0, updating to 2.0, attempt 1
     pool root: written
-    > hold-node n2
     > set-driver n2 2.0
     wake +30m
     ");
     world.install();
     assert_snapshot!(world.settle(), @r"
+    node n1: driver 1.0, pending for 2.0 -> 1.0, draining for 2.0
     node n2: driver 1.0, updating to 2.0, attempt 1 -> 2.0, settled
     pool root: written
     > open-node n2
-    ---
-    node n1: driver 1.0, pending for 2.0 -> 1.0, draining for 2.0
-    pool root: written
     > hold-node n1
+    wake +24h
     ---
-    nothing
+    wake +24h
     ");
     // The job on the other node ends.
     world.fact("n1").is_busy = false;
     assert_snapshot!(world.step(), @r"
     node n1: driver 1.0, draining for 2.0 -> 1.0, updating to 2.0, attempt 1
     pool root: written
-    > hold-node n1
     > set-driver n1 2.0
     wake +30m
     ");
@@ -150,7 +148,6 @@ fn a_new_version_after_a_failure_tries_again() {
     assert_snapshot!(world.step(), @r"
     node n1: driver 1.0, failed for 2.0 -> 1.0, updating to 3.0, attempt 1
     pool root: driver gpu Abnormal 1.0 of 2.0 (the driver of node n1 could not be installed) -> Upgrading 1.0 of 3.0
-    > hold-node n1
     > set-driver n1 3.0
     wake +30m
     ");
@@ -177,8 +174,9 @@ fn a_driver_that_turns_up_after_its_failure_is_accepted() {
     assert_snapshot!(world.settle(), @r"
     node n1: driver 1.0, failed for 2.0 -> 2.0, settled
     pool root: driver gpu Abnormal 1.0 of 2.0 (the driver of node n1 could not be installed) -> Running 2.0 of 2.0
-    ---
     > open-node n1
+    ---
+    nothing
     ");
 }
 
@@ -192,7 +190,6 @@ fn a_change_of_mind_during_an_upgrade_goes_straight_to_the_new_target() {
     node n1: driver 1.0, draining for 2.0 -> 1.0, updating to 3.0, attempt 1
     node n2: driver 1.0, pending for 2.0 -> 1.0, pending for 3.0
     pool root: driver gpu Upgrading 1.0 of 2.0 -> Upgrading 1.0 of 3.0
-    > hold-node n1
     > set-driver n1 3.0
     wake +30m
     ");
@@ -228,7 +225,6 @@ fn changing_to_force_speeds_up_what_is_left() {
     node n1: driver 1.0, draining for 2.0 -> 1.0, updating to 2.0, attempt 1
     node n2: driver 1.0, pending for 2.0 -> 1.0, updating to 2.0, attempt 1
     pool root: written
-    > hold-node n1
     > set-driver n1 2.0
     > hold-node n2
     > set-driver n2 2.0

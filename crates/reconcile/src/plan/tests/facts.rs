@@ -4,7 +4,7 @@ use super::recipe::{NAMES, ZONES, moment, template_name, text, version};
 use crate::plan::fixtures::{node, zone};
 use domain::pool::JobType;
 use fleet::observation::{ClusterFact, DriverProgress, PluginState};
-use fleet::{DriverFact, MachineState, NodeFact, Observation, PluginFact};
+use fleet::{DriverFact, MachineState, NodeFact, Observation, PluginFact, RequestFact, RequestProgress};
 use jiff::SignedDuration;
 use proptest::collection::btree_map;
 use proptest::option;
@@ -31,11 +31,20 @@ fn driver_fact() -> impl Strategy<Value = DriverFact> {
     (option::of(version()), progress).prop_map(|(installed, progress)| DriverFact { installed, progress })
 }
 
+fn request_fact() -> impl Strategy<Value = RequestFact> {
+    let progress = prop_oneof![
+        Just(RequestProgress::Running),
+        Just(RequestProgress::Done),
+        text().prop_map(|reason| RequestProgress::Failed { reason }),
+    ];
+    (0..3_u64, progress).prop_map(|(number, progress)| RequestFact { number, progress })
+}
+
 fn node_fact() -> impl Strategy<Value = NodeFact> {
     let silence = option::weighted(0.3, select(vec![-3600, -60, -59, 0, 60]).prop_map(SignedDuration::from_secs));
-    let flags = (any::<bool>(), any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), option::of(request_fact()));
     (machine_state(), select(&ZONES), moment(), silence, option::of(driver_fact()), flags).prop_map(
-        |(state, az, at, silence, driver, (is_busy, is_held))| NodeFact {
+        |(state, az, at, silence, driver, (is_busy, is_held, request))| NodeFact {
             state,
             az: zone(az),
             silent_since: silence.map(|offset| at + offset),
@@ -47,6 +56,7 @@ fn node_fact() -> impl Strategy<Value = NodeFact> {
             driver,
             is_busy,
             is_held,
+            request,
         },
     )
 }

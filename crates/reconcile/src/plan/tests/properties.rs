@@ -9,7 +9,7 @@ use domain::node::{DeleteCause, Node, NodePhase};
 use domain::place::Zones;
 use domain::pool::{Pool, PoolResource};
 use domain::status::{is_building, present_nodes};
-use fleet::Command;
+use fleet::{Command, ResetRequest};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use store::Object;
@@ -122,7 +122,13 @@ fn check_commands(tree: &Tree, plan: &Plan) -> Result<(), TestCaseError> {
                     "{node} is sent away and kept"
                 );
             }
-            Command::HoldNode { node, .. } | Command::OpenNode { node, .. } | Command::SetDriver { node, .. } => {
+            Command::HoldNode { node, .. }
+            | Command::OpenNode { node, .. }
+            | Command::EvictNode { node, .. }
+            | Command::RebootNode { node, .. }
+            | Command::ResetNode(ResetRequest { node, .. })
+            | Command::MoveNode { node, .. }
+            | Command::SetDriver { node, .. } => {
                 prop_assert!(after.contains_key(node), "{node} is unknown");
             }
             Command::RemovePool { .. } => prop_assert!(tree.root.deleted_at.is_some() || !tree.root.counts(), "the pool is in use"),

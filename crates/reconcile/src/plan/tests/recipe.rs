@@ -319,9 +319,9 @@ fn driver_state() -> impl Strategy<Value = NodeDriverState> {
     prop_oneof![
         3 => Just(NodeDriverState::Settled),
         1 => version().prop_map(|target| NodeDriverState::Pending { target }),
-        1 => version().prop_map(|target| NodeDriverState::Draining { target }),
+        1 => version().prop_map(|target| NodeDriverState::Draining { target, since: None, attempt: 1 }),
         1 => (version(), 1..4_u32).prop_map(|(target, attempt)| NodeDriverState::Updating { target, attempt, since: start() }),
-        1 => version().prop_map(|target| NodeDriverState::Failed { target, message: String::new() }),
+        1 => version().prop_map(|target| NodeDriverState::Failed { target, message: String::new(), is_open: false }),
     ]
 }
 

@@ -197,7 +197,7 @@ fn of_node(node: &Node, now: Timestamp) -> Facts {
         let state = match &driver.state {
             NodeDriverState::Settled => "settled".to_owned(),
             NodeDriverState::Pending { target } => format!("pending for {target}"),
-            NodeDriverState::Draining { target } => format!("draining for {target}"),
+            NodeDriverState::Draining { target, .. } => format!("draining for {target}"),
             NodeDriverState::Updating { target, attempt, .. } => format!("updating to {target}, attempt {attempt}"),
             NodeDriverState::Failed { target, .. } => format!("failed for {target}"),
         };
@@ -255,7 +255,15 @@ fn command(command: &Command) -> String {
                 .unwrap_or_default();
             format!("{name} {} {} {}{driver}", request.node, request.flavor, request.az)
         }
-        Command::DeleteNode { node, .. } | Command::HoldNode { node, .. } | Command::OpenNode { node, .. } => format!("{name} {node}"),
+        Command::DeleteNode { node, .. }
+        | Command::HoldNode { node, .. }
+        | Command::OpenNode { node, .. }
+        | Command::EvictNode { node, .. }
+        | Command::MoveNode { node, .. } => {
+            format!("{name} {node}")
+        }
+        Command::RebootNode { node, number, .. } => format!("{name} {node} {number}"),
+        Command::ResetNode(request) => format!("{name} {} {}", request.node, request.number),
         Command::SetDriver { node, version, .. } => format!("{name} {node} {version}"),
         Command::EnsurePlugin { plugin, .. } => format!("{name} {} {}", plugin.template, plugin.version),
         Command::RemovePlugin { template, .. } => format!("{name} {template}"),

@@ -13,7 +13,7 @@ use domain::order::{Operation, Order, Outcome};
 use domain::plugin::Plugin;
 use domain::pool::{DriverState, DriverStatus, JobType, Pool, PoolKind, PoolPhase, PoolRef, PoolResource, Purpose, UpdateStrategy};
 use fleet::observation::{ClusterFact, DriverProgress, PluginState};
-use fleet::{Command, DriverFact, MachineState, NodeFact, Observation, PluginFact};
+use fleet::{Command, DriverFact, MachineState, NodeFact, Observation, PluginFact, RequestFact, RequestProgress};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -209,6 +209,9 @@ impl World {
                 fact.silent_since = None;
                 if let Some(driver) = &mut fact.driver {
                     finish_driver(driver);
+                }
+                if let Some(request) = &mut fact.request {
+                    request.progress = RequestProgress::Done;
                 }
             }
         }
@@ -410,7 +413,8 @@ impl World {
         for command in commands {
             match command {
                 Command::EnsurePool { .. } if fleet.cluster == ClusterFact::Absent => fleet.cluster = ClusterFact::Starting,
-                Command::EnsurePool { .. } => {}
+                // There is one pool here, from which nothing moves.
+                Command::EnsurePool { .. } | Command::MoveNode { .. } => {}
                 Command::RemovePool { .. } => fleet.cluster = ClusterFact::Absent,
                 Command::CreateNode(request) => {
                     let driver = request.driver.clone().map(|version| DriverFact {
@@ -429,11 +433,15 @@ impl World {
                         driver,
                         is_busy: false,
                         is_held: false,
+                        request: None,
                     });
                 }
                 Command::DeleteNode { node, .. } => change(fleet, node, |fact| fact.state = MachineState::Releasing),
                 Command::HoldNode { node, .. } => change(fleet, node, |fact| fact.is_held = true),
                 Command::OpenNode { node, .. } => change(fleet, node, |fact| fact.is_held = false),
+                Command::EvictNode { node, .. } => change(fleet, node, |fact| fact.is_busy = false),
+                Command::RebootNode { node, number, .. } => change(fleet, node, |fact| ask(fact, *number)),
+                Command::ResetNode(request) => change(fleet, &request.node, |fact| ask(fact, request.number)),
                 Command::SetDriver { node, version, .. } => change(fleet, node, |fact| {
                     let installed = fact.driver.as_ref().and_then(|driver| driver.installed.clone());
                     let progress = DriverProgress::Installing { version: version.clone() };
@@ -463,6 +471,16 @@ impl World {
 fn change(fleet: &mut Observation, node: &NodeName, change: impl FnOnce(&mut NodeFact)) {
     if let Some(fact) = fleet.nodes.get_mut(node) {
         change(fact);
+    }
+}
+
+fn ask(fact: &mut NodeFact, number: u64) {
+    if fact.request.as_ref().is_none_or(|known| known.number < number) {
+        fact.state = MachineState::Booting;
+        fact.request = Some(RequestFact {
+            number,
+            progress: RequestProgress::Running,
+        });
     }
 }
 

@@ -18,6 +18,7 @@ crate::on_both_stores!(
     a_failed_reboot_is_a_failed_job,
     nodes_move_to_another_pool_with_their_machines,
     what_a_migration_refuses,
+    supernodes_grow_and_shrink,
     what_a_resize_refuses,
     names_that_are_wrong_are_refused_everywhere,
     restricted_and_unfinished_pools_keep_their_nodes,
@@ -413,6 +414,68 @@ async fn what_a_migration_refuses(server: TestServer) {
     let lock = json!({"nodeNames": one, "actions": ["delete"]});
     act(&server, &from, "lock", lock).await.ok();
     ask(migration(one, id(&from), id(&to))).await.refused_saying(400, BAD, "locked");
+}
+
+/// Batches of a pool by uid, with their nodes.
+async fn batches(server: &TestServer, path: &str) -> std::collections::BTreeMap<String, Vec<String>> {
+    let mut batches = std::collections::BTreeMap::new();
+    for node in nodes(server, path).await {
+        let uid = node["metadata"]["labels"]["os.modelarts.node/batch.uid"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        batches.entry(uid).or_insert_with(Vec::new).push(name(&node));
+    }
+    batches
+}
+
+async fn supernodes_grow_and_shrink(server: TestServer) {
+    let step = |step: u32| json!({"type": "hyperinstance", "step": step});
+    let flavor =
+        json!({"name": "vm.super", "cpuArch": "x86", "cpu": 8, "memory": "32Gi", "zones": ["az-1"], "creatingSteps": [step(2), step(4)]});
+    server.operator.post("/admin/v1/flavors", &flavor).await.ok();
+    let machines = json!({"id": "super", "flavor": "vm.super", "az": "az-1", "count": 8});
+    server.operator.post("/admin/v1/machines", &machines).await.ok();
+    let wanted = json!([{"flavor": "vm.super", "count": 4, "creatingStep": step(2)}]);
+    let path = ready_pool(&server, "pool-super", wanted).await;
+    let before = batches(&server, &path).await;
+    assert_eq!(before.values().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+    // Half a batch cannot go.
+    let half = &before.values().next().unwrap()[0];
+    act(&server, &path, "delete", json!({"deleteNodeNames": [half]}))
+        .await
+        .refused_saying(400, BAD, "2 at a time");
+    let end = |number: u32| json!({"flavor": "vm.super", "creatingStep": step(number)});
+    let named: Vec<Value> = before.keys().map(|uid| json!({"batchUID": uid})).collect();
+    let body = json!({"nodes": named[..1], "source": end(2), "target": end(4)});
+    act(&server, &path, "resize", body).await.refused_saying(400, BAD, "every batch");
+    let body = json!({"nodes": named, "source": end(2), "target": end(4)});
+    let answer = act(&server, &path, "resize", body).await.ok();
+    let pool = await_condition(&server.user, &path, "Ready").await;
+    assert_eq!(answer["orderName"], pool["metadata"]["labels"]["os.modelarts/order.name"]);
+    assert_eq!(pool["spec"]["resources"][0]["count"], 8);
+    let grown = batches(&server, &path).await;
+    assert_eq!(grown.values().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
+    for (uid, members) in &before {
+        assert!(members.iter().all(|node| grown[uid].contains(node)), "a batch keeps its nodes");
+    }
+    let shrinking: Vec<Value> = grown
+        .iter()
+        .map(|(uid, members)| json!({"batchUID": uid, "deleteNodeNames": members[..2]}))
+        .collect();
+    act(
+        &server,
+        &path,
+        "resize",
+        json!({"nodes": named, "source": end(4), "target": end(2)}),
+    )
+    .await
+    .refused_saying(400, BAD, "deleteNodeNames");
+    let body = json!({"nodes": shrinking, "source": end(4), "target": end(2)});
+    act(&server, &path, "resize", body).await.ok();
+    let pool = await_condition(&server.user, &path, "Ready").await;
+    assert_eq!(count(&pool, "available"), 4);
+    assert_eq!(batches(&server, &path).await.values().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
 }
 
 async fn what_a_resize_refuses(server: TestServer) {

@@ -127,7 +127,8 @@ fn only_supernodes_are_resized() {
         |kind: &str| json!({"nodes": [{"batchUID": "u", "deleteNodeNames": ["a"]}], "source": end(kind), "target": end("hyperinstance")});
     assert_eq!(decode_resize(&body("hyperinstance")).unwrap().batches.len(), 1);
     assert!(said(decode_resize(&body("rack"))).contains("only support hyperinstance scale currently"));
-    assert!(said(decode_resize(&json!({"nodes": []}))).contains("source is required"));
+    let nodes = json!({"nodes": [{"batchUID": "u", "deleteNodeNames": ["a"]}]});
+    assert!(said(decode_resize(&nodes)).contains("source is required"));
 }
 
 #[test]

@@ -4,8 +4,11 @@
 
 mod acceptance;
 mod bodies;
+mod connections;
 mod conventions;
+mod events;
 mod life;
+mod monitor;
 mod nodepools;
 mod nodes;
 mod operator;
@@ -13,7 +16,10 @@ mod operator_accounts;
 mod operator_catalogue;
 mod operator_machines;
 mod operator_pools;
+mod plugins;
+mod tags;
 mod unauthorized;
+mod virtuals;
 
 /// Runs each function against a fresh server on either store.
 #[macro_export]

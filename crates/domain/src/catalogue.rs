@@ -31,6 +31,34 @@ pub struct Flavor {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// How the accelerators of a model can be cut (contract flavors §3).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VirtualTemplate {
+    pub name: TemplateName,
+    /// What one whole accelerator has.
+    pub resources: BTreeMap<String, serde_json::Value>,
+    /// The name under which schedulers know the whole accelerator.
+    pub resource_key: String,
+    pub slices: Vec<VirtualResource>,
+}
+
+/// One way of cutting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VirtualResource {
+    /// The name of the virtual flavor that it makes.
+    pub name: String,
+    pub resources: BTreeMap<String, serde_json::Value>,
+    pub resource_key: String,
+}
+
+impl VirtualTemplate {
+    /// The name under which schedulers know what a virtual flavor is.
+    pub fn key_of(&self, flavor: &str) -> &str {
+        let slice = self.slices.iter().find(|slice| slice.name == flavor);
+        slice.map_or(&self.resource_key, |slice| &slice.resource_key)
+    }
+}
+
 /// Which pool type a flavor is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FlavorKind {

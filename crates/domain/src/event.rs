@@ -5,6 +5,7 @@ use crate::pool::PoolPhase;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -33,6 +34,9 @@ impl EventReason {
         }
     }
 }
+
+/// How long events are shown and kept (semantics §16).
+pub const RETENTION: Duration = Duration::from_hours(30 * 24);
 
 /// The four node counters of a pool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,9 +101,49 @@ impl Occurrence {
     }
 }
 
+impl Event {
+    fn is_like(&self, other: &Self) -> bool {
+        (self.is_warning, self.reason, &self.message) == (other.is_warning, other.reason, &other.message)
+    }
+}
+
+/// Folds what was told several times in a row into one event; `events` are in the order of their sequence.
+pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Event> {
+    let mut folded: Vec<Event> = Vec::new();
+    for event in events {
+        match folded.last_mut() {
+            Some(last) if last.is_like(event) => {
+                last.count += event.count;
+                last.last_at = event.last_at;
+            }
+            Some(_) | None => folded.push(event.clone()),
+        }
+    }
+    folded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_again_in_a_row_is_one_event() {
+        let event = |sequence: u64, message: &str| Event {
+            pool: Uid::from_text("1"),
+            sequence,
+            is_warning: false,
+            reason: EventReason::PoolStatusChange,
+            message: message.to_owned(),
+            first_at: Timestamp::from_second(i64::try_from(sequence).unwrap()).unwrap(),
+            last_at: Timestamp::from_second(i64::try_from(sequence).unwrap()).unwrap(),
+            count: 1,
+        };
+        let all = [event(1, "a"), event(2, "b"), event(3, "b"), event(4, "a")];
+        let folded = fold(&all);
+        assert_eq!(folded.iter().map(|event| event.count).collect::<Vec<_>>(), [1, 2, 1]);
+        let twice = &folded[1];
+        assert_eq!((twice.sequence, twice.first_at.as_second(), twice.last_at.as_second()), (2, 2, 3));
+    }
 
     #[test]
     fn messages_have_the_documented_form() {

@@ -21,6 +21,8 @@ pub mod plugin;
 pub mod pool;
 pub mod principal;
 pub mod quantities;
+pub mod sample;
+pub mod schedule;
 pub mod status;
 pub mod tag;
 pub mod workspace;

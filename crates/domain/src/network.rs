@@ -66,7 +66,35 @@ pub struct SfsTurboConnection {
     pub name: String,
     pub id: String,
     pub subnet: Option<String>,
+    /// Where it is, as far as that is known.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
     pub state: ConnectionState,
+}
+
+/// A subnet outside, to which networks can be connected; the operator registers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerSubnet {
+    pub vpc: String,
+    pub subnet: String,
+    pub cidr: Ipv4Net,
+}
+
+impl PeerSubnet {
+    pub fn id(&self) -> String {
+        Self::id_of(&self.vpc, &self.subnet)
+    }
+
+    pub fn id_of(vpc: &str, subnet: &str) -> String {
+        format!("{vpc}/{subnet}")
+    }
+}
+
+/// A file system outside, to which networks can be connected; the operator registers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SfsTurbo {
+    pub id: String,
+    pub address: Ipv4Addr,
 }
 
 /// State of a connection to something that the operator registered; an unknown id is `Abnormal`.

@@ -131,6 +131,8 @@ pub enum ItemAction {
     DeletePool,
     CreateNode,
     DeleteNode,
+    /// From pay-per-use to yearly or monthly.
+    ToPeriodic,
 }
 
 impl ItemAction {
@@ -140,6 +142,7 @@ impl ItemAction {
             Self::DeletePool => "deletePool",
             Self::CreateNode => "createNode",
             Self::DeleteNode => "deleteNode",
+            Self::ToPeriodic => "toPeriodic",
         }
     }
 }

@@ -108,6 +108,9 @@ pub struct Billing {
     /// Only effective for a prepaid purchase; never shown again.
     pub auto_pay: bool,
     pub order_id: Option<String>,
+    /// An order id that was given out for the switch to yearly or monthly, and not used yet.
+    #[serde(default)]
+    pub issued_order: Option<String>,
 }
 
 impl Default for Billing {
@@ -119,6 +122,7 @@ impl Default for Billing {
             auto_renew: None,
             auto_pay: false,
             order_id: None,
+            issued_order: None,
         }
     }
 }

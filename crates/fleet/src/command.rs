@@ -67,7 +67,8 @@ pub enum Command {
         node: NodeName,
         version: String,
     },
-    /// Installs a plug-in, or brings it to this version and these inputs.
+    /// Installs a plug-in, or brings it to this version and these parameters. Each attempt is carried out once: one that failed is
+    /// tried again only under a new number.
     EnsurePlugin {
         pool: PoolMark,
         plugin: PluginRequest,
@@ -108,7 +109,9 @@ pub struct ResetRequest {
 pub struct PluginRequest {
     pub template: TemplateName,
     pub version: String,
-    pub inputs: BTreeMap<String, serde_json::Value>,
+    pub values: BTreeMap<String, serde_json::Value>,
+    /// Grows with everything that is asked of the plug-in.
+    pub attempt: u32,
 }
 
 impl Command {

@@ -263,20 +263,24 @@ impl Subject {
     async fn a_plugin_comes_changes_and_goes(&self) {
         let pool = mark(1);
         let (template, versions) = &self.plugin;
-        let ensure = |version: &str| Command::EnsurePlugin {
+        let ensure = |version: &str, attempt| Command::EnsurePlugin {
             pool: pool.clone(),
             plugin: PluginRequest {
                 template: template.clone(),
                 version: version.to_owned(),
-                inputs: BTreeMap::new(),
+                values: BTreeMap::new(),
+                attempt,
             },
         };
         self.command(&[Command::EnsurePool { pool: pool.clone() }]).await;
-        for version in versions {
-            self.command(&[ensure(version), ensure(version)]).await;
+        // The last attempt asks for the version that runs already, as a change of parameters does.
+        for (version, attempt) in [(versions[0], 1), (versions[1], 2), (versions[1], 3)] {
+            self.command(&[ensure(version, attempt), ensure(version, attempt)]).await;
             let runs = |seen: &Observation| {
                 let fact = seen.plugins.get(template);
-                fact.is_some_and(|fact| fact.state == PluginState::Running && fact.running.as_deref() == Some(version))
+                fact.is_some_and(|fact| {
+                    fact.state == PluginState::Running && fact.running.as_deref() == Some(version) && fact.attempt == attempt
+                })
             };
             self.until(&pool, runs).await;
         }

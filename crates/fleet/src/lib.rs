@@ -10,5 +10,5 @@ pub mod port;
 pub mod sim;
 
 pub use command::{Command, NodeRequest, PluginRequest, PoolMark, ResetRequest};
-pub use observation::{DriverFact, MachineState, NodeFact, Observation, PluginFact, RequestFact, RequestProgress};
+pub use observation::{DriverFact, MachineState, NodeFact, Observation, PluginFact, PluginObject, RequestFact, RequestProgress};
 pub use port::{Fleet, FleetError};

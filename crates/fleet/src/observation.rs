@@ -1,5 +1,6 @@
 //! What a fleet reports of one pool.
 
+use domain::meta::Uid;
 use domain::name::{NodeName, TemplateName, ZoneName};
 use domain::pool::JobType;
 use domain::quantities::Quantities;
@@ -106,11 +107,29 @@ pub enum DriverProgress {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginFact {
-    /// What is asked for.
+    /// What was asked for last, and its number.
     pub version: String,
+    pub attempt: u32,
     /// What runs.
     pub running: Option<String>,
     pub state: PluginState,
+    /// What it consists of, while it runs.
+    pub objects: Vec<PluginObject>,
+}
+
+/// A workload of a plug-in, as the cluster knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginObject {
+    pub kind: String,
+    pub api_version: String,
+    pub namespace: String,
+    pub name: String,
+    pub uid: Uid,
+    pub resource_version: String,
+    pub replicas: u32,
+    /// Quantities by resource name.
+    pub limits: BTreeMap<String, String>,
+    pub requests: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

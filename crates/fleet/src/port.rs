@@ -5,7 +5,10 @@ use crate::observation::Observation;
 use async_trait::async_trait;
 use domain::catalogue::Offers;
 use domain::meta::{Fence, Uid};
-
+use domain::name::NodeName;
+use domain::sample::Minute;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Machines, wherever they come from.
@@ -23,6 +26,17 @@ pub trait Fleet: Send + Sync + 'static {
     /// Carries commands out: accepted, not finished. Idempotent: repeating a command has no further effect. One result for
     /// each command, in their order. A command under an epoch older than the newest one seen is refused.
     async fn execute(&self, commands: &[Command], fence: &Fence) -> Vec<Result<(), FleetError>>;
+
+    /// What the nodes of a pool used, by minute since the epoch, for the minutes and nodes (`None`: all) that are asked about, as
+    /// far as the fleet remembers. A minute of which it knows nothing is left out.
+    async fn samples(
+        &self,
+        _pool: &Uid,
+        _minutes: Range<i64>,
+        _nodes: Option<&BTreeSet<NodeName>>,
+    ) -> Result<BTreeMap<i64, Minute>, FleetError> {
+        Ok(BTreeMap::new())
+    }
 
     /// Waits until the observation of some pools may have changed since they were last returned here, and names them.
     /// There is one caller at a time. What changed while nobody waited is not lost.

@@ -13,6 +13,7 @@ mod request;
 mod rules;
 mod state;
 mod timing;
+mod usage;
 
 pub use domain::fault::{MachineFault, PoolFault};
 pub use faults::Unknown;
@@ -28,11 +29,14 @@ use clock::Clock;
 use domain::catalogue::Offers;
 use domain::meta::{Fence, Uid};
 use domain::name::{NodeName, PoolName};
+use domain::sample::Minute;
 use failure::FailureModel;
 use machine::Machine;
 use pool::PoolState;
 use rules::Rules;
 use state::{Changes, Fleetwide};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timing::Timing;
 use tokio::sync::Notify;
@@ -242,6 +246,30 @@ impl Fleet for SimFleet {
             })
             .await;
         outcome.unwrap_or_else(|error| commands.iter().map(|_| Err(FleetError::Ambiguous(error.to_string()))).collect())
+    }
+
+    async fn samples(
+        &self,
+        pool: &Uid,
+        minutes: Range<i64>,
+        nodes: Option<&BTreeSet<NodeName>>,
+    ) -> Result<BTreeMap<i64, Minute>, FleetError> {
+        let rules = &self.shared.rules;
+        let machines: Vec<Machine> = {
+            let state = self.state();
+            let wanted = state
+                .nodes(pool)
+                .filter(|(node, _)| nodes.is_none_or(|nodes| nodes.contains(*node)));
+            wanted.map(|(_, machine)| machine.clone()).collect()
+        };
+        let of = |minute: i64| {
+            let mut sample = Minute::new();
+            for machine in &machines {
+                machine.use_in(minute, &mut sample, rules);
+            }
+            (minute, sample)
+        };
+        Ok(minutes.map(of).filter(|(_, sample)| !sample.is_empty()).collect())
     }
 
     async fn changed(&self) -> Vec<Uid> {

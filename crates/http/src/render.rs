@@ -56,9 +56,9 @@ fn render(object: &Object) -> Bytes {
         Object::Network(network) => encode(&wire::network::Network::from(network.as_ref())),
         Object::Order(order) => encode(&wire::order::Order::from(order.as_ref())),
         Object::Workspace(workspace) => encode(&wire::workspace::Workspace::from(workspace.as_ref())),
+        Object::Plugin(plugin) => encode(&wire::plugin::Plugin::from(plugin.as_ref())),
         Object::Job(job) => encode(&wire::job::Job::from(job.as_ref())),
-        Object::Plugin(_)
-        | Object::PluginTemplate(_)
+        Object::PluginTemplate(_)
         | Object::Flavor(_)
         | Object::Event(_)
         | Object::OsConfig(_)
@@ -68,7 +68,12 @@ fn render(object: &Object) -> Bytes {
         | Object::AccessKey(_)
         | Object::Token(_)
         | Object::Replay(_)
-        | Object::Machine(_) => Bytes::new(),
+        | Object::Machine(_)
+        | Object::ScheduledEvent(_)
+        | Object::VirtualTemplate(_)
+        | Object::PeerSubnet(_)
+        | Object::SfsTurbo(_)
+        | Object::SampleHour(_) => Bytes::new(),
     }
 }
 
@@ -113,6 +118,11 @@ pub(crate) struct Part {
 
 /// Cuts the page out of entries in list order. The page begins after the key of the token, whether its object is still there or not.
 pub(crate) fn page(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usize>) -> Part {
+    page_of(entries, paging, maximum, object)
+}
+
+/// As [`page`], with a rendering of one's own.
+pub(crate) fn page_of(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usize>, render: impl Fn(&Entry) -> Bytes) -> Part {
     let start = match &paging.after {
         Some(after) => entries.partition_point(|entry| !token(entry).is_after(after)),
         None => 0,
@@ -120,13 +130,17 @@ pub(crate) fn page(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usiz
     let rest = &entries[start..];
     let limit = paging.limit.or(maximum).unwrap_or(rest.len());
     let shown = &rest[..rest.len().min(limit)];
-    part(shown, rest.len() - shown.len())
+    part_of(shown, rest.len() - shown.len(), render)
 }
 
 /// A page that has been cut out already, and how many more entries follow it.
 pub(crate) fn part(shown: &[Arc<Entry>], remaining: usize) -> Part {
+    part_of(shown, remaining, object)
+}
+
+fn part_of(shown: &[Arc<Entry>], remaining: usize, render: impl Fn(&Entry) -> Bytes) -> Part {
     Part {
-        items: shown.iter().map(|entry| object(entry)).collect(),
+        items: shown.iter().map(|entry| render(entry)).collect(),
         next: shown.last().filter(|_| remaining > 0).map(|last| (token(last), remaining)),
     }
 }
@@ -147,6 +161,7 @@ fn created(object: &Object) -> i64 {
         Object::Order(order) => order.created_at.as_second(),
         Object::Workspace(workspace) => workspace.created_at.as_second(),
         Object::Plugin(plugin) => plugin.created_at.as_second(),
+        Object::ScheduledEvent(event) => event.published_at.as_second(),
         Object::Job(job) => job.created_at.as_second(),
         Object::PluginTemplate(_)
         | Object::Flavor(_)
@@ -158,6 +173,10 @@ fn created(object: &Object) -> i64 {
         | Object::AccessKey(_)
         | Object::Token(_)
         | Object::Replay(_)
-        | Object::Machine(_) => 0,
+        | Object::Machine(_)
+        | Object::VirtualTemplate(_)
+        | Object::PeerSubnet(_)
+        | Object::SfsTurbo(_)
+        | Object::SampleHour(_) => 0,
     }
 }

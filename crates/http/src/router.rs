@@ -2,6 +2,7 @@
 //! are all made from it. Nodes, node pools and jobs have a file of their
 //! own, and so has the operator's part of the list.
 
+mod around;
 mod nodes;
 mod operator;
 
@@ -253,6 +254,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             d::media("This document", "application/json"),
         ),
     ];
+    all.extend(around::operations());
     all.extend(nodes::operations());
     all.extend(operator::operations());
     all

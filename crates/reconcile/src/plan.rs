@@ -41,9 +41,18 @@ pub struct Tree {
     /// Logical pools inside it, at any depth.
     pub descendants: Vec<Descendant>,
     /// The events of the root, the oldest first.
-    pub events: Vec<store::Key>,
+    pub events: Vec<KnownEvent>,
+    /// What is scheduled for the root's nodes.
+    pub scheduled: Vec<store::Key>,
     /// Jobs that work on its nodes, or did, the newest first.
     pub jobs: Vec<Versioned<Job>>,
+}
+
+/// An event and when it was last told.
+#[derive(Debug, Clone)]
+pub struct KnownEvent {
+    pub key: store::Key,
+    pub at: Timestamp,
 }
 
 /// A logical pool of a tree.
@@ -53,7 +62,7 @@ pub struct Descendant {
     /// The order of its attempt.
     pub order: Option<Versioned<Order>>,
     /// Its events, the oldest first.
-    pub events: Vec<store::Key>,
+    pub events: Vec<KnownEvent>,
 }
 
 /// The operator's catalogue.
@@ -76,8 +85,6 @@ pub struct Policy {
     pub creation_retry: Duration,
     /// After which a plug-in that does not come up has failed, and with it the job types that need it.
     pub scope_timeout: Duration,
-    /// For so long after a plug-in was asked for again, the fleet may still report that it had failed.
-    pub plugin_retry: Duration,
     pub driver_timeout: Duration,
     /// A node whose machine has vanished is replaced after this time.
     pub machine_grace: Duration,
@@ -95,6 +102,8 @@ pub struct Policy {
     pub job_retention: Duration,
     pub repair: RepairPolicy,
     pub kept_events: usize,
+    /// Older events go with the next step that looks at their pool.
+    pub event_retention: Duration,
 }
 
 impl Default for Policy {
@@ -107,7 +116,6 @@ impl Default for Policy {
             failed_retention: Duration::from_hours(3 * 24),
             creation_retry: Duration::from_mins(5),
             scope_timeout: Duration::from_mins(30),
-            plugin_retry: Duration::from_mins(1),
             driver_timeout: Duration::from_mins(30),
             machine_grace: Duration::from_mins(10),
             teardown_timeout: Duration::from_mins(30),
@@ -118,6 +126,7 @@ impl Default for Policy {
             job_retention: Duration::from_hours(31 * 24),
             repair: RepairPolicy::default(),
             kept_events: 10_000,
+            event_retention: domain::event::RETENTION,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One step for one tree: load, observe, plan, commit the intent, then command. A crash between any two lines is safe: the
 //! next step begins with what is stored and what is observed.
 
-use crate::plan::{Catalogue, Descendant, Plan, PlanInput, Policy, Tree, plan};
+use crate::plan::{Catalogue, Descendant, KnownEvent, Plan, PlanInput, Policy, Tree, plan};
 use async_trait::async_trait;
 use clock::Clock;
 use domain::catalogue::{Flavor, OsConfig};
@@ -164,8 +164,13 @@ pub(crate) fn gather(index: &Snapshot<'_>, at: &PoolRef) -> Option<Tree> {
     let events = |pool: &Pool| {
         index
             .entries(Facet::EventsOfPool, pool.uid.as_str())
-            .filter(|entry| entry.get::<Event>().is_some())
-            .map(|entry| entry.key.clone())
+            .filter_map(|entry| {
+                let at = entry.get::<Event>()?.last_at;
+                Some(KnownEvent {
+                    key: entry.key.clone(),
+                    at,
+                })
+            })
             .collect()
     };
     let descendants = index.under::<Pool>(Facet::PoolsOfRoot, format!("{}/{}", at.project, at.name));
@@ -182,6 +187,10 @@ pub(crate) fn gather(index: &Snapshot<'_>, at: &PoolRef) -> Option<Tree> {
             })
             .collect(),
         events: events(&root),
+        scheduled: index
+            .entries(Facet::ScheduledOfPool, root.uid.as_str())
+            .map(|entry| entry.key.clone())
+            .collect(),
         jobs: index.under::<Job>(Facet::JobsOfPool, root.uid.as_str()),
         root,
     })

@@ -9,6 +9,7 @@ mod flavors;
 mod keys;
 mod machines;
 mod projects;
+mod registry;
 mod templates;
 mod users;
 
@@ -16,6 +17,7 @@ pub use domains::DomainChange;
 pub use keys::{KeyChange, KeyInfo, KeyRequest, NewKey, random_pair};
 pub use machines::{MAX_MACHINES, NewMachines};
 pub use projects::{NewProject, ProjectChange, QuotaChange};
+pub use registry::Registered;
 pub use templates::{TemplateDraft, VersionDraft};
 pub use users::{Account, NewUser, UserChange};
 

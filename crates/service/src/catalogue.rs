@@ -4,13 +4,16 @@ use crate::admission;
 use crate::context::{CallContext, Service};
 use crate::error::ServiceError;
 use auth::Action;
-use domain::catalogue::{Flavor, Offer, OsConfig};
+use domain::catalogue::{Flavor, FlavorKind, Offer, OsConfig, VirtualTemplate};
 use domain::field::FieldErrors;
 use domain::label::Selector;
 use domain::name::ProjectId;
 use std::sync::Arc;
 use store::index::Facet;
 use store::{Kind, counters};
+
+/// A flavor for parts of machines with the template that it is made from, where that is registered.
+pub type VirtualFlavor = (Arc<Flavor>, Option<Arc<VirtualTemplate>>);
 
 /// A limit and how much of it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,28 @@ impl Service {
                 (flavor, offer)
             })
             .collect())
+    }
+
+    /// Flavors for parts of machines, by name, each with the template that it is made from.
+    pub fn list_virtual_flavors(&self, ctx: &CallContext) -> Result<Vec<VirtualFlavor>, ServiceError> {
+        self.authorize(ctx, Action::FlavorList)?;
+        let index = self.parts.state.index().read();
+        let found = admission::flavors(&index).into_values().filter_map(|flavor| {
+            let FlavorKind::Virtual { template, .. } = &flavor.kind else {
+                return None;
+            };
+            let template = index.get::<VirtualTemplate>("", template).map(|template| template.object);
+            Some((flavor, template))
+        });
+        Ok(found.collect())
+    }
+
+    pub fn show_virtual_template(&self, ctx: &CallContext, name: &str) -> Result<Arc<VirtualTemplate>, ServiceError> {
+        self.authorize(ctx, Action::FlavorList)?;
+        let found = self.parts.state.index().read().get::<VirtualTemplate>("", name);
+        found
+            .map(|template| template.object)
+            .ok_or_else(|| ServiceError::named("VirtualResourceTemplate", name))
     }
 
     /// A flavor that refers to the node-configuration template of this name.

@@ -10,14 +10,20 @@ pub mod catalogue;
 pub mod commit;
 pub mod context;
 pub mod error;
+pub mod events;
 #[cfg(test)]
 mod fixture;
 pub mod jobs;
+pub mod monitor;
 pub mod networks;
 pub mod nodepools;
 pub mod nodes;
 pub mod orders;
+pub mod plugins;
 pub mod pools;
+pub mod runtime;
+pub mod scheduled;
+pub mod tags;
 pub mod workspaces;
 
 pub use context::{CallContext, Idempotency, Limits, Service, ServiceParts};

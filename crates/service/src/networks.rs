@@ -9,11 +9,11 @@ use auth::Action;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::label::Selector;
 use domain::name::{NetworkName, WorkspaceId};
-use domain::network::{ConnectionState, Network, NetworkPhase, PeerConnection, SfsTurboConnection, Subnet};
+use domain::network::{ConnectionState, Network, NetworkPhase, PeerConnection, PeerSubnet, SfsTurbo, SfsTurboConnection, Subnet, overlap};
 use domain::pool::Pool;
 use domain::pool::draft::NetworkDraft;
 use std::sync::Arc;
-use store::index::{Entry, Facet, Versioned};
+use store::index::{Entry, Facet, Snapshot, Versioned};
 use store::{Count, Expect, TypedBatch, counters};
 
 impl Service {
@@ -37,6 +37,7 @@ impl Service {
             if index.counter(&counter) >= u64::from(quota) {
                 return Err(ServiceError::QuotaExceeded(QuotaKind::Network));
             }
+            check_peers(&index, &draft)?;
             drop(index);
             let network = self.new_network(ctx, draft, name, workspace);
             let mut batch = TypedBatch::default();
@@ -72,8 +73,8 @@ impl Service {
             annotations: draft.annotations.clone(),
             cidr: draft.cidr,
             ipv6: draft.ipv6,
-            peers: peers(&draft, &[]),
-            sfs_turbo: sfs_turbo(&draft, &[]),
+            peers: peers(&draft),
+            sfs_turbo: sfs_turbo(&draft),
             // A network is an address range of ours: there is nothing to wait for.
             phase: NetworkPhase::Active,
             subnet: Subnet { id: self.new_uid(now) },
@@ -133,8 +134,8 @@ impl Service {
             next.labels.clone_from(&draft.labels);
             next.annotations.clone_from(&draft.annotations);
             next.ipv6 = draft.ipv6;
-            next.peers = peers(&draft, &found.peers);
-            next.sfs_turbo = sfs_turbo(&draft, &found.sfs_turbo);
+            next.peers = peers(&draft);
+            next.sfs_turbo = sfs_turbo(&draft);
             if next == *found.object {
                 return Ok(Decided {
                     batch: TypedBatch::default(),
@@ -144,6 +145,7 @@ impl Service {
             }
             let mut batch = TypedBatch::default();
             admit_network_change(&found, &next)?;
+            check_peers(&self.parts.state.index().read(), &draft)?;
             if found.workspace != next.workspace {
                 let target = self.target_workspace(ctx, Action::NetworkUpdate, &next.workspace)?;
                 batch.check(target.entry.key.clone(), Expect::At(target.revision()));
@@ -198,6 +200,64 @@ impl Service {
     }
 }
 
+/// Peers must not have addresses of the network.
+fn check_peers(index: &Snapshot<'_>, draft: &NetworkDraft) -> Result<(), ServiceError> {
+    let list = FieldPath::of("spec").field("connection").field("peerConnectionList");
+    for (at, peer) in draft.peers.iter().enumerate() {
+        let known = index.get::<PeerSubnet>("", PeerSubnet::id_of(&peer.vpc, &peer.subnet));
+        if let Some(known) = known.filter(|known| overlap(&known.cidr, &draft.cidr)) {
+            let message = format!("{} overlaps the network ({})", known.cidr, draft.cidr);
+            return Err(ServiceError::field(list.index(at).field("peerSubnetId"), Reason::Invalid, message));
+        }
+    }
+    Ok(())
+}
+
+impl Service {
+    /// The network with the state of its connections: to what is registered, and does not have addresses of the network,
+    /// it is connected. That may change without the network.
+    #[must_use]
+    pub fn connected(&self, network: &Network) -> Network {
+        let mut network = network.clone();
+        let index = self.parts.state.index().read();
+        for peer in &mut network.peers {
+            let known = index.get::<PeerSubnet>("", PeerSubnet::id_of(&peer.vpc, &peer.subnet));
+            peer.state = state(known.is_some_and(|known| !overlap(&known.cidr, &network.cidr)));
+        }
+        for turbo in &mut network.sfs_turbo {
+            let known = index.get::<SfsTurbo>("", &turbo.id);
+            turbo.address = known.as_ref().map(|known| known.address);
+            turbo.state = state(known.is_some());
+        }
+        network
+    }
+
+    /// The network of a subnet, and how many of its addresses are in use.
+    pub fn network_addresses(
+        &self,
+        ctx: &CallContext,
+        name: &NetworkName,
+        subnet: impl FnOnce() -> Result<String, FieldErrors>,
+    ) -> Result<(Arc<Network>, u64), ServiceError> {
+        let found = self.find_network(ctx, Action::NetworkGet, name)?;
+        let subnet = subnet()?;
+        if found.subnet.id.hyphenated() != subnet {
+            return Err(ServiceError::named("Subnet", subnet));
+        }
+        let used = counters::addresses_of(&ctx.project, name);
+        let used = self.parts.state.index().read().counter(&used);
+        Ok((found.object, used))
+    }
+}
+
+fn state(is_connected: bool) -> ConnectionState {
+    if is_connected {
+        ConnectionState::Active
+    } else {
+        ConnectionState::Abnormal
+    }
+}
+
 /// Rules of a patch that need no other object.
 fn admit_network_change(found: &Network, next: &Network) -> Result<(), ServiceError> {
     if found.workspace != next.workspace {
@@ -222,41 +282,24 @@ fn admit_network_change(found: &Network, next: &Network) -> Result<(), ServiceEr
     Ok(())
 }
 
-/// Connections as wanted, each with the state it has already. Ids that the operator has not registered are `Abnormal`.
-fn peers(draft: &NetworkDraft, known: &[PeerConnection]) -> Vec<PeerConnection> {
-    let state = |vpc: &str, subnet: &str| {
-        known
-            .iter()
-            .find(|peer| peer.vpc == vpc && peer.subnet == subnet)
-            .map(|peer| peer.state)
-    };
-    draft
-        .peers
-        .iter()
-        .map(|peer| PeerConnection {
-            vpc: peer.vpc.clone(),
-            subnet: peer.subnet.clone(),
-            is_default_gateway: peer.is_default_gateway,
-            state: state(&peer.vpc, &peer.subnet).unwrap_or(ConnectionState::Abnormal),
-        })
-        .collect()
+/// Connections as wanted. Their state is found out when they are shown.
+fn peers(draft: &NetworkDraft) -> Vec<PeerConnection> {
+    let peers = draft.peers.iter().map(|peer| PeerConnection {
+        vpc: peer.vpc.clone(),
+        subnet: peer.subnet.clone(),
+        is_default_gateway: peer.is_default_gateway,
+        state: ConnectionState::Abnormal,
+    });
+    peers.collect()
 }
 
-fn sfs_turbo(draft: &NetworkDraft, known: &[SfsTurboConnection]) -> Vec<SfsTurboConnection> {
-    let state = |id: &str| {
-        known
-            .iter()
-            .find(|connection| connection.id == id)
-            .map(|connection| connection.state)
-    };
-    draft
-        .sfs_turbo
-        .iter()
-        .map(|connection| SfsTurboConnection {
-            name: connection.name.clone(),
-            id: connection.id.clone(),
-            subnet: connection.subnet.clone(),
-            state: state(&connection.id).unwrap_or(ConnectionState::Abnormal),
-        })
-        .collect()
+fn sfs_turbo(draft: &NetworkDraft) -> Vec<SfsTurboConnection> {
+    let turbos = draft.sfs_turbo.iter().map(|connection| SfsTurboConnection {
+        name: connection.name.clone(),
+        id: connection.id.clone(),
+        subnet: connection.subnet.clone(),
+        address: None,
+        state: ConnectionState::Abnormal,
+    });
+    turbos.collect()
 }

@@ -7,11 +7,18 @@ pub use decide::Decision as OrderDecision;
 pub use domain::status::reached;
 pub use query::{OrderFilter, OrderPhaseFilter};
 
+use crate::Outcome as Answer;
+use crate::commit::Decided;
 use crate::context::{CallContext, Service};
+use crate::error::ServiceError;
+use auth::Action;
+use domain::field::FieldErrors;
 use domain::name::{OrderName, suffix};
 use domain::order::{Operation, Order, OrderPhase};
-use domain::pool::{Pool, PoolResource};
+use domain::pool::{BillingMode, Pool, PoolResource, Restricted};
 use jiff::Timestamp;
+use std::sync::Arc;
+use store::{Expect, TypedBatch};
 
 impl Service {
     /// A new order for a change of `pool` that has not been written yet.
@@ -51,6 +58,42 @@ impl Service {
     fn order_name(&self, pool: &Pool) -> OrderName {
         OrderName::parse(&format!("order.{}-{}", pool.display_name, suffix(self.entropy().next_u64())))
             .expect("a generated order name is valid")
+    }
+
+    /// Gives an id for the order that makes a pool a prepaid one. Until it is used, it is the same one each time.
+    pub async fn issue_order_id(
+        &self,
+        ctx: &CallContext,
+        name: &str,
+        decode: impl Fn() -> Result<(), FieldErrors>,
+    ) -> Result<Answer<String>, ServiceError> {
+        self.change(ctx, || {
+            let found = self.named_pool(ctx, Action::OrderCreate, name)?;
+            decode()?;
+            self.refuse_restricted(&found.object, Restricted::PrepaidSwitch)?;
+            if found.deleted_at.is_some() || !found.counts() {
+                let phase = found.status.phase.as_str();
+                return Err(ServiceError::Refused(format!("the pool is {phase} and cannot be changed")));
+            }
+            if found.billing.mode == BillingMode::Prepaid {
+                return Err(ServiceError::Refused("the pool is billed yearly or monthly already".to_owned()));
+            }
+            let mut batch = TypedBatch::default();
+            let known = found.billing.issued_order.clone();
+            let unchanged = known.is_some().then(|| found.revision());
+            let id = known.unwrap_or_else(|| self.order_id(self.now()));
+            if unchanged.is_none() {
+                let mut next = Pool::clone(&found);
+                next.billing.issued_order = Some(id.clone());
+                batch.put(next, Expect::At(found.revision()));
+            }
+            Ok(Decided {
+                batch,
+                object: Arc::new(id),
+                unchanged,
+            })
+        })
+        .await
     }
 
     /// `CS`, the minute, and seven letters or digits (contract README §4.1).

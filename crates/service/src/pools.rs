@@ -139,6 +139,13 @@ impl Service {
 
     /// Checks 5 to 7a for a pool of a path.
     pub(crate) fn find_pool(&self, ctx: &CallContext, action: Action, name: &PoolName) -> Result<Versioned<Pool>, ServiceError> {
+        let found = self.pool_of(ctx, action, name)?;
+        check_match(ctx, found.revision())?;
+        Ok(found)
+    }
+
+    /// Checks 5 to 7 for the pool of something: `If-Match` is about that, not about the pool.
+    pub(crate) fn pool_of(&self, ctx: &CallContext, action: Action, name: &PoolName) -> Result<Versioned<Pool>, ServiceError> {
         self.authorize(ctx, action)?;
         let found = self
             .parts
@@ -148,7 +155,6 @@ impl Service {
             .get::<Pool>(&ctx.project, name)
             .ok_or(ServiceError::NotFound(Missing::Pool))?;
         self.check_workspace(ctx, action, &found.workspace)?;
-        check_match(ctx, found.revision())?;
         Ok(found)
     }
 
@@ -250,9 +256,7 @@ impl Service {
             {
                 if plugin.phase == PluginPhase::Abnormal && plugins.contains(&plugin.template) {
                     let mut again = Plugin::clone(&plugin);
-                    again.phase = PluginPhase::Updating;
-                    again.since = now;
-                    again.reason = None;
+                    again.ask_again(now);
                     batch.put(again, Expect::At(plugin.revision()));
                 }
             }

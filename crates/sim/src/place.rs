@@ -129,6 +129,7 @@ fn template(name: TemplateName, versions: &[&str]) -> PluginTemplate {
         description: String::new(),
         detail: String::new(),
         inputs: BTreeMap::new(),
+        translate: BTreeMap::new(),
     });
     PluginTemplate {
         display_name: name.to_string(),

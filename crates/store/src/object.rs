@@ -1,15 +1,17 @@
 //! The record form of every object: which kinds there are, where they are kept and how they are encoded.
 
 use crate::port::{Key, Record, StoreError};
-use domain::catalogue::{Flavor, OsConfig};
+use domain::catalogue::{Flavor, OsConfig, VirtualTemplate};
 use domain::event::Event;
 use domain::iam::{AccessKey, Domain, Project, Token, User};
 use domain::job::Job;
-use domain::network::Network;
+use domain::network::{Network, PeerSubnet, SfsTurbo};
 use domain::node::Node;
 use domain::order::Order;
 use domain::plugin::{Plugin, PluginTemplate};
 use domain::pool::Pool;
+use domain::sample::SampleHour;
+use domain::schedule::ScheduledEvent;
 use domain::workspace::Workspace;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -95,6 +97,11 @@ kinds! {
     Token => "token",
     Replay => "replay",
     Machine => "machine",
+    ScheduledEvent => "scheduled-event",
+    VirtualTemplate => "virtual-template",
+    PeerSubnet => "peer-subnet",
+    SfsTurbo => "sfs-turbo",
+    SampleHour => "sample-hour",
     Job => "job",
 }
 
@@ -141,6 +148,11 @@ places! {
     Token |it| "", &it.hash;
     Replay |it| &it.project, &it.name;
     Machine |it| "", &it.id;
+    ScheduledEvent |it| &it.project, it.id.as_str();
+    VirtualTemplate |it| "", &it.name;
+    PeerSubnet |it| "", it.id();
+    SfsTurbo |it| "", &it.id;
+    SampleHour |it| it.pool.as_str(), format!("{:010}", it.hour);
     Job |it| &it.project, it.id.hyphenated();
 }
 

@@ -1,6 +1,6 @@
 //! A server in this process, on either store.
 
-use crate::client::{Client, Credential};
+use crate::client::{Answer, Client, Credential};
 use crate::postgres::Postgres;
 use clock::ShiftedClock;
 use domain::name::AccessKeyId;
@@ -122,6 +122,30 @@ impl TestServer {
     /// The user's access key with another secret.
     pub fn with_secret(&self, secret: &str) -> Client {
         self.user.with_credential(access_key(secret))
+    }
+
+    /// How many objects of a kind are stored.
+    pub fn stored(&self, kind: store::Kind) -> usize {
+        self.server.state.index().read().count(kind)
+    }
+
+    /// Waits until the answer to a GET is what it is to be, and gives it.
+    pub async fn await_answer(&self, path: &str, holds: impl Fn(&Answer) -> bool) -> Answer {
+        let index = self.server.state.index();
+        let wait = async {
+            loop {
+                let seen = index.newest();
+                let answer = self.user.get(path).await;
+                if holds(&answer) {
+                    return answer;
+                }
+                index.changed(seen).await;
+            }
+        };
+        if let Ok(answer) = tokio::time::timeout(Duration::from_secs(30), wait).await {
+            return answer;
+        }
+        panic!("it never came true: {:#}", self.user.get(path).await.body)
     }
 
     /// Waits until something is true of a pool, and gives it.

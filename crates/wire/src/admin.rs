@@ -7,6 +7,8 @@ pub mod accounts;
 pub mod configuration;
 pub mod flavor;
 pub mod machine;
+pub mod outside;
+pub mod scheduled;
 pub mod template;
 
 use crate::decode::Place;

@@ -101,6 +101,8 @@ lists! {
     NodeList of crate::node::Node;
     NetworkList of crate::network::Network;
     ResourceFlavorList of crate::flavor::ResourceFlavor;
+    PluginList of crate::plugin::Plugin;
+    PluginTemplateList of crate::plugin::PluginTemplate;
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]

@@ -95,7 +95,42 @@ pub struct SfsTurboStatus {
     pub name: String,
     pub sfs_id: String,
     pub connection_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_addr: Option<String>,
     pub status: &'static str,
+}
+
+/// How many addresses of a subnet are in use.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IpAvailabilities {
+    pub name: String,
+    pub network_id: String,
+    pub subnet_ip_availability: Vec<IpAvailability>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IpAvailability {
+    pub cidr: String,
+    pub ip_version: u32,
+    pub used_ips: u64,
+    pub total_ips: u64,
+}
+
+impl IpAvailabilities {
+    pub fn of(network: &model::Network, used: u64) -> Self {
+        Self {
+            name: network.subnet_name(),
+            network_id: network.subnet.id.hyphenated(),
+            subnet_ip_availability: vec![IpAvailability {
+                cidr: network.cidr.to_string(),
+                ip_version: 4,
+                used_ips: used,
+                total_ips: network.address_count(),
+            }],
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -173,6 +208,7 @@ fn status(network: &model::Network) -> NetworkStatus {
         name: turbo.name.clone(),
         sfs_id: turbo.id.clone(),
         connection_type: "VpcPort",
+        ip_addr: turbo.address.map(|address| address.to_string()),
         status: match turbo.state {
             ConnectionState::Connecting => "Creating",
             ConnectionState::Active => "Active",

@@ -121,5 +121,29 @@ impl From<&model::OrderItem> for OrderItem {
     }
 }
 
+/// An order id that was given out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OrderId {
+    pub id: String,
+}
+
+/// What an order id is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderIdRequest {
+    /// `toPeriod`
+    pub action_type: String,
+}
+
+/// The optional body of a request for an order id: there is one purpose only.
+pub fn decode_order_id(body: &serde_json::Value) -> Result<(), domain::field::FieldErrors> {
+    let errors = std::cell::RefCell::new(domain::field::FieldErrors::new());
+    let root = crate::decode::Place::root(body, &errors);
+    let found = root.body().map(|_| {
+        root.field("actionType").choice(&[("toPeriod", ())]);
+    });
+    crate::decode::finish(found, errors)
+}
+
 #[cfg(test)]
 mod tests;

@@ -264,6 +264,18 @@ impl Machine {
         }
     }
 
+    /// Whether it is a node that is up at a time and gives signs of life.
+    pub fn reports_at(&self, at: Timestamp, rules: &Rules) -> bool {
+        let is_up = |bound: &Bound| at >= self.up_at(bound, rules).1 && bound.releasing_at.is_none_or(|since| at < since);
+        !self.faults.never_boots && self.bound.as_ref().is_some_and(is_up) && self.silent_since(at, rules).is_none_or(|since| at < since)
+    }
+
+    /// Whether jobs run on it at a time: a node that is held has those that it had, until they end.
+    pub fn is_busy_at(&self, at: Timestamp, rules: &Rules) -> bool {
+        let held = self.bound.as_ref().and_then(|bound| bound.held_at);
+        held.is_some_and(|held| held <= at && at < self.idle_at(held, rules))
+    }
+
     fn state(&self, bound: &Bound, now: Timestamp, rules: &Rules) -> MachineState {
         let (booted, checked) = self.up_at(bound, rules);
         let reported = || {

@@ -3,7 +3,8 @@
 use super::PoolFault;
 use super::timing::{Step, Timing};
 use crate::command::{PluginRequest, PoolMark};
-use crate::observation::{ClusterFact, Observation, PluginFact, PluginState};
+use crate::observation::{ClusterFact, Observation, PluginFact, PluginObject, PluginState};
+use domain::meta::Uid;
 use domain::name::TemplateName;
 use domain::pool::JobType;
 use jiff::Timestamp;
@@ -29,6 +30,8 @@ pub(super) struct PoolState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PluginEntry {
     pub version: String,
+    #[serde(default)]
+    pub attempt: u32,
     pub since: Timestamp,
     pub running: Option<String>,
     pub is_removing: bool,
@@ -63,11 +66,10 @@ impl PoolState {
         plugins.chain([self.up_at(timing)]).filter(|at| *at > now).min()
     }
 
-    /// Starts an installation, unless it is running, or done and well.
+    /// Starts an installation, unless this one or a later one was started.
     pub fn install(&mut self, request: &PluginRequest, now: Timestamp, timing: &Timing) {
         let known = self.plugins.get(&request.template);
-        let is_done = known.is_some_and(|entry| now >= self.done_at(&request.template, entry, timing));
-        if known.is_some_and(|entry| entry.version == request.version && !entry.is_removing && !(entry.fails && is_done)) {
+        if known.is_some_and(|entry| entry.attempt >= request.attempt && !entry.is_removing) {
             return;
         }
         let running = known.and_then(|entry| self.running(&request.template, entry, now, timing));
@@ -79,6 +81,7 @@ impl PoolState {
         }
         let entry = PluginEntry {
             version: request.version.clone(),
+            attempt: request.attempt,
             since: now,
             running,
             is_removing: false,
@@ -99,6 +102,7 @@ impl PoolState {
             is_removing: true,
             fails: false,
             version: entry.version.clone(),
+            attempt: entry.attempt,
         };
         self.plugins.insert(template.clone(), entry);
     }
@@ -143,11 +147,41 @@ impl PoolState {
             (false, true) => (Some(plugin.version.clone()), PluginState::Running),
             (false, false) => (plugin.running.clone(), PluginState::Installing),
         };
+        let objects = running.iter().map(|_| self.object(template, plugin, timing)).collect();
         Some(PluginFact {
             version: plugin.version.clone(),
+            attempt: plugin.attempt,
             running,
             state,
+            objects,
         })
+    }
+
+    /// The one deployment that every plug-in is here.
+    fn object(&self, template: &TemplateName, plugin: &PluginEntry, timing: &Timing) -> PluginObject {
+        let quantities = |cpu: &str, memory: &str| {
+            let pairs = [("cpu", cpu), ("memory", memory)];
+            pairs.map(|(name, amount)| (name.to_owned(), amount.to_owned())).into()
+        };
+        PluginObject {
+            kind: "Deployment".to_owned(),
+            api_version: "apps/v1".to_owned(),
+            namespace: "kube-system".to_owned(),
+            name: template.to_string(),
+            uid: self.object_uid(template, timing),
+            resource_version: plugin.attempt.to_string(),
+            replicas: 1,
+            limits: quantities("1", "1Gi"),
+            requests: quantities("100m", "128Mi"),
+        }
+    }
+
+    /// The same for as long as the plug-in is there.
+    fn object_uid(&self, template: &TemplateName, timing: &Timing) -> Uid {
+        let thing = format!("{}/{template}", self.mark.uid);
+        let mut bytes = [0; 10];
+        bytes[..8].copy_from_slice(&timing.draw(Step::Plugin as u64, &thing, 0).to_bits().to_be_bytes());
+        Uid::new(u64::try_from(self.cluster_at.as_millisecond()).unwrap_or(0), bytes)
     }
 
     /// The faults that were asked for and are still there.

@@ -113,13 +113,14 @@ fn create(node: &str) -> Command {
     })
 }
 
-fn plugin(version: &str) -> Command {
+fn plugin(version: &str, attempt: u32) -> Command {
     Command::EnsurePlugin {
         pool: mark(),
         plugin: PluginRequest {
             template: TemplateName::parse("volcano").unwrap(),
             version: version.to_owned(),
-            inputs: BTreeMap::new(),
+            values: BTreeMap::new(),
+            attempt,
         },
     }
 }
@@ -241,11 +242,13 @@ async fn a_failed_plugin_is_installed_when_it_is_asked_for_again() {
     };
     fixture.fleet.break_pool(&mark().pool.name, fault).await.unwrap().unwrap();
     let state = async || fixture.seen().await.plugins[&template].state.clone();
-    fixture.command(plugin("1")).await.unwrap();
+    fixture.command(plugin("1", 1)).await.unwrap();
     assert_eq!(state().await, PluginState::Installing);
     fixture.pause(60).await;
     assert!(matches!(state().await, PluginState::Failed(_)));
-    fixture.command(plugin("1")).await.unwrap();
+    fixture.command(plugin("1", 1)).await.unwrap();
+    assert!(matches!(state().await, PluginState::Failed(_)), "the same attempt is not repeated");
+    fixture.command(plugin("1", 2)).await.unwrap();
     assert_eq!(state().await, PluginState::Installing);
     fixture.pause(60).await;
     assert_eq!(state().await, PluginState::Running);

@@ -8,6 +8,8 @@ pub(crate) mod machines;
 pub(crate) mod orders;
 pub(crate) mod pools;
 pub(crate) mod projects;
+pub(crate) mod registry;
+pub(crate) mod scheduled;
 pub(crate) mod templates;
 pub(crate) mod users;
 

@@ -55,6 +55,21 @@ pub(crate) async fn flavors(State(app): State<App>, call: Call) -> Result<Respon
     )))
 }
 
+pub(crate) async fn virtual_flavors(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let all = app.service().list_virtual_flavors(&call.context()?)?;
+    let items = all
+        .iter()
+        .filter_map(|(flavor, template)| wire::virtual_flavor::VirtualFlavor::new(flavor, template.as_deref()));
+    Ok(render::json(&wire::virtual_flavor::VirtualFlavorList::of(items.collect())))
+}
+
+pub(crate) async fn virtual_template(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let found = app
+        .service()
+        .show_virtual_template(&call.context()?, call.param("virtualresourcetemplate_name"))?;
+    Ok(render::json(&wire::virtual_flavor::VirtualResourceTemplate::from(found.as_ref())))
+}
+
 pub(crate) async fn quotas(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let quotas = app.service().quotas(&call.context()?)?;
     Ok(render::json(&wire::quota::Quotas::of(

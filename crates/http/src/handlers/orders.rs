@@ -88,3 +88,21 @@ pub(crate) async fn show(State(app): State<App>, call: Call) -> Result<Response,
         .collect();
     Ok(render::bytes(wire::list::join_counted(items.len(), &items)))
 }
+
+pub(crate) async fn create_id(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let decode = || {
+        let query = call.query()?;
+        if query.get("actionType").is_some_and(|text| !text.is_empty() && text != "toPeriod") {
+            return Err(FieldErrors::one(FieldPath::of("actionType"), Reason::Invalid, "must be toPeriod"));
+        }
+        if call.body.is_empty() {
+            return Ok(());
+        }
+        wire::order::decode_order_id(&call.json()?)
+    };
+    let outcome = app.service().issue_order_id(&ctx, call.param("pool_name"), decode).await?;
+    Ok(render::json(&wire::order::OrderId {
+        id: outcome.object.to_string(),
+    }))
+}

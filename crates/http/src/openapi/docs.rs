@@ -1,6 +1,7 @@
 //! What the document says of each operation.
 
 pub(crate) mod admin;
+pub(crate) mod around;
 pub(crate) mod nodes;
 
 use super::{Answer, Documentation, Parameter, Schema};

@@ -95,6 +95,7 @@ fn template(name: &str, description: &str, is_optional: bool, versions: &[&str])
         description: format!("{name} {version}"),
         detail: String::new(),
         inputs: BTreeMap::new(),
+        translate: BTreeMap::new(),
     });
     Ok(PluginTemplate {
         name: TemplateName::parse(name)?,

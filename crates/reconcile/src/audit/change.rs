@@ -82,6 +82,7 @@ fn uid(object: &Object) -> Option<&Uid> {
         Object::Pool(pool) => Some(&pool.uid),
         Object::Node(node) => Some(&node.uid),
         Object::Network(network) => Some(&network.uid),
+        Object::ScheduledEvent(event) => Some(&event.id),
         Object::Order(_)
         | Object::Plugin(_)
         | Object::PluginTemplate(_)
@@ -96,6 +97,10 @@ fn uid(object: &Object) -> Option<&Uid> {
         | Object::Token(_)
         | Object::Replay(_)
         | Object::Machine(_)
+        | Object::VirtualTemplate(_)
+        | Object::PeerSubnet(_)
+        | Object::SfsTurbo(_)
+        | Object::SampleHour(_)
         | Object::Job(_) => None,
     }
 }

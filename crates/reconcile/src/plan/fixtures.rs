@@ -270,6 +270,7 @@ pub fn plugin_template(name: &str) -> PluginTemplate {
             description: String::new(),
             detail: String::new(),
             inputs: BTreeMap::new(),
+            translate: BTreeMap::new(),
         }],
     }
 }

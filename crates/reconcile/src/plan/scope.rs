@@ -92,7 +92,10 @@ impl Work<'_> {
             .cloned()
             .collect::<Vec<_>>()
         {
-            let Some(version) = self.input.catalogue.templates.get(&template).and_then(|found| found.newest()) else {
+            let Some((version, template_values)) = self.input.catalogue.templates.get(&template).and_then(|found| {
+                let version = found.newest()?;
+                Some((version, found.values(version, &BTreeMap::new())))
+            }) else {
                 continue;
             };
             let plugin = Plugin {
@@ -102,10 +105,13 @@ impl Work<'_> {
                 template: template.clone(),
                 created_at: self.now,
                 version: version.to_owned(),
+                values: template_values,
                 inputs: BTreeMap::new(),
+                attempt: 1,
                 is_system: true,
                 phase: PluginPhase::Pending,
                 running_version: None,
+                running_values: None,
                 since: self.now,
                 reason: None,
             };
@@ -136,12 +142,13 @@ impl Work<'_> {
             }
             return fact.is_some();
         }
-        let is_asked = fact.is_some_and(|fact| fact.version == plugin.version && fact.state != PluginState::Removing);
+        let is_asked = fact.is_some_and(|fact| fact.attempt == plugin.attempt && fact.state != PluginState::Removing);
         if !is_asked {
             let request = PluginRequest {
                 template: plugin.template.clone(),
                 version: plugin.version.clone(),
-                inputs: plugin.inputs.clone(),
+                values: plugin.values.clone(),
+                attempt: plugin.attempt,
             };
             self.commands.push(Command::EnsurePlugin {
                 pool: self.mark(),
@@ -154,18 +161,6 @@ impl Work<'_> {
             return true;
         };
         let (phase, reason) = match &fact.state {
-            PluginState::Failed(_) if self.is_tried_again(plugin) => {
-                let request = PluginRequest {
-                    template: plugin.template.clone(),
-                    version: plugin.version.clone(),
-                    inputs: plugin.inputs.clone(),
-                };
-                self.commands.push(Command::EnsurePlugin {
-                    pool: self.mark(),
-                    plugin: request,
-                });
-                (plugin.phase, plugin.reason.clone())
-            }
             PluginState::Running if plugin.phase == PluginPhase::Running => (PluginPhase::Running, plugin.reason.clone()),
             PluginState::Running => {
                 let is_first = plugin.running_version.is_none();
@@ -183,6 +178,9 @@ impl Work<'_> {
         }
         if plugin.reason != reason {
             plugin.reason = reason;
+        }
+        if fact.state == PluginState::Running && plugin.running_values.as_ref() != Some(&plugin.values) {
+            plugin.running_values = Some(plugin.values.clone());
         }
         if fact.running.is_some() && plugin.running_version != fact.running {
             plugin.running_version.clone_from(&fact.running);
@@ -205,16 +203,6 @@ impl Work<'_> {
         plugin.phase = PluginPhase::Abnormal;
         plugin.since = self.now;
         plugin.reason = Some("did not come up in time".to_owned());
-    }
-
-    /// Right after it was asked for again, a plug-in still shows the failure of the attempt before.
-    fn is_tried_again(&mut self, plugin: &Plugin) -> bool {
-        let over = plugin.since.saturating_add(self.policy.plugin_retry).unwrap_or(Timestamp::MAX);
-        let is_tried_again = plugin.phase == PluginPhase::Updating && self.now < over;
-        if is_tried_again {
-            self.wake_at(over);
-        }
-        is_tried_again
     }
 
     /// What carries the pool's mark and has no record is taken away, as nodes are.

@@ -1,6 +1,6 @@
 //! What a plan is being made of.
 
-use super::{Plan, PlanInput};
+use super::{KnownEvent, Plan, PlanInput};
 use crate::plan::Policy;
 use domain::event::{Event, Occurrence};
 use domain::job::Job;
@@ -142,6 +142,9 @@ impl<'a> Work<'a> {
             batch.delete(node.entry.key.clone(), Expect::At(node.revision()));
         }
         for event in &tree.events {
+            batch.delete(event.key.clone(), Expect::Any);
+        }
+        for event in &tree.scheduled {
             batch.delete(event.clone(), Expect::Any);
         }
         for job in &tree.jobs {
@@ -162,6 +165,18 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Takes away events that are too many or too old.
+    fn forget_events(&self, events: &[KnownEvent], batch: &mut TypedBatch) {
+        let surplus = events.len().saturating_sub(self.policy.kept_events);
+        let oldest = self.now.saturating_sub(self.policy.event_retention).unwrap_or(Timestamp::MIN);
+        for (at, event) in events.iter().enumerate() {
+            if at >= surplus && event.at >= oldest {
+                break;
+            }
+            batch.delete(event.key.clone(), Expect::Any);
+        }
+    }
+
     fn write_root(&mut self, batch: &mut TypedBatch) {
         let tree = self.input.tree;
         self.count_nodes();
@@ -169,10 +184,7 @@ impl<'a> Work<'a> {
             let event = self.pool.record(occurrence, self.now);
             batch.put(event, Expect::Absent);
         }
-        let surplus = tree.events.len().saturating_sub(self.policy.kept_events);
-        for event in tree.events.iter().take(surplus) {
-            batch.delete(event.clone(), Expect::Any);
-        }
+        self.forget_events(&tree.events, batch);
         for node in &tree.nodes {
             match self.nodes.get(&node.name) {
                 None => batch.delete(node.entry.key.clone(), Expect::At(node.revision())),
@@ -215,17 +227,12 @@ impl<'a> Work<'a> {
             match next {
                 Some(next) if *next != *known.pool.object => {
                     batch.put(next.clone(), Expect::At(known.pool.revision()));
-                    let surplus = known.events.len().saturating_sub(self.policy.kept_events);
-                    known
-                        .events
-                        .iter()
-                        .take(surplus)
-                        .for_each(|event| batch.delete(event.clone(), Expect::Any));
+                    self.forget_events(&known.events, batch);
                 }
-                Some(_) => {}
+                Some(_) => self.forget_events(&known.events, batch),
                 None => {
                     batch.delete(known.pool.entry.key.clone(), Expect::At(known.pool.revision()));
-                    known.events.iter().for_each(|event| batch.delete(event.clone(), Expect::Any));
+                    known.events.iter().for_each(|event| batch.delete(event.key.clone(), Expect::Any));
                 }
             }
         }

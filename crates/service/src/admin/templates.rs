@@ -37,6 +37,7 @@ pub struct VersionDraft {
     pub description: String,
     pub detail: String,
     pub inputs: BTreeMap<String, Value>,
+    pub translate: BTreeMap<String, Value>,
 }
 
 impl From<&PluginTemplate> for TemplateDraft {
@@ -46,6 +47,7 @@ impl From<&PluginTemplate> for TemplateDraft {
             description: known.description.clone(),
             detail: known.detail.clone(),
             inputs: known.inputs.clone(),
+            translate: known.translate.clone(),
         });
         Self {
             display_name: template.display_name.clone(),
@@ -224,6 +226,7 @@ fn build(name: &TemplateName, draft: TemplateDraft, before: Option<&PluginTempla
         description: entry.description,
         detail: entry.detail,
         inputs: entry.inputs,
+        translate: entry.translate,
     });
     PluginTemplate {
         name: name.clone(),

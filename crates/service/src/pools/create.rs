@@ -350,6 +350,7 @@ impl Service {
                 auto_renew: draft.billing.auto_renew,
                 auto_pay: draft.billing.auto_pay.unwrap_or(false),
                 order_id: draft.billing.order_id,
+                issued_order: None,
             },
             flavor_resource_ids,
             tags: draft.tags.unwrap_or_default(),

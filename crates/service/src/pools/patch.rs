@@ -10,7 +10,7 @@ use domain::catalogue::Offers;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::name::PoolName;
 use domain::node::Node;
-use domain::order::{Operation, Order, OrderPhase, Outcome as OrderOutcome};
+use domain::order::{ItemAction, Operation, Order, OrderPhase, Outcome as OrderOutcome};
 use domain::pool::draft::PoolEdit;
 use domain::pool::validate::{self, PoolChange, Scaling};
 use domain::pool::{Attempt, BillingMode, Pool, PoolPhase, PoolResource, Purpose, Restricted, Sharing, Waiting, tree};
@@ -107,6 +107,7 @@ impl Service {
             (change.works_on_resources(), Restricted::Specification),
             (!change.added_scopes.is_empty(), Restricted::Service),
             (configures, Restricted::Configuration),
+            (change.switches_billing, Restricted::PrepaidSwitch),
         ] {
             if applies {
                 self.refuse_restricted(&found.object, what)?;
@@ -259,8 +260,11 @@ impl Service {
                     batch.count(admission::addresses(&network, add));
                 }
             }
-        } else if change.workspace_changed {
+        } else if change.workspace_changed || change.switches_billing {
             let mut order = self.new_order(&next, Operation::Modify, &found.spec.resources, &next.spec.resources, now);
+            if change.switches_billing {
+                order.item(next.name.as_str(), ItemAction::ToPeriodic, now);
+            }
             order.end(now, OrderOutcome::Successed, orders::reached(found));
             next.last_order = order.name.clone();
             batch.put(order, Expect::Absent);

@@ -43,6 +43,10 @@ pub enum Facet {
     UserByName,
     /// Value: user
     KeysOfUser,
+    /// Scheduled events. Value: pool uid
+    ScheduledOfPool,
+    /// Scheduled events. Value: project
+    ScheduledOfProject,
     /// Value: project
     JobsOfProject,
     /// Jobs that work on a pool's nodes. Value: pool uid
@@ -98,9 +102,20 @@ pub fn facets(object: &Object) -> Vec<(Facet, SmolStr)> {
             (Facet::JobsOfPool, SmolStr::new(job.pool_uid.as_str())),
         ],
         Object::AccessKey(key) => vec![(Facet::KeysOfUser, SmolStr::new(key.user.as_str()))],
-        Object::PluginTemplate(_) | Object::Flavor(_) | Object::OsConfig(_) | Object::Token(_) | Object::Replay(_) | Object::Machine(_) => {
-            Vec::new()
-        }
+        Object::ScheduledEvent(event) => vec![
+            (Facet::ScheduledOfPool, SmolStr::new(event.pool_uid.as_str())),
+            (Facet::ScheduledOfProject, SmolStr::new(event.project.as_str())),
+        ],
+        Object::PluginTemplate(_)
+        | Object::Flavor(_)
+        | Object::OsConfig(_)
+        | Object::Token(_)
+        | Object::Replay(_)
+        | Object::Machine(_)
+        | Object::VirtualTemplate(_)
+        | Object::PeerSubnet(_)
+        | Object::SfsTurbo(_)
+        | Object::SampleHour(_) => Vec::new(),
     }
 }
 
@@ -115,6 +130,7 @@ pub fn sort_time(object: &Object) -> i64 {
         Object::Job(job) => return -job.created_at.as_microsecond(),
         Object::Plugin(plugin) => Some(plugin.created_at),
         Object::Workspace(workspace) => Some(workspace.created_at),
+        Object::ScheduledEvent(event) => Some(event.published_at),
         Object::Event(_)
         | Object::PluginTemplate(_)
         | Object::Flavor(_)
@@ -125,7 +141,11 @@ pub fn sort_time(object: &Object) -> i64 {
         | Object::AccessKey(_)
         | Object::Token(_)
         | Object::Replay(_)
-        | Object::Machine(_) => None,
+        | Object::Machine(_)
+        | Object::VirtualTemplate(_)
+        | Object::PeerSubnet(_)
+        | Object::SfsTurbo(_)
+        | Object::SampleHour(_) => None,
     };
     // Lists show whole seconds, and name breaks ties within one, so the order must not depend on fractions.
     created.map_or(0, |at| -at.as_second())

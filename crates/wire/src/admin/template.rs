@@ -38,6 +38,8 @@ pub struct VersionView {
     pub detail: String,
     /// Default parameters
     pub inputs: BTreeMap<String, Value>,
+    /// Texts for user interfaces, by language
+    pub translate: BTreeMap<String, Value>,
     /// RFC 3339; ignored in bodies
     pub created_at: String,
 }
@@ -66,6 +68,7 @@ pub struct VersionRequest {
     pub description: String,
     pub detail: String,
     pub inputs: BTreeMap<String, Value>,
+    pub translate: BTreeMap<String, Value>,
 }
 
 const KINDS: [(&str, TemplateKind); 2] = [("helm", TemplateKind::Helm), ("ccePlugin", TemplateKind::CcePlugin)];
@@ -94,6 +97,7 @@ impl From<&TemplateVersion> for VersionView {
             description: version.description.clone(),
             detail: version.detail.clone(),
             inputs: version.inputs.clone(),
+            translate: version.translate.clone(),
             created_at: moment(version.created_at),
         }
     }
@@ -144,16 +148,19 @@ fn template(root: &Place<'_>) -> Option<TemplateRequest> {
 
 fn version(place: &Place<'_>) -> Option<VersionRequest> {
     place.object()?;
-    only(place, &["version", "description", "detail", "inputs", "createdAt"]);
+    only(place, &["version", "description", "detail", "inputs", "translate", "createdAt"]);
     let text = |name: &str| place.field(name).text().unwrap_or_default().to_owned();
-    let inputs = place.field("inputs").object();
+    let members = |name: &str| {
+        let members = place.field(name).object().into_iter().flatten();
+        members.map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    let (inputs, translate) = (members("inputs"), members("translate"));
     let (description, detail) = (text("description"), text("detail"));
     Some(VersionRequest {
         version: place.field("version").required_text()?.to_owned(),
         description,
         detail,
-        inputs: inputs
-            .map(|members| members.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
-            .unwrap_or_default(),
+        inputs,
+        translate,
     })
 }

@@ -104,6 +104,7 @@ fn what_is_shown_of_a_template_can_be_sent_back() {
             description: String::new(),
             detail: "x".to_owned(),
             inputs: BTreeMap::from([("a".to_owned(), json!({"b": 1}))]),
+            translate: BTreeMap::from([("en-us".to_owned(), json!({"title": "Volcano"}))]),
         }],
     };
     let same = template::decode_patch(&template, &json!({})).unwrap();

@@ -117,6 +117,7 @@ fn network_of(draft: NetworkDraft, phase: NetworkPhase) -> Record {
                 name: turbo.name,
                 id: turbo.id,
                 subnet: turbo.subnet,
+                address: None,
                 state: ConnectionState::Connecting,
             })
             .collect(),

@@ -1,7 +1,7 @@
 //! What a patch changes, and whether it may (contract pools §9).
 
 use super::{element_path, spec};
-use crate::field::{FieldErrors, FieldPath};
+use crate::field::{FieldErrors, FieldPath, Reason};
 use crate::place::Zones;
 use crate::pool::draft::{BillingDraft, Patched, PoolEdit, ResourceDraft};
 use crate::pool::{AzCount, BillingMode, ElementKey, JobType, Pool, PoolKind, PoolPhase, PoolResource, Sharing};
@@ -29,6 +29,8 @@ pub struct PoolChange {
     pub node_billing: Option<BillingMode>,
     /// The scale-out is to be paid for without being asked.
     pub auto_pay: bool,
+    /// The pool becomes a prepaid one.
+    pub switches_billing: bool,
 }
 
 /// Direction of a change of `spec.resources`.
@@ -55,6 +57,7 @@ impl PoolChange {
             workspace_changed: false,
             node_billing: None,
             auto_pay: true,
+            switches_billing: false,
         }
     }
 
@@ -77,7 +80,13 @@ pub fn apply_edit(old: &Pool, edit: &PoolEdit) -> Result<PoolChange, FieldErrors
     let scaling = edit_resources(&mut next, old, edit, &mut errors);
     edit_kind(&mut next, edit, &mut errors);
     next.spec.job_flavors.clone_from(&edit.draft.job_flavors);
-    let (node_billing, auto_pay) = check_billing(old, edit, scaling, &mut errors);
+    let switches_billing = scaling.is_none() && is_switch(old, edit);
+    let (node_billing, auto_pay) = if switches_billing {
+        switch_billing(&mut next, edit, &mut errors);
+        (None, false)
+    } else {
+        check_billing(old, edit, scaling, &mut errors)
+    };
     let (added_scopes, removed_scopes) = scope_difference(old, &next);
     let change = PoolChange {
         scaling,
@@ -90,6 +99,7 @@ pub fn apply_edit(old: &Pool, edit: &PoolEdit) -> Result<PoolChange, FieldErrors
         workspace_changed: old.workspace != next.workspace,
         node_billing,
         auto_pay,
+        switches_billing,
         next,
     };
     check_workspace_alone(old, &change, &mut errors);
@@ -288,6 +298,33 @@ fn directions(before: &[PoolResource], after: &[PoolResource]) -> Directions {
         directions.shrinks |= new < old;
     }
     directions
+}
+
+/// Whether a patch makes a pool a prepaid one: with the order id that was given out for that.
+fn is_switch(old: &Pool, edit: &PoolEdit) -> bool {
+    let Patched::Set(id) = &edit.order_id else { return false };
+    old.billing.issued_order.as_ref() == Some(id)
+        && old.billing.mode == BillingMode::PayPerUse
+        && edit.billing.mode == Some(BillingMode::Prepaid)
+}
+
+fn switch_billing(next: &mut Pool, edit: &PoolEdit, errors: &mut FieldErrors) {
+    let sent = &edit.billing;
+    let annotations = FieldPath::of("metadata").field("annotations");
+    for (is_there, name) in [
+        (sent.period_num.is_some(), "os.modelarts/period.num"),
+        (sent.period_type.is_some(), "os.modelarts/period.type"),
+    ] {
+        if !is_there {
+            errors.push(annotations.field(name), Reason::Required, "is required");
+        }
+    }
+    let billing = &mut next.billing;
+    billing.mode = BillingMode::Prepaid;
+    billing.period_num = sent.period_num;
+    billing.period_type = sent.period_type;
+    billing.auto_renew = sent.auto_renew.or(billing.auto_renew);
+    billing.issued_order = None;
 }
 
 /// Billing annotations describe the nodes of a scale-out, or repeat what is; anything else is refused (semantics §7).

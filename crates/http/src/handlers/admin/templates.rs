@@ -39,6 +39,7 @@ fn version_draft(request: VersionRequest) -> VersionDraft {
         description: request.description,
         detail: request.detail,
         inputs: request.inputs,
+        translate: request.translate,
     }
 }
 

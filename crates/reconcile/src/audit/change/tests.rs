@@ -264,9 +264,12 @@ fn plugin(phase: PluginPhase) -> Plugin {
         created_at: start(),
         version: "1.0".to_owned(),
         inputs: BTreeMap::new(),
+        values: BTreeMap::new(),
+        attempt: 1,
         is_system: true,
         phase,
         running_version: None,
+        running_values: None,
         since: start(),
         reason: None,
     }

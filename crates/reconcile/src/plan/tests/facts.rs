@@ -75,7 +75,13 @@ pub fn observation() -> impl Strategy<Value = Observation> {
         text().prop_map(PluginState::Failed),
         Just(PluginState::Removing),
     ];
-    let plugin = (version(), option::of(version()), state).prop_map(|(version, running, state)| PluginFact { version, running, state });
+    let plugin = (version(), 0..3_u32, option::of(version()), state).prop_map(|(version, attempt, running, state)| PluginFact {
+        version,
+        attempt,
+        running,
+        state,
+        objects: Vec::new(),
+    });
     // Two machines at most that nobody knows.
     let names = NAMES.into_iter().chain(["ghost-1", "ghost-2"]).collect::<Vec<_>>();
     let dependency = prop_oneof![Just(Ok(())), text().prop_map(Err)];

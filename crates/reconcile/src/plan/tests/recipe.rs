@@ -390,12 +390,12 @@ pub fn template_name() -> impl Strategy<Value = TemplateName> {
 }
 
 fn plugins() -> impl Strategy<Value = Vec<Plugin>> {
-    let plugin = (plugin_phase(), version(), option::of(version()), any::<bool>(), moment());
+    let plugin = (plugin_phase(), version(), option::of(version()), any::<bool>(), moment(), 0..3_u32);
     btree_map(template_name(), plugin, 0..3).prop_map(|plugins| {
         let root = pool(&[]);
         plugins
             .into_iter()
-            .map(|(template, (phase, version, running_version, is_system, since))| Plugin {
+            .map(|(template, (phase, version, running_version, is_system, since, attempt))| Plugin {
                 project: root.owner.project.clone(),
                 pool: root.name.clone(),
                 pool_uid: root.uid.clone(),
@@ -403,9 +403,12 @@ fn plugins() -> impl Strategy<Value = Vec<Plugin>> {
                 created_at: start(),
                 version,
                 inputs: BTreeMap::new(),
+                values: BTreeMap::new(),
+                attempt,
                 is_system,
                 phase,
                 running_version,
+                running_values: None,
                 since,
                 reason: None,
             })

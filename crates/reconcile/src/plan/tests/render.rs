@@ -215,6 +215,9 @@ fn of_plugin(plugin: &Plugin, now: Timestamp) -> Facts {
     if let Some(reason) = &plugin.reason {
         facts.insert("reason".to_owned(), reason.clone());
     }
+    if let Some(values) = plugin.running_values.as_ref().filter(|values| !values.is_empty()) {
+        facts.insert("values".to_owned(), serde_json::to_string(values).unwrap());
+    }
     if let Some(running) = &plugin.running_version {
         facts.insert("runs".to_owned(), running.clone());
     }

@@ -2,7 +2,6 @@
 
 use super::World;
 use crate::plan::fixtures::template;
-use domain::plugin::PluginPhase;
 use domain::pool::JobType;
 use fleet::PluginFact;
 use fleet::observation::PluginState;
@@ -145,14 +144,12 @@ fn a_plugin_that_fails_fails_its_job_type_and_a_retry_installs_it_again() {
         pool.status.scopes[0].message = None;
     });
     world.edit_plugin("queue", |plugin| {
-        plugin.phase = PluginPhase::Updating;
-        plugin.since = now;
-        plugin.reason = None;
+        plugin.ask_again(now);
     });
     assert_snapshot!(world.step(), @r"
     pool root: scope Train Enabling[queue Abnormal] -> Enabling[queue Updating]
     > ensure-plugin queue 1.0
-    wake +1m
+    wake +30m
     ");
     world.install();
     assert_snapshot!(world.settle(), @r"
@@ -177,9 +174,7 @@ fn a_retry_that_fails_again_is_not_repeated_by_itself() {
     world.edit(|pool| pool.status.scopes[0].state = domain::pool::ScopeState::Enabling);
     let now = world.now;
     world.edit_plugin("queue", |plugin| {
-        plugin.since = now;
-        plugin.phase = PluginPhase::Updating;
-        plugin.reason = None;
+        plugin.ask_again(now);
     });
     world.step();
     fail(&mut world);
@@ -295,8 +290,10 @@ fn a_plugin_that_nobody_knows_is_removed() {
     let mut world = World::running(&[("cpu", 1)]);
     let fact = PluginFact {
         version: "1.0".to_owned(),
+        attempt: 1,
         running: None,
         state: PluginState::Installing,
+        objects: Vec::new(),
     };
     world.fleet().plugins.insert(template("gateway"), fact);
     assert_snapshot!(world.step(), @r"
@@ -309,11 +306,9 @@ fn a_plugin_of_a_user_is_brought_to_its_version_and_outlives_job_types() {
     let mut world = supporting(&[JobType::Train, JobType::Notebook]);
     let now = world.now;
     world.edit_plugin("queue", |plugin| {
-        plugin.since = now;
         plugin.is_system = false;
         plugin.version = "2.0".to_owned();
-        plugin.phase = PluginPhase::Updating;
-        plugin.reason = None;
+        plugin.ask_again(now);
     });
     assert_snapshot!(world.step(), @r"
     pool root: scope Train Enabled[queue Running] -> Enabled[queue Updating]

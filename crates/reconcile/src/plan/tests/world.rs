@@ -451,8 +451,10 @@ impl World {
                     let running = fleet.plugins.get(&plugin.template).and_then(|fact| fact.running.clone());
                     let fact = PluginFact {
                         version: plugin.version.clone(),
+                        attempt: plugin.attempt,
                         running,
                         state: PluginState::Installing,
+                        objects: Vec::new(),
                     };
                     fleet.plugins.insert(plugin.template.clone(), fact);
                 }

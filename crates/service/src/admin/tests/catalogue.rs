@@ -99,6 +99,7 @@ fn template(versions: &[&str]) -> TemplateDraft {
         description: String::new(),
         detail: String::new(),
         inputs: BTreeMap::new(),
+        translate: BTreeMap::new(),
     });
     TemplateDraft {
         display_name: "Volcano".to_owned(),

@@ -165,6 +165,7 @@ pub fn pool_of(draft: PoolDraft) -> Pool {
             auto_renew: draft.billing.auto_renew,
             auto_pay: draft.billing.auto_pay.unwrap_or(false),
             order_id: draft.billing.order_id,
+            issued_order: None,
         },
         flavor_resource_ids: spec
             .resources

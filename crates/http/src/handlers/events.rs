@@ -1,0 +1,187 @@
+//! Events and scheduled events (contract tags… §2 and §3).
+
+use crate::app::App;
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::render;
+use axum::extract::State;
+use axum::response::Response;
+use domain::field::{FieldErrors, FieldPath, Reason};
+use domain::name::WorkspaceId;
+use domain::schedule::{ScheduledEvent, ScheduledKind, ScheduledState};
+use jiff::Timestamp;
+use service::events::EventFilter;
+use service::scheduled::{Acceptance, ScheduledFilter};
+use wire::event::EventList;
+use wire::query::Query;
+use wire::scheduled::{self as body, ScheduledEventList};
+
+/// Events of a page at most, and where no limit is asked for.
+const MAXIMUM: usize = 500;
+/// Scheduled events of a page at most, and where no limit is asked for.
+const SCHEDULED: usize = 100;
+
+/// Where a page begins.
+enum Begin {
+    Offset(usize),
+    /// After the event of this sequence number.
+    After(u64),
+}
+
+fn size(number: i64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let mut page = (Begin::Offset(0), MAXIMUM);
+    let mut is_ascending = false;
+    let read = || {
+        let query = call.query()?;
+        let mut errors = FieldErrors::new();
+        page = window(&query, &mut errors);
+        let filter = filter(&query, &mut errors);
+        is_ascending = filter.is_ascending;
+        errors.into_result().map(|()| filter)
+    };
+    let found = app.service().list_events(&ctx, read)?;
+    let (begin, limit) = page;
+    let start = match begin {
+        Begin::Offset(offset) => offset.min(found.len()),
+        Begin::After(last) if is_ascending => found.partition_point(|event| event.sequence <= last),
+        Begin::After(last) => found.partition_point(|event| event.sequence >= last),
+    };
+    let rest = &found[start..];
+    let shown = &rest[..rest.len().min(limit)];
+    Ok(render::json(&EventList::of(shown, found.len(), shown.len() == rest.len())))
+}
+
+fn window(query: &Query, errors: &mut FieldErrors) -> (Begin, usize) {
+    let limit = query.limit("limit", MAXIMUM, errors).unwrap_or(MAXIMUM);
+    let offset = query.integer("offset", 0, i64::MAX, errors).unwrap_or(0);
+    let token = query.get("continue").filter(|text| !text.is_empty()).map(wire::event::place);
+    let begin = match token {
+        None => Begin::Offset(size(offset)),
+        Some(Some(last)) => Begin::After(last),
+        Some(None) => {
+            errors.push(
+                FieldPath::of("continue"),
+                Reason::Invalid,
+                "is not a value that a list has returned",
+            );
+            Begin::Offset(0)
+        }
+    };
+    (begin, limit)
+}
+
+fn filter(query: &Query, errors: &mut FieldErrors) -> EventFilter {
+    let sent = |name: &str| query.get(name).filter(|text| !text.is_empty());
+    match sent("resource") {
+        Some("pools") => {}
+        None => errors.push(FieldPath::of("resource"), Reason::Required, "is required"),
+        Some(_) => errors.push(FieldPath::of("resource"), Reason::Invalid, "must be pools"),
+    }
+    let pool = sent("name").unwrap_or_default().to_owned();
+    if pool.is_empty() {
+        errors.push(FieldPath::of("name"), Reason::Required, "is required");
+    }
+    let is_warning = match sent("type") {
+        None => None,
+        Some("Normal") => Some(false),
+        Some("Warning") => Some(true),
+        Some(_) => {
+            errors.push(FieldPath::of("type"), Reason::Invalid, "must be Normal or Warning");
+            None
+        }
+    };
+    EventFilter {
+        pool,
+        is_warning,
+        since: query.timestamp("since", errors),
+        until: query.timestamp("until", errors),
+        is_ascending: query.boolean("ascend", errors).unwrap_or(false),
+    }
+}
+
+pub(crate) async fn scheduled(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let mut page = (0, SCHEDULED);
+    let read = || {
+        let query = call.query()?;
+        let mut errors = FieldErrors::new();
+        let limit = query.integer("limit", 1, i64::MAX, &mut errors).map_or(SCHEDULED, size);
+        let offset = query.integer("offset", 0, i64::MAX, &mut errors).map_or(0, size);
+        page = (offset, limit.min(SCHEDULED));
+        let filter = scheduled_filter(&query, &mut errors);
+        errors.into_result().map(|()| filter)
+    };
+    let found = app.service().list_scheduled(&ctx, read)?;
+    let (offset, limit) = page;
+    let events = found.iter().skip(offset).take(limit).map(body::ScheduledEvent::from);
+    Ok(render::json(&ScheduledEventList {
+        count: found.len(),
+        events: events.collect(),
+    }))
+}
+
+fn scheduled_filter(query: &Query, errors: &mut FieldErrors) -> ScheduledFilter {
+    let sent = |name: &str| query.get(name).filter(|text| !text.is_empty());
+    let workspace = sent("workspaceId").and_then(|text| {
+        let id = WorkspaceId::parse(text);
+        if let Err(error) = &id {
+            errors.push(FieldPath::of("workspaceId"), Reason::Invalid, error.to_string());
+        }
+        id.ok()
+    });
+    ScheduledFilter {
+        workspace,
+        states: choices(query, "state", ScheduledState::ALL, errors),
+        kinds: choices(query, "type", ScheduledKind::ALL, errors),
+        id: sent("id").map(ToOwned::to_owned),
+        node: sent("nodeName").map(ToOwned::to_owned),
+        pool: sent("poolName").map(ToOwned::to_owned),
+        since: moment(query, "publishStartTime", errors),
+        until: moment(query, "publishEndTime", errors),
+    }
+}
+
+fn choices<T: Copy>(query: &Query, name: &'static str, all: &[(&str, T)], errors: &mut FieldErrors) -> Vec<T> {
+    let mut chosen = Vec::new();
+    for text in query.all(name).filter(|text| !text.is_empty()) {
+        if let Some((_, value)) = all.iter().find(|(known, _)| *known == text) {
+            chosen.push(*value);
+        } else {
+            let names: Vec<_> = all.iter().map(|(known, _)| *known).collect();
+            errors.push(FieldPath::of(name), Reason::Invalid, format!("must be one of {}", names.join(", ")));
+        }
+    }
+    chosen
+}
+
+fn moment(query: &Query, name: &'static str, errors: &mut FieldErrors) -> Option<Timestamp> {
+    let text = query.get(name).filter(|text| !text.is_empty())?;
+    let at = wire::time::parse_rfc3339(text);
+    if at.is_none() {
+        errors.push(FieldPath::of(name), Reason::Invalid, "must be a time as in 2024-10-24T12:42:43Z");
+    }
+    at
+}
+
+pub(crate) async fn accept(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let decode = || {
+        if call.body.is_empty() {
+            return Ok(Acceptance::default());
+        }
+        let sent = body::decode_accept(&call.json()?)?;
+        Ok(Acceptance {
+            not_before: sent.not_before,
+            redeploy: sent.redeploy,
+            is_automatic: sent.is_automatic,
+        })
+    };
+    let outcome = app.service().accept_scheduled(&ctx, call.param("event_id"), decode).await?;
+    let event: &ScheduledEvent = &outcome.object;
+    Ok(render::tagged(render::encode(&body::ScheduledEvent::from(event)), outcome.revision))
+}

@@ -7,9 +7,9 @@
 //! * Nothing starts beyond a ceiling or beyond the nodes that there are.
 //! * Within a pool: priority, then first come. A workload that cannot start holds back those behind it, unless it could not
 //!   start even if everything ended that ends by itself: then they go first.
-//! * Among pools: requests within the guarantee of the pool itself, then those within that of an ancestor, the nearest first,
-//!   then those that borrow from everybody; among equals priority, then first come. What waits for shared nodes keeps later
-//!   requests from taking them.
+//! * Among pools: requests that a pool on their path is guaranteed, the lower it stands in the tree the earlier; then those that
+//!   borrow from everybody; among equals priority, then first come. What waits for shared nodes keeps later requests from
+//!   taking them, and a request for which others were asked to give back keeps its claim until it starts.
 //! * A request that some pool on its path is guaranteed, and that does not fit, has borrowers asked to give back: children of
 //!   pools above the guaranteed one that use more than their guarantee. Who borrows most gives first; within a pool the
 //!   lowest priority, then the last to start. Nobody is asked whose nodes are not needed in the end.

@@ -69,7 +69,9 @@ impl Drill {
             Decision::Start => self.start(pool, size),
             Decision::Reclaim(victims) => {
                 self.is_full = true;
-                victims.iter().for_each(|victim| self.ledger.end(*victim));
+                for victim in victims {
+                    self.ledger.end(*victim);
+                }
                 self.start(pool, size);
             }
             Decision::Wait(Wait::Ceiling(_) | Wait::TooLarge(_) | Wait::Returning | Wait::Behind) => {}

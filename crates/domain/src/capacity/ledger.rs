@@ -77,7 +77,15 @@ type Importance = (Reverse<u32>, i64, WorkId);
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     run: Run,
-    is_returning: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    Returning,
+    /// It does not run yet: others were asked to give back for it.
+    Claiming,
 }
 
 /// A workload that would have to give back.
@@ -124,19 +132,34 @@ impl Ledger {
         if self.runs.contains_key(&run.id) {
             return;
         }
-        let leaf = self.tree.leaf(run.pool);
-        for at in self.tree.path(leaf) {
+        for at in self.tree.path(self.tree.leaf(run.pool)) {
             self.books[at].now += run.size;
         }
-        let entry = Entry { run, is_returning: false };
-        self.runs.insert(run.id, entry);
+        let state = State::Running;
+        self.runs.insert(run.id, Entry { run, state });
         self.keep(&run);
+    }
+
+    /// Books nodes that are to come for a request. They are the first that a request with a better claim takes.
+    pub(super) fn claim(&mut self, run: Run) {
+        let state = State::Claiming;
+        self.runs.insert(run.id, Entry { run, state });
+        self.keep(&run);
+    }
+
+    /// Gives a claim up. `false`: there is none of this request.
+    pub(super) fn drop_claim(&mut self, id: WorkId) -> bool {
+        let is_claim = self.runs.get(&id).is_some_and(|entry| entry.state == State::Claiming);
+        if is_claim {
+            self.end(id);
+        }
+        is_claim
     }
 
     /// Books that a workload was asked to give back: it still uses its nodes.
     pub fn give_back(&mut self, id: WorkId) {
-        if let Some(entry) = self.runs.get_mut(&id).filter(|entry| !entry.is_returning) {
-            entry.is_returning = true;
+        if let Some(entry) = self.runs.get_mut(&id).filter(|entry| entry.state == State::Running) {
+            entry.state = State::Returning;
             let run = entry.run;
             self.release(&run);
         }
@@ -145,10 +168,12 @@ impl Ledger {
     /// Books that a workload runs no more.
     pub fn end(&mut self, id: WorkId) {
         let Some(entry) = self.runs.remove(&id) else { return };
-        for at in self.tree.path(self.tree.leaf(entry.run.pool)) {
-            self.books[at].now -= entry.run.size;
+        if entry.state != State::Claiming {
+            for at in self.tree.path(self.tree.leaf(entry.run.pool)) {
+                self.books[at].now -= entry.run.size;
+            }
         }
-        if !entry.is_returning {
+        if entry.state != State::Returning {
             self.release(&entry.run);
         }
     }
@@ -187,11 +212,24 @@ impl Ledger {
         })
     }
 
-    /// How far up the pool is whose guarantee covers a request: 0 is its own. `None`: it borrows from everybody.
-    pub(super) fn height(&self, pool: usize, size: u64) -> Option<usize> {
+    /// How deep in the tree the lowest pool stands whose guarantee covers a request: 1 is a child of the root, or the root if
+    /// it is alone. 0: none does, the request borrows from everybody.
+    pub(super) fn guaranteed_depth(&self, id: WorkId, pool: usize, size: u64) -> usize {
+        // Its own claim is no reason against it.
+        let own = match self.runs.get(&id).map(|entry| entry.state) {
+            Some(State::Claiming) => 0,
+            Some(State::Running | State::Returning) | None => size,
+        };
         let path = self.tree.path(self.tree.leaf(pool));
         let shared = path.len().saturating_sub(1).max(1);
-        path[..shared].iter().position(|at| self.is_guaranteed(*at, size))
+        let lowest = path[..shared].iter().position(|at| self.is_guaranteed(*at, own));
+        lowest.map_or(0, |at| shared - at)
+    }
+
+    /// Whether a request is covered by the guarantee of the pool itself that is for its own workloads.
+    #[cfg(test)]
+    pub(super) fn is_covered(&self, pool: usize, size: u64) -> bool {
+        self.is_guaranteed(self.tree.leaf(pool), size)
     }
 
     /// Whether a request would fit if everything ended that ends by itself.
@@ -257,7 +295,7 @@ impl Ledger {
 
     /// The next to give back so that a request fits at the place at this position of its path.
     fn least_borrower(&self, path: &[usize], blocked: usize, size: u64) -> Option<Victim> {
-        let entitled = (1..=blocked).rev().filter(|at| self.is_guaranteed(path[at - 1], size));
+        let mut entitled = (1..=blocked).rev().filter(|at| self.is_guaranteed(path[at - 1], size));
         let victim = |at: usize| {
             let run = self.least_below(path[at], Some(path[at - 1]))?;
             Some(Victim {
@@ -265,7 +303,7 @@ impl Ledger {
                 entitled: path[at - 1],
             })
         };
-        entitled.filter_map(victim).next()
+        entitled.find_map(victim)
     }
 
     fn least_below(&self, place: usize, but: Option<usize>) -> Option<Run> {
@@ -273,8 +311,8 @@ impl Ledger {
         if let Some((_, _, id)) = book.work.last() {
             return self.run(*id).copied();
         }
-        let others = book.borrowers.iter().rev().filter(|(_, child)| Some(*child) != but);
-        others.filter_map(|(_, child)| self.least_below(*child, None)).next()
+        let mut others = book.borrowers.iter().rev().filter(|(_, child)| Some(*child) != but);
+        others.find_map(|(_, child)| self.least_below(*child, None))
     }
 
     /// Counts on a workload's nodes in the time to come.

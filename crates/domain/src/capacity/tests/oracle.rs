@@ -40,9 +40,8 @@ impl World {
     fn limit(&self, place: Place) -> u64 {
         match place {
             Place::Sum(0) => self.capacity,
-            Place::Sum(pool) => self.levels[pool].ceiling,
             Place::Own(0) => u64::MAX,
-            Place::Own(pool) => self.levels[pool].ceiling,
+            Place::Sum(pool) | Place::Own(pool) => self.levels[pool].ceiling,
         }
     }
 

@@ -10,6 +10,7 @@ crate::on_both_stores!(
     a_silent_machine_makes_a_pool_abnormal_and_its_return_mends_it,
     a_node_that_never_boots_fails_the_creation,
     a_prepaid_pool_waits_for_its_payment,
+    an_unpaid_enlargement_that_becomes_smaller_is_unpaid_still,
     an_unpaid_order_expires,
     a_forced_driver_upgrade_reaches_every_node,
     an_idle_driver_upgrade_reaches_every_node,
@@ -99,6 +100,42 @@ async fn a_prepaid_pool_waits_for_its_payment(server: TestServer) {
     await_condition(&server.user, &path, "Ready").await;
     let elsewhere = server.user.post(&server.pools(), &prepaid(&server, "pool-settled")).await.ok();
     assert_eq!(elsewhere["status"]["phase"], "Creating");
+}
+
+async fn an_unpaid_enlargement_that_becomes_smaller_is_unpaid_still(server: TestServer) {
+    let console = server.user.with_header("request-type", "console");
+    let created = server.user.post(&server.pools(), &prepaid(&server, "pool-paid")).await.ok();
+    let path = format!("{}/{}", server.pools(), name(&created));
+    await_condition(&server.user, &path, "Ready").await;
+    let scale = async |count: u32| {
+        console
+            .patch(&path, &json!({"spec": {"resources": resources(CPU, count)}}))
+            .await
+            .ok()
+    };
+    scale(5).await;
+    let smaller = scale(3).await;
+    let order = label(&smaller, "os.modelarts/order.name");
+    let pending = server.operator.get("/admin/v1/orders").await.ok();
+    let orders = pending["items"].as_array().unwrap();
+    let names: Vec<_> = orders.iter().map(|order| &order["orderName"]).collect();
+    assert_eq!(names, [order], "{pending:#}");
+    let (before, after) = (&orders[0]["initCount"][0]["count"], &orders[0]["specCount"][0]["count"]);
+    assert_eq!((before, after), (&json!(1), &json!(3)));
+    let reject = server.admin(&format!("orders/{order}/reject"));
+    server.operator.post(&reject, &json!({"reason": "too dear"})).await.ok();
+    let back = await_condition(&server.user, &path, "Ready").await;
+    assert_eq!(back["spec"]["resources"][0]["count"], 1);
+    // Back to what is paid for: nothing is left to wait for.
+    scale(4).await;
+    scale(1).await;
+    assert!(
+        server.operator.get("/admin/v1/orders").await.ok()["items"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    await_condition(&server.user, &path, "Ready").await;
 }
 
 async fn an_unpaid_order_expires(server: TestServer) {

@@ -16,6 +16,7 @@ pub(crate) struct Documentation {
     pub query: Vec<Parameter>,
     pub headers: Vec<Parameter>,
     pub body: Option<Schema>,
+    pub is_body_optional: bool,
     pub is_merge_patch: bool,
     pub answer: Answer,
     /// Statuses of refusals besides those that every operation has.
@@ -32,6 +33,8 @@ pub(crate) enum Answer {
     /// 201 instead of 200, JSON.
     Created,
     Text,
+    /// Text of another media type.
+    Media(&'static str),
 }
 
 #[derive(Clone)]
@@ -77,11 +80,12 @@ impl Schema {
 pub fn document() -> Value {
     let mut schemas = BTreeMap::new();
     Schema::of::<wire::error::ErrorBody>().add_to(&mut schemas);
+    Schema::of::<wire::iam::KeystoneErrorBody>().add_to(&mut schemas);
     let mut paths: Map<String, Value> = Map::new();
     for operation in operations() {
         for schema in operation.documentation.body.iter().chain(match &operation.documentation.answer {
             Answer::Schema(schema) => Some(schema),
-            Answer::Json | Answer::Created | Answer::Text => None,
+            Answer::Json | Answer::Created | Answer::Text | Answer::Media(_) => None,
         }) {
             schema.add_to(&mut schemas);
         }
@@ -122,7 +126,7 @@ fn describe(operation: &Operation) -> Value {
         if documentation.is_merge_patch {
             content["application/merge-patch+json"] = json!({"schema": body.reference()});
         }
-        described["requestBody"] = json!({"required": true, "content": content});
+        described["requestBody"] = json!({"required": !documentation.is_body_optional, "content": content});
     }
     described
 }
@@ -148,12 +152,14 @@ fn parameters(operation: &Operation) -> Vec<Value> {
 
 fn responses(operation: &Operation) -> Value {
     let documentation = &operation.documentation;
+    let text_of = |media: &str| json!({media: {"schema": {"type": "string"}}});
     let json_of = |schema: Value| json!({"application/json": {"schema": schema}});
     let (status, content) = match &documentation.answer {
         Answer::Json => ("200", json_of(json!({}))),
         Answer::Created => ("201", json_of(json!({}))),
         Answer::Schema(schema) => ("200", json_of(schema.reference())),
-        Answer::Text => ("200", json!({"text/plain": {"schema": {"type": "string"}}})),
+        Answer::Text => ("200", text_of("text/plain")),
+        Answer::Media(media) => ("200", text_of(media)),
     };
     let mut responses = Map::new();
     responses.insert(status.to_owned(), json!({"description": "Success", "content": content}));
@@ -161,13 +167,20 @@ fn responses(operation: &Operation) -> Value {
     if !operation.is_open {
         refusals.extend([400, 401, 403, 408, 413, 431, 500, 503]);
     }
-    if operation.path.contains('{') && operation.path.matches('{').count() > 1 {
+    // A public path begins with the project, which is refused in other ways.
+    let named = operation.path.matches('{').count();
+    if named > usize::from(!operation.path.starts_with("/admin/")) {
         refusals.push(404);
     }
     refusals.sort_unstable();
     refusals.dedup();
+    let error = if operation.path.starts_with("/v3") {
+        "#/components/schemas/KeystoneErrorBody"
+    } else {
+        "#/components/schemas/ErrorBody"
+    };
     for status in refusals {
-        let error = json_of(json!({"$ref": "#/components/schemas/ErrorBody"}));
+        let error = json_of(json!({"$ref": error}));
         responses.insert(status.to_string(), json!({"description": "Refused", "content": error}));
     }
     Value::Object(responses)

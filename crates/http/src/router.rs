@@ -255,9 +255,15 @@ pub(crate) fn operations() -> Vec<Operation> {
             GET,
             "/metrics",
             get(health::metrics),
-            d::plain("Metrics in the form of Prometheus"),
+            d::media("Metrics in the form of Prometheus", health::METRICS_TYPE),
         ),
-        op("ShowOpenApi", GET, "/openapi.json", get(health::openapi), d::plain("This document")),
+        op(
+            "ShowOpenApi",
+            GET,
+            "/openapi.json",
+            get(health::openapi),
+            d::media("This document", "application/json"),
+        ),
     ];
     all.extend(operator::operations());
     all

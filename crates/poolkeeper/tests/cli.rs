@@ -1,6 +1,10 @@
 //! The real binary as a person uses it: its configuration, its first words, its end.
 
 use anyhow::{Context, Result, ensure};
+use domain::name::AccessKeyId;
+use secrecy::SecretString;
+use serde_json::json;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -35,11 +39,11 @@ struct Server {
 
 impl Server {
     fn start(data: &Path, until: &str) -> Result<Self> {
-        let mut child = poolkeeper()
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--data"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()?;
+        Self::run(poolkeeper().args(["serve", "--log-level", "error", "--data"]).arg(data), until)
+    }
+
+    fn run(command: &mut Command, until: &str) -> Result<Self> {
+        let mut child = command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?;
         let mut output = BufReader::new(child.stdout.take().context("no output")?);
         let mut printed = String::new();
         while !printed.contains(until) {
@@ -149,5 +153,70 @@ fn a_start_that_fails_does_not_swallow_the_secrets() -> Result<()> {
     let server = Server::start(&data, "/v3/auth/tokens")?;
     server.told("admin token")?;
     ensure!(server.terminate()? == Some(0), "it did not stop in order");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_secret_reaches_the_log() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let log = folder.path().join("log");
+    let mut serve = poolkeeper();
+    serve.args(["serve", "--log-level", "trace", "--log-format", "json", "--data"]);
+    serve.arg(folder.path().join("data")).stderr(File::create(&log)?);
+    let server = Server::run(&mut serve, "/v3/auth/tokens")?;
+    let mut secrets = Vec::new();
+    for name in ["admin token", "password", "secret key"] {
+        secrets.push(server.told(name)?);
+    }
+    let client = |credential| -> Result<Client> {
+        Ok(Client::new(
+            server.told("Poolkeeper serves")?,
+            credential,
+            Arc::new(clock::SystemClock),
+        ))
+    };
+    let operator = client(Credential::Token(secrets[0].clone()))?;
+    let pools = format!("/v2/{PROJECT}/pools");
+    // Everything that takes a secret or makes one: right, wrong, and broken.
+    let user = server.told("user")?;
+    let (name, domain) = user.split_once(" in domain ").context("no user")?;
+    for password in [secrets[1].clone(), "guessed-password".to_owned()] {
+        let user = json!({"name": name, "password": password, "domain": {"name": domain}});
+        let identity = json!({"methods": ["password"], "password": {"user": user}});
+        let body = json!({"auth": {"identity": identity, "scope": {"project": {"id": PROJECT}}}});
+        let answer = client(Credential::None)?.post("/v3/auth/tokens", &body).await;
+        secrets.extend(
+            answer
+                .headers
+                .get("x-subject-token")
+                .map(|token| token.to_str().map(str::to_owned))
+                .transpose()?,
+        );
+        secrets.push(password);
+    }
+    let signed = client(Credential::AccessKey {
+        id: AccessKeyId::parse(&server.told("access key")?)?,
+        secret: SecretString::from(secrets[2].clone()),
+    })?;
+    ensure!(signed.get(&pools).await.status == 200, "the key is not good");
+    ensure!(
+        client(Credential::Token("guessed-token".to_owned()))?.get(&pools).await.status == 401,
+        "any token is good"
+    );
+    secrets.push("guessed-token".to_owned());
+    let users = operator.get("/admin/v1/users").await.ok();
+    let id = users["users"][0]["id"].as_str().context("no user")?;
+    let key = operator.post(&format!("/admin/v1/users/{id}/access-keys"), &json!({})).await.ok();
+    secrets.push(key["secretKey"].as_str().context("no secret")?.to_owned());
+    let change = json!({"password": "changed-password", "unknown": 1});
+    operator.patch(&format!("/admin/v1/users/{id}"), &change).await;
+    secrets.push("changed-password".to_owned());
+    ensure!(server.terminate()? == Some(0), "it did not stop in order");
+    let told = std::fs::read_to_string(&log)?;
+    ensure!(told.contains("/v3/auth/tokens"), "nothing was logged");
+    for secret in secrets {
+        ensure!(!told.contains(&secret), "the log tells {secret:?}");
+    }
+    ensure!(!told.contains("Signature="), "the log tells a signature");
     Ok(())
 }

@@ -238,6 +238,22 @@ async fn a_parent_cannot_be_deleted_before_its_children() {
 }
 
 #[tokio::test]
+async fn a_failed_pool_that_still_has_machines_counts_again_while_it_is_being_deleted() {
+    let world = World::new(10).await;
+    let name = create(&world, physical("pool-a", 3)).await.unwrap().name.clone();
+    let counts = || {
+        let index = world.service.state().index().read();
+        [counters::pools_of(&project()), counters::promised(&flavor())].map(|key| index.counter(&key))
+    };
+    assert_eq!(counts(), [1, 3]);
+    world.fail(&name).await;
+    assert_eq!(counts(), [0, 0]);
+    let deleting = world.service.delete_pool(&caller(Role::User), &name).await.unwrap().object;
+    assert_eq!(deleting.status.phase, PoolPhase::Deleting);
+    assert_eq!(counts(), [1, 3], "what goes with the record in the end must have been counted");
+}
+
+#[tokio::test]
 async fn a_network_stays_while_a_pool_refers_to_it() {
     let world = World::new(10).await;
     create(&world, physical("pool-a", 1)).await.unwrap();

@@ -25,28 +25,63 @@ pub fn amounts(resources: &[PoolResource]) -> BTreeMap<&FlavorName, Amount> {
     sums
 }
 
+/// What a pool has whatever becomes of a change that waits for payment: the smaller of before and after.
+fn least(pool: &Pool) -> BTreeMap<&FlavorName, Amount> {
+    let after = amounts(&pool.spec.resources);
+    let Some(previous) = &pool.status.attempt.previous else {
+        return after;
+    };
+    let before = amounts(previous);
+    let both = after.into_iter().filter_map(|(flavor, after)| {
+        let before = before.get(flavor)?;
+        let amount = Amount {
+            count: after.count.min(before.count),
+            max_count: after.max_count.min(before.max_count),
+        };
+        Some((flavor, amount))
+    });
+    both.collect()
+}
+
+/// What a pool may come to have by a change that waits for payment: the larger of before and after.
+fn most(pool: &Pool) -> BTreeMap<&FlavorName, Amount> {
+    let mut most = amounts(&pool.spec.resources);
+    for (flavor, before) in pool.status.attempt.previous.iter().flat_map(|previous| amounts(previous)) {
+        let amount = most.entry(flavor).or_default();
+        amount.count = amount.count.max(before.count);
+        amount.max_count = amount.max_count.max(before.max_count);
+    }
+    most
+}
+
 /// What the direct sub-pools are guaranteed together. `CreationFailed` ones do not count, waiting ones do.
 pub fn guaranteed<'a>(children: impl Iterator<Item = &'a Pool>) -> BTreeMap<FlavorName, u64> {
     let mut sums = BTreeMap::new();
     for child in children.filter(|child| child.counts()) {
-        for (flavor, amount) in amounts(&child.spec.resources) {
+        for (flavor, amount) in most(child) {
             *sums.entry(flavor.clone()).or_insert(0) += amount.count;
         }
     }
     sums
 }
 
-/// Whether a child with these resources fits into `parent` beside its other direct children.
+/// Whether a child with these resources fits into `parent` beside its other direct children, also if a change of the parent
+/// that waits for payment is rejected.
 pub fn check_child<'a>(resources: &[PoolResource], parent: &Pool, siblings: impl Iterator<Item = &'a Pool>) -> FieldErrors {
     let mut errors = FieldErrors::new();
-    let has = amounts(&parent.spec.resources);
+    let has = least(parent);
     let taken = guaranteed(siblings);
     let wanted = amounts(resources);
     for (at, element) in resources.iter().enumerate() {
         let is_first = resources[..at].iter().all(|earlier| earlier.flavor != element.flavor);
-        let (Some(offered), Some(asked), true) = (has.get(&element.flavor), wanted.get(&element.flavor), is_first) else {
+        let (Some(asked), true) = (wanted.get(&element.flavor), is_first) else {
             continue;
         };
+        // A flavor that the parent does not have at all is refused by itself.
+        if parent.spec.resources.iter().all(|offered| offered.flavor != element.flavor) {
+            continue;
+        }
+        let offered = has.get(&element.flavor).copied().unwrap_or_default();
         let path = FieldPath::of("spec").field("resources").index(at);
         let free = offered.count.saturating_sub(taken.get(&element.flavor).copied().unwrap_or(0));
         if asked.count > free {
@@ -78,7 +113,7 @@ pub fn check_parent<'a>(resources: &[PoolResource], children: impl Iterator<Item
         }
     }
     for child in children.filter(|child| child.counts()) {
-        for (flavor, amount) in amounts(&child.spec.resources) {
+        for (flavor, amount) in most(child) {
             let left = has.get(flavor).map_or(0, |amount| amount.max_count);
             if amount.max_count > left {
                 return Err(format!(

@@ -6,6 +6,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+/// The media type of metrics.
+pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 pub(crate) async fn live() -> &'static str {
     "ok\n"
 }
@@ -20,11 +23,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
 
 pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
     let text = app.parts.metrics.render(&app.parts.service);
-    Ok((
-        [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
-        text,
-    )
-        .into_response())
+    Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }
 
 pub(crate) async fn openapi(State(app): State<App>) -> Response {

@@ -80,10 +80,12 @@ impl Documentation {
     /// A change: with a dry run, and with a key that lets it be sent twice.
     fn change(mut self) -> Self {
         self.query.push(dry_run());
-        self.headers.push(text(
-            "Idempotency-Key",
-            "The same key and body get the first answer again, for 24 hours",
-        ));
+        self.headers.push(Parameter {
+            name: "Idempotency-Key",
+            description: "The same key and body get the first answer again, for 24 hours",
+            schema: json!({"type": "string", "pattern": "^[ -~]{1,255}$"}),
+            is_required: false,
+        });
         self.refuses(&[409])
     }
 
@@ -290,5 +292,13 @@ pub(crate) fn plain(summary: &'static str) -> Documentation {
         answer: Answer::Text,
         refusals: vec![503],
         ..Documentation::default()
+    }
+}
+
+/// Text of a media type of its own.
+pub(crate) fn media(summary: &'static str, media: &'static str) -> Documentation {
+    Documentation {
+        answer: Answer::Media(media),
+        ..plain(summary)
     }
 }

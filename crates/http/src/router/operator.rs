@@ -151,7 +151,7 @@ fn users_and_keys() -> Vec<Operation> {
             POST,
             "/admin/v1/users/{user_id}/access-keys",
             post(keys::create),
-            d::create_secret::<a::accounts::AccessKeyBody, a::accounts::NewAccessKey>(
+            d::create_usual_secret::<a::accounts::AccessKeyBody, a::accounts::NewAccessKey>(
                 "Creates an access key; its secret is shown this once",
             ),
         ),

@@ -61,6 +61,14 @@ impl Service {
             if let Some(event) = next.enter(PoolPhase::Deleting, now) {
                 batch.put(event, Expect::Absent);
             }
+            // A failed creation has stopped counting; while it is being deleted it counts again, until the record goes.
+            if !found.counts() {
+                batch.counts.extend(
+                    counters::holdings(&next)
+                        .into_iter()
+                        .map(|(key, add)| Count { key, add, at_most: None }),
+                );
+            }
             batch.put(next.clone(), Expect::At(found.revision()));
         }
         batch.put(order, Expect::Absent);

@@ -13,7 +13,7 @@ use domain::node::Node;
 use domain::order::{Operation, Order, OrderPhase, Outcome as OrderOutcome};
 use domain::pool::draft::PoolEdit;
 use domain::pool::validate::{self, PoolChange, Scaling};
-use domain::pool::{Attempt, BillingMode, Pool, PoolPhase, Purpose, Restricted, Sharing, Waiting, tree};
+use domain::pool::{Attempt, BillingMode, Pool, PoolPhase, PoolResource, Purpose, Restricted, Sharing, Waiting, tree};
 use domain::status;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -255,23 +255,25 @@ impl Service {
         batch: &mut TypedBatch,
         now: Timestamp,
     ) {
-        let mut order = self.new_order(next, Operation::Modify, &found.spec.resources, &next.spec.resources, now);
+        let open = self.open_order(found);
+        // What a rejection goes back to is the last spec that nobody has to confirm any more.
+        let unpaid = open.as_ref().and(found.status.attempt.previous.as_ref());
+        let confirmed = unpaid.unwrap_or(&found.spec.resources).clone();
+        let mut order = self.new_order(next, Operation::Modify, &confirmed, &next.spec.resources, now);
         if let Some(mode) = change.node_billing {
             order.billing_mode = mode;
         }
         let is_prepaid = change.node_billing.unwrap_or(next.billing.mode) == BillingMode::Prepaid;
-        let awaits_payment =
-            change.scaling == Some(Scaling::Out) && next.is_physical() && Self::awaits_payment(ctx, is_prepaid, change.auto_pay);
+        // An enlargement that is not paid yet may have become smaller, and is one all the same.
+        let grows = match unpaid {
+            Some(previous) => asks_for_more(previous, &next.spec.resources),
+            None => change.scaling == Some(Scaling::Out),
+        };
+        let awaits_payment = grows && next.is_physical() && Self::awaits_payment(ctx, is_prepaid, change.auto_pay);
         if awaits_payment {
             order.phase = OrderPhase::Pending(Waiting::Payment);
             order.began_at = None;
         }
-        let open = self.open_order(found);
-        // What a rejection goes back to is the last spec that nobody has to confirm any more.
-        let confirmed = match (&open, &found.status.attempt.previous) {
-            (Some(_), Some(previous)) => previous.clone(),
-            (Some(_) | None, None) | (None, Some(_)) => found.spec.resources.clone(),
-        };
         if let Some(open) = open {
             let mut closed = Order::clone(&open);
             closed.supersede(&order.name, now, orders::reached(found));
@@ -293,6 +295,13 @@ impl Service {
         };
         batch.put(order, Expect::Absent);
     }
+}
+
+/// Whether any flavor is asked for more often than before.
+fn asks_for_more(before: &[PoolResource], after: &[PoolResource]) -> bool {
+    let before = tree::amounts(before);
+    let mut grown = tree::amounts(after).into_iter();
+    grown.any(|(flavor, amount)| amount.count > before.get(flavor).map_or(0, |known| known.count))
 }
 
 fn unchanged(found: &Versioned<Pool>) -> Decided<Pool> {

@@ -5,7 +5,8 @@ use auth::{KeyRing, Passwords, RolePolicy, Sealer, SealingKey};
 use clock::{Entropy, ManualClock, SeededEntropy};
 use domain::catalogue::{CpuArch, Flavor, Offer, Offers, ZoneOffer};
 use domain::meta::{Fence, Uid};
-use domain::name::{DisplayName, DomainId, FlavorName, NetworkName, PoolName, ProjectId, UserId, ZoneName};
+use domain::name::{DisplayName, DomainId, FlavorName, NetworkName, NodeName, PoolName, ProjectId, UserId, ZoneName};
+use domain::node::{DeleteCause, Node, NodePhase};
 use domain::pool::JobType;
 use domain::pool::draft::{BillingDraft, NetworkDraft, PoolDraft, PoolNetworkDraft, ResourceDraft};
 use domain::principal::{Principal, Role, Scope};
@@ -115,6 +116,53 @@ impl World {
             .await
             .unwrap();
         world
+    }
+
+    /// Lets the creation of a pool fail, as the reconciler would: it counts no more, and a machine has still to be given back.
+    pub async fn fail(&self, name: &PoolName) {
+        let now = clock_now(&self.clock);
+        let index = self.service.state().index();
+        let found = index.read().get::<domain::pool::Pool>(project(), name).unwrap();
+        let mut pool = domain::pool::Pool::clone(&found);
+        let mut batch = TypedBatch::default();
+        let given_back = store::counters::holdings(&pool).into_iter().map(|(key, holds)| store::Count {
+            key,
+            add: -holds,
+            at_most: None,
+        });
+        batch.counts.extend(given_back);
+        pool.status.phase = domain::pool::PoolPhase::CreationFailed {
+            message: String::new(),
+            at: now,
+        };
+        let element = &pool.spec.resources[0];
+        let node = Node {
+            name: NodeName::parse("os-node-created-abcde").unwrap(),
+            uid: Uid::from_text("node"),
+            project: project(),
+            pool: pool.name.clone(),
+            pool_uid: pool.uid.clone(),
+            flavor: element.flavor.clone(),
+            node_pool: element.node_pool(),
+            az: ZoneName::parse("az-1").unwrap(),
+            created_at: now,
+            order: pool.last_order.clone(),
+            phase: NodePhase::Deleting {
+                cause: DeleteCause::GivenUp,
+                since: now,
+            },
+            was_available: false,
+            driver: None,
+            machine: None,
+            template: None,
+            is_locked: false,
+            is_ha_spare: false,
+            quota: None,
+            batch: None,
+        };
+        batch.put(node, Expect::Absent);
+        batch.put(pool, Expect::At(found.revision()));
+        self.service.state().commit(batch).await.unwrap();
     }
 
     /// Puts a pool into phase Running, as the reconciler would.

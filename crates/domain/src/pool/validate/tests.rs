@@ -259,6 +259,27 @@ fn billing_comes_with_more_nodes_or_not_at_all() {
     assert_eq!(change.next.billing, old.billing, "the pool's own billing stays");
 }
 
+#[test]
+fn a_change_that_waits_for_payment_gives_sub_pools_nothing_and_takes_nothing() {
+    use crate::pool::tree;
+    let fits = |parent: &Pool, count| tree::check_child(&pool(&[("f1", count)]).spec.resources, parent, [].iter()).is_empty();
+    for (before, after) in [(2, 6), (6, 2)] {
+        let mut parent = pool(&[("f1", after)]);
+        parent.status.attempt.previous = Some(pool(&[("f1", before)]).spec.resources);
+        assert!(fits(&parent, 2) && !fits(&parent, 3), "{before} to {after}");
+        let child = parent;
+        let holds = |count| tree::check_parent(&pool(&[("f1", count)]).spec.resources, [child.clone()].iter()).is_ok();
+        assert!(holds(6) && !holds(5), "{before} to {after}");
+    }
+    let mut parent = pool(&[("f1", 4), ("f2", 1)]);
+    parent.status.attempt.previous = Some(pool(&[("f1", 4)]).spec.resources);
+    let child = pool(&[("f2", 1)]).spec.resources;
+    assert!(
+        !tree::check_child(&child, &parent, [].iter()).is_empty(),
+        "a flavor that may not come"
+    );
+}
+
 proptest! {
     #[test]
     fn directions_are_told_by_the_counts(before in prop::collection::btree_map("[abc]", 1..5_u32, 1..4), after in prop::collection::btree_map("[abc]", 1..5_u32, 1..4)) {

@@ -73,7 +73,8 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
     // A filter that nothing fits is no error, unlike a user in the path.
     match user {
         Some(user) if app.service().show_user(&call.principal, &user).is_err() => {
-            Ok(render::json(&AccessKeyList::of(wire::list::ListMeta::default(), Vec::new())))
+            let (metadata, _) = page(&call, Vec::<()>::new(), |()| String::new())?;
+            Ok(render::json(&AccessKeyList::of(metadata, Vec::new())))
         }
         user => listed(&app, &call, user.as_ref()),
     }

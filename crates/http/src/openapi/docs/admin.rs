@@ -20,6 +20,14 @@ pub(crate) fn create<Body: ToSchema, Answer: ToSchema>(summary: &'static str) ->
     answers::<Answer>(TAG, summary).takes::<Body>().change()
 }
 
+/// As [`create_secret`], where an absent body asks for what is usual.
+pub(crate) fn create_usual_secret<Body: ToSchema, Answer: ToSchema>(summary: &'static str) -> Documentation {
+    Documentation {
+        is_body_optional: true,
+        ..create_secret::<Body, Answer>(summary)
+    }
+}
+
 /// A create whose body or answer holds a secret: an `Idempotency-Key` plays no part, because neither is kept.
 pub(crate) fn create_secret<Body: ToSchema, Answer: ToSchema>(summary: &'static str) -> Documentation {
     answers::<Answer>(TAG, summary).takes::<Body>().query([dry_run()]).refuses(&[409])

@@ -22,4 +22,5 @@ pub mod pool;
 pub mod principal;
 pub mod status;
 pub mod tag;
+pub mod workload;
 pub mod workspace;

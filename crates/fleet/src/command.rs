@@ -1,5 +1,6 @@
 //! What a fleet can be told to do.
 
+use crate::workload::Quota;
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName, TemplateName, ZoneName};
 use domain::pool::PoolRef;
@@ -56,6 +57,12 @@ pub enum Command {
         pool: PoolMark,
         template: TemplateName,
     },
+    /// Lets workloads in by these quotas and no others. The workloads of pools that are not among them are ended.
+    SetQuotas {
+        pool: PoolMark,
+        /// The physical pool first, parents before their children.
+        quotas: Vec<Quota>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +95,8 @@ impl Command {
             | Self::OpenNode { pool, .. }
             | Self::SetDriver { pool, .. }
             | Self::EnsurePlugin { pool, .. }
-            | Self::RemovePlugin { pool, .. } => pool,
+            | Self::RemovePlugin { pool, .. }
+            | Self::SetQuotas { pool, .. } => pool,
             Self::CreateNode(request) => &request.pool,
         }
     }
@@ -100,7 +108,11 @@ impl Command {
             Self::DeleteNode { node, .. } | Self::HoldNode { node, .. } | Self::OpenNode { node, .. } | Self::SetDriver { node, .. } => {
                 Some(node)
             }
-            Self::EnsurePool { .. } | Self::RemovePool { .. } | Self::EnsurePlugin { .. } | Self::RemovePlugin { .. } => None,
+            Self::EnsurePool { .. }
+            | Self::RemovePool { .. }
+            | Self::EnsurePlugin { .. }
+            | Self::RemovePlugin { .. }
+            | Self::SetQuotas { .. } => None,
         }
     }
 
@@ -116,6 +128,7 @@ impl Command {
             Self::SetDriver { .. } => "set-driver",
             Self::EnsurePlugin { .. } => "ensure-plugin",
             Self::RemovePlugin { .. } => "remove-plugin",
+            Self::SetQuotas { .. } => "set-quotas",
         }
     }
 }

@@ -3,7 +3,9 @@
 use super::machine::{Bound, Machine};
 use super::pool::PoolState;
 use super::rules::Rules;
+use super::work::{Ending, Submission, Work, WorkState};
 use super::state::{Changes, Fleetwide, Stock};
+use super::Refusal;
 use crate::command::{Command, NodeRequest};
 use crate::port::FleetError;
 use domain::meta::Uid;
@@ -122,11 +124,60 @@ impl<'a> Change<'a> {
                     return Err(FleetError::Refused { reason });
                 }
             }
+            Command::SetQuotas { pool, quotas } => {
+                if !self.edit_pool(&pool.uid, |state, _, _| state.quotas.clone_from(quotas)) {
+                    let reason = "the pool has no cluster".to_owned();
+                    return Err(FleetError::Refused { reason });
+                }
+            }
             Command::RemovePlugin { pool, template } => {
                 self.edit_pool(&pool.uid, |state, now, rules| state.remove(template, now, &rules.timing));
             }
         }
         Ok(())
+    }
+
+    /// Puts a workload into the queue of a pool. One that is known stays as it is.
+    pub fn submit(&mut self, root: &Uid, pool: &Uid, submission: Submission) -> Result<(), Refusal> {
+        if self.work(&submission.uid).is_some() {
+            return Ok(());
+        }
+        let quotas = self.pool(root).map(|state| state.quotas.as_slice()).unwrap_or_default();
+        let quota = quotas.iter().find(|quota| quota.pool.uid == *pool).ok_or(Refusal::Closed)?;
+        let at_most = quota.amounts.get(&submission.flavor).map_or(0, |amount| amount.max_count);
+        if u64::from(submission.nodes) > at_most {
+            return Err(Refusal::TooLarge { at_most });
+        }
+        let work = Work {
+            root: root.clone(),
+            pool: quota.pool.clone(),
+            number: self.base.next_work(),
+            created_at: self.now,
+            state: WorkState::Waiting,
+            is_promised: false,
+            failures: 0,
+            submission,
+        };
+        self.changes.work.insert(work.submission.uid.clone(), Some(work));
+        Ok(())
+    }
+
+    /// Ends a workload. `None`: there is none. `false`: it was over.
+    pub fn cancel(&mut self, uid: &Uid) -> Option<bool> {
+        let mut work = self.work(uid)?.clone();
+        if work.is_over() {
+            return Some(false);
+        }
+        work.end(Ending::Cancelled, self.now);
+        self.changes.work.insert(uid.clone(), Some(work));
+        Some(true)
+    }
+
+    fn work(&self, uid: &Uid) -> Option<&Work> {
+        match self.changes.work.get(uid) {
+            Some(changed) => changed.as_ref(),
+            None => self.base.work(uid),
+        }
     }
 
     fn machine_of(&self, pool: &Uid, node: &NodeName) -> Option<String> {

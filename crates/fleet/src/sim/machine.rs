@@ -117,6 +117,15 @@ pub(super) struct DriverJob {
     pub fails: bool,
 }
 
+/// What a machine is to a workload on it, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fitness {
+    Fit,
+    /// It is wanted for something else: given back, or a driver is installed.
+    Taken,
+    Broken,
+}
+
 impl Machine {
     pub fn new(registration: Registration, number: u32, now: Timestamp) -> Self {
         Self {
@@ -191,10 +200,6 @@ impl Machine {
             .after(start, Step::Driver, self.id(), self.ordinal * 1_000 + job.ordinal)
     }
 
-    fn idle_at(&self, held_at: Timestamp, rules: &Rules) -> Timestamp {
-        rules.timing.after(held_at, Step::Drain, self.id(), self.ordinal)
-    }
-
     fn freed_at(&self, bound: &Bound, rules: &Rules) -> Option<Timestamp> {
         let start = bound.releasing_at.filter(|_| !self.faults.never_releases)?;
         Some(rules.timing.after(start, Step::Release, self.id(), self.ordinal))
@@ -214,7 +219,6 @@ impl Machine {
                 Some(booted),
                 Some(checked),
                 bound.driver.as_ref().map(|job| self.driver_done_at(bound, job, rules)),
-                bound.held_at.map(|at| self.idle_at(at, rules)),
                 self.freed_at(bound, rules),
             ]
         });
@@ -222,8 +226,29 @@ impl Machine {
         all.filter(|at| *at > now).min()
     }
 
+    /// What the machine is to a workload that has been on it since a time.
+    pub fn fitness(&self, since: Timestamp, now: Timestamp, rules: &Rules) -> Fitness {
+        let Some(bound) = &self.bound else { return Fitness::Taken };
+        let is_installing = bound.driver.as_ref().is_some_and(|job| {
+            let is_done = self.driver_fact(bound, job, now, rules).progress == DriverProgress::Done;
+            job.at > since || !is_done
+        });
+        match self.state(bound, now, rules) {
+            MachineState::Releasing | MachineState::Booting | MachineState::Checking => Fitness::Taken,
+            MachineState::Faulty(_) | MachineState::Failed(_) => Fitness::Broken,
+            MachineState::Ready if self.silent_since(now, rules).is_some() => Fitness::Broken,
+            MachineState::Ready if is_installing => Fitness::Taken,
+            MachineState::Ready => Fitness::Fit,
+        }
+    }
+
+    pub fn address(&self, now: Timestamp, rules: &Rules) -> Option<String> {
+        let (booted, _) = self.up_at(self.bound.as_ref()?, rules);
+        (now >= booted).then(|| format!("192.168.{}.{}", 128 + (self.number / 250) % 128, 2 + self.number % 250))
+    }
+
     pub fn fact(&self, bound: &Bound, now: Timestamp, rules: &Rules) -> NodeFact {
-        let (booted, checked) = self.up_at(bound, rules);
+        let (_, checked) = self.up_at(bound, rules);
         let is_up = now >= checked;
         let resources = if is_up {
             self.registration.resources.clone()
@@ -234,13 +259,14 @@ impl Machine {
             state: self.state(bound, now, rules),
             az: self.registration.az.clone(),
             silent_since: self.silent_since(now, rules),
-            private_ip: (now >= booted).then(|| format!("192.168.{}.{}", 128 + (self.number / 250) % 128, 2 + self.number % 250)),
+            private_ip: self.address(now, rules),
             instance: Some(self.registration.id.clone()),
             available: resources.clone(),
             resources,
             os: is_up.then(|| "EulerOS 2.10".to_owned()),
             driver: bound.driver.as_ref().map(|job| self.driver_fact(bound, job, now, rules)),
-            is_busy: bound.held_at.is_some_and(|at| now < self.idle_at(at, rules)),
+            // Whether workloads run on it, the fleet knows.
+            is_busy: false,
             is_held: bound.held_at.is_some(),
         }
     }

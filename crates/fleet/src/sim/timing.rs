@@ -10,16 +10,19 @@ pub struct Timing {
     speed: f64,
 }
 
-/// What takes time, with its shortest and longest duration in life, in seconds.
+/// What takes time, with its shortest and longest duration in life, in seconds. The numbers are part of what is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    Cluster,
-    Boot,
-    Check,
-    Driver,
-    Plugin,
-    Drain,
-    Release,
+    Cluster = 0,
+    Boot = 1,
+    Check = 2,
+    Driver = 3,
+    Plugin = 4,
+    Release = 6,
+    /// Of a workload, from getting its nodes to running on them.
+    Launch = 7,
+    /// Of a workload that was asked to give back.
+    Grace = 8,
 }
 
 impl Step {
@@ -30,8 +33,9 @@ impl Step {
             Self::Check => (30.0, 90.0),
             Self::Driver => (120.0, 300.0),
             Self::Plugin => (20.0, 60.0),
-            Self::Drain => (60.0, 3600.0),
             Self::Release => (60.0, 180.0),
+            Self::Launch => (5.0, 30.0),
+            Self::Grace => (60.0, 60.0),
         }
     }
 }

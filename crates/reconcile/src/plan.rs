@@ -7,6 +7,7 @@ mod logical;
 mod nodes;
 mod order;
 mod phase;
+mod quotas;
 mod scale;
 mod scope;
 mod work;
@@ -154,6 +155,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
             work.drivers(observed);
             work.derive_phase(observed);
             work.progress_order();
+            work.set_quotas(observed);
         }
     }
     work.mirror_descendants();

@@ -1,11 +1,11 @@
 //! A change to the fleet, tried on what it touches.
 
+use super::Refusal;
 use super::machine::{Bound, Machine};
 use super::pool::PoolState;
 use super::rules::Rules;
-use super::work::{Ending, Submission, Work, WorkState};
 use super::state::{Changes, Fleetwide, Stock};
-use super::Refusal;
+use super::work::{Ending, Submission, Work, WorkState};
 use crate::command::{Command, NodeRequest};
 use crate::port::FleetError;
 use domain::meta::Uid;

@@ -3,8 +3,8 @@
 use super::PoolFault;
 use super::timing::{Step, Timing};
 use crate::command::{PluginRequest, PoolMark};
-use crate::workload::Quota;
 use crate::observation::{ClusterFact, Observation, PluginFact, PluginState};
+use crate::workload::Quota;
 use domain::name::TemplateName;
 use domain::pool::JobType;
 use jiff::Timestamp;

@@ -411,7 +411,11 @@ impl World {
             match command {
                 Command::EnsurePool { .. } if fleet.cluster == ClusterFact::Absent => fleet.cluster = ClusterFact::Starting,
                 Command::EnsurePool { .. } => {}
-                Command::RemovePool { .. } => fleet.cluster = ClusterFact::Absent,
+                Command::RemovePool { .. } => {
+                    fleet.cluster = ClusterFact::Absent;
+                    fleet.quotas.clear();
+                }
+                Command::SetQuotas { quotas, .. } => fleet.quotas.clone_from(quotas),
                 Command::CreateNode(request) => {
                     let driver = request.driver.clone().map(|version| DriverFact {
                         installed: None,

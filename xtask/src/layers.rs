@@ -48,16 +48,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("sim", &["domain", "clock", "store", "fleet", "reconcile", "service", "auth"]),
+    ("fuzz-properties", &["auth", "domain", "wire"]),
+    ("bench", &["domain", "clock", "store", "store-sql", "fleet", "http", "poolkeeper"]),
     ("tests", &[]),
     ("xtask", &[]),
 ];
 
 /// Libraries that only these crates may name.
 const CONFINED: &[(&str, &[&str])] = &[
-    ("axum", &["http", "benches"]),
-    ("sqlx", &["store-sql", "benches"]),
-    ("reqwest", &["testkit", "tests", "benches"]),
-    ("clap", &["poolkeeper", "sim", "benches", "xtask"]),
+    ("axum", &["http", "bench"]),
+    ("sqlx", &["store-sql", "bench"]),
+    ("reqwest", &["testkit", "tests", "bench"]),
+    ("clap", &["poolkeeper", "sim", "bench", "xtask"]),
     ("utoipa", &["wire", "http"]),
 ];
 

@@ -1,5 +1,6 @@
 //! Tasks of the project: `cargo xtask <task>`. Nothing has to be installed for them beforehand.
 
+mod bench;
 mod check;
 mod clients;
 mod layers;
@@ -35,6 +36,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measures the release binary and writes docs/benchmarks.md; about ten minutes on a machine that does nothing else.
+    Bench {
+        /// For the benchmarks, after `--`; with any, the report is printed and not written.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -43,5 +50,6 @@ fn main() -> Result<()> {
         Task::Check => check::check(),
         Task::CheckLayers => layers::check(),
         Task::Openapi { check } => openapi::write(check),
+        Task::Bench { arguments } => bench::bench(&arguments),
     }
 }

@@ -20,6 +20,7 @@ pub mod place;
 pub mod plugin;
 pub mod pool;
 pub mod principal;
+pub mod quantities;
 pub mod status;
 pub mod tag;
 pub mod workload;

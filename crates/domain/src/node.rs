@@ -3,6 +3,7 @@
 use crate::meta::Uid;
 use crate::name::{FlavorName, NodeName, NodePoolName, OrderName, PoolName, ProjectId, ZoneName};
 use crate::pool::{Accelerator, CreatingStep, ElementKey, NodeOs};
+use crate::quantities::Quantities;
 use crate::tag::Tag;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -175,9 +176,9 @@ pub struct MachineFacts {
     /// Id of the machine under the node (`os.modelarts.node/underlying.instance.id`).
     pub instance: Option<String>,
     /// Allocatable quantities by resource name.
-    pub resources: BTreeMap<String, String>,
+    pub resources: Quantities,
     /// Quantities still free.
-    pub available: BTreeMap<String, String>,
+    pub available: Quantities,
     pub os: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use crate::workload::Quota;
 use domain::name::{NodeName, TemplateName, ZoneName};
 use domain::pool::JobType;
+use domain::quantities::Quantities;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -41,8 +42,8 @@ pub struct NodeFact {
     pub private_ip: Option<String>,
     pub instance: Option<String>,
     /// Allocatable quantities by resource name.
-    pub resources: BTreeMap<String, String>,
-    pub available: BTreeMap<String, String>,
+    pub resources: Quantities,
+    pub available: Quantities,
     pub os: Option<String>,
     pub driver: Option<DriverFact>,
     /// Jobs run on it.

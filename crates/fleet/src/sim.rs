@@ -17,7 +17,7 @@ mod work;
 
 pub use domain::fault::{MachineFault, PoolFault};
 pub use faults::Unknown;
-pub use journal::{Journal, JournalError, MemoryJournal};
+pub use journal::{Journal, JournalError, MemoryJournal, ReadDocument};
 pub use machine::{MachineInfo, Registration};
 pub use work::Submission;
 
@@ -94,7 +94,8 @@ impl SimFleet {
         };
         let rules = Rules { timing, failures };
         let mut state = Fleetwide::default();
-        let kept = Changes::read(journal.load().await?)?;
+        let mut kept = Changes::default();
+        journal.load(&mut |id, document| kept.read(id, document)).await?;
         // Workloads get on from where they stood, one after the other, and not all at once.
         let stood_at = kept.time.unwrap_or_else(|| clock.now());
         state.apply(kept, stood_at, &rules);

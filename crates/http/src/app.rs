@@ -1,6 +1,7 @@
 //! What handlers work with.
 
 use crate::metrics::Metrics;
+use crate::pipeline::RequestIds;
 use auth::Authenticator;
 use bytes::Bytes;
 use clock::{Clock, Entropy};
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct App {
     pub(crate) parts: Arc<AppParts>,
     pub(crate) openapi: Arc<Bytes>,
+    pub(crate) request_ids: Arc<RequestIds>,
 }
 
 pub struct AppParts {
@@ -32,6 +34,7 @@ impl App {
         Self {
             parts: Arc::new(parts),
             openapi,
+            request_ids: Arc::default(),
         }
     }
 

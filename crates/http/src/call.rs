@@ -1,9 +1,9 @@
 //! One request, after its caller is known: what every handler gets.
 
 use crate::error::ApiError;
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, Method, Uri};
 use bytes::Bytes;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::meta::Revision;
@@ -12,7 +12,6 @@ use domain::principal::Principal;
 use serde_json::Value;
 use service::{CallContext, Idempotency, ServiceError};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::query::Query;
 
@@ -30,9 +29,10 @@ pub struct Call {
     pub body: Bytes,
     pub request_id: Arc<str>,
     pub headers: HeaderMap,
-    pub raw_query: String,
-    operation: String,
-    params: BTreeMap<String, String>,
+    method: Method,
+    uri: Uri,
+    route: Option<MatchedPath>,
+    params: RawPathParams,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Call {
@@ -42,23 +42,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
         let params = RawPathParams::from_request_parts(parts, state)
             .await
             .map_err(|_| ApiError::route_not_found())?;
-        let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let authenticated = parts
             .extensions
             .get::<Authenticated>()
             .cloned()
             .ok_or_else(|| ApiError::internal("a route without authentication"))?;
-        let route = parts
-            .extensions
-            .get::<axum::extract::MatchedPath>()
-            .map_or("", |path| path.as_str());
         Ok(Self {
             principal: authenticated.principal,
             body: authenticated.body,
             request_id: authenticated.request_id,
-            headers: parts.headers.clone(),
-            raw_query: parts.uri.query().unwrap_or_default().to_owned(),
-            operation: format!("{} {route} {}", parts.method, parts.uri.path()),
+            headers: std::mem::take(&mut parts.headers),
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            route: parts.extensions.remove::<MatchedPath>(),
             params,
         })
     }
@@ -67,7 +63,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
 impl Call {
     /// A parameter of the path, percent-decoded.
     pub fn param(&self, name: &str) -> &str {
-        self.params.get(name).map_or("", String::as_str)
+        self.params.iter().find(|(own, _)| *own == name).map_or("", |(_, value)| value)
+    }
+
+    /// The query as it was sent, without the `?`.
+    fn raw_query(&self) -> &str {
+        self.uri.query().unwrap_or_default()
     }
 
     /// A named object of the path. A text that cannot be a name names nothing.
@@ -81,7 +82,7 @@ impl Call {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(HeaderName::from_bytes(name.as_bytes()).ok()?)?.to_str().ok()
+        self.headers.get(name)?.to_str().ok()
     }
 
     /// Everything that the use cases want to know of the request; checks 4 and the headers that change how it is done.
@@ -150,13 +151,15 @@ impl Call {
             );
             return Err(errors.into());
         };
+        let route = self.route.as_ref().map_or("", MatchedPath::as_str);
+        let operation = format!("{} {route} {}", self.method, self.uri.path());
         let mut scope = Sha256::new();
-        for part in [project.as_str(), self.principal.user.as_str(), &self.operation, key] {
+        for part in [project.as_str(), self.principal.user.as_str(), &operation, key] {
             scope.update(part.as_bytes());
             scope.update([0]);
         }
         let mut request = Sha256::new();
-        request.update(self.raw_query.as_bytes());
+        request.update(self.raw_query().as_bytes());
         request.update([0]);
         request.update(&self.body);
         Ok(Some(Idempotency {
@@ -166,7 +169,7 @@ impl Call {
     }
 
     pub fn query(&self) -> Result<Query, FieldErrors> {
-        Query::parse(&self.raw_query)
+        Query::parse(self.raw_query())
     }
 
     /// The body as JSON.

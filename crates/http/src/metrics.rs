@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     operation: &'static str,
-    method: String,
+    method: &'static str,
     status: u16,
 }
 
@@ -41,6 +41,7 @@ pub struct Metrics {
     nodes: Family<PhaseLabels, Gauge>,
     steps: Family<OutcomeLabels, Counter>,
     queue: Gauge,
+    groups: Histogram,
 }
 
 impl Default for Metrics {
@@ -53,6 +54,7 @@ impl Default for Metrics {
         let nodes = Family::default();
         let steps = Family::default();
         let queue = Gauge::default();
+        let groups = Histogram::new(exponential_buckets(1.0, 2.0, 10));
         registry.register("http_requests", "Requests by operation, method and status", requests.clone());
         registry.register(
             "http_request_duration_seconds",
@@ -63,6 +65,11 @@ impl Default for Metrics {
         registry.register("nodes", "Nodes by state", nodes.clone());
         registry.register("reconcile_steps", "Reconcile steps by outcome", steps.clone());
         registry.register("reconcile_queue", "Pool trees that wait for a step", queue.clone());
+        registry.register(
+            "store_group_size",
+            "Commits that one transaction of the store carried",
+            groups.clone(),
+        );
         Self {
             registry,
             requests,
@@ -71,7 +78,22 @@ impl Default for Metrics {
             nodes,
             steps,
             queue,
+            groups,
         }
+    }
+}
+
+/// Clients may send any method: what is not known is one more value, not as many as there are texts.
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
     }
 }
 
@@ -79,7 +101,7 @@ impl Metrics {
     pub(crate) fn request(&self, method: &Method, operation: &'static str, status: StatusCode, elapsed: Duration) {
         let labels = RequestLabels {
             operation,
-            method: method.as_str().to_owned(),
+            method: method_name(method),
             status: status.as_u16(),
         };
         self.requests.get_or_create(&labels).inc();
@@ -96,6 +118,11 @@ impl Metrics {
     /// So many pool trees wait for a step.
     pub fn queued(&self, length: usize) {
         self.queue.set(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    /// One transaction of the store carried so many commits.
+    pub fn committed(&self, commits: usize) {
+        self.groups.observe(commits as f64);
     }
 
     /// The text of `/metrics`, with pools and nodes counted now.

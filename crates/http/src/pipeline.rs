@@ -10,8 +10,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use clock::Entropy;
 use service::ServiceError;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Bytes of a request body (contract README §5).
@@ -24,10 +25,11 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Outermost: request id, panics, the access log and the metrics of whatever happens inside.
 pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let began = Began::now();
-    let request_id: Arc<str> = uuid(&app).into();
+    let request_id = app.request_ids.next(app.parts.entropy.as_ref());
     request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let uri = request.uri().clone();
+    let path = uri.path();
     let mut response = next.run(request).await;
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-request-id", value);
@@ -43,7 +45,7 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
     let route = response.extensions_mut().remove::<Route>().map_or("none", |route| route.0);
     let elapsed = began.elapsed();
     app.parts.metrics.request(&method, route, response.status(), elapsed);
-    log(&method, &path, &response, failure.as_ref(), &request_id, elapsed);
+    log(&method, path, &response, failure.as_ref(), &request_id, elapsed);
     response
 }
 
@@ -68,19 +70,25 @@ impl Began {
     }
 }
 
-fn uuid(app: &App) -> String {
-    let mut bytes: [u8; 16] = clock::random(app.parts.entropy.as_ref());
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let text = hex::encode(bytes);
-    format!(
-        "{}-{}-{}-{}-{}",
-        &text[..8],
-        &text[8..12],
-        &text[12..16],
-        &text[16..20],
-        &text[20..]
-    )
+/// Makes request ids: random UUIDs. Randomness is taken in advance, since it costs a call of the system each time.
+#[derive(Default)]
+pub(crate) struct RequestIds(Mutex<Vec<[u8; 16]>>);
+
+impl RequestIds {
+    const IN_ADVANCE: usize = 64;
+
+    fn next(&self, entropy: &dyn Entropy) -> Arc<str> {
+        let mut unused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if unused.is_empty() {
+            let mut bytes = [0; 16 * Self::IN_ADVANCE];
+            entropy.fill(&mut bytes);
+            unused.extend(bytes.as_chunks().0);
+        }
+        let bytes = unused.pop().unwrap_or_default();
+        drop(unused);
+        let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
+        Arc::from(&*id.hyphenated().encode_lower(&mut [0; 36]))
+    }
 }
 
 fn log(method: &Method, path: &str, response: &Response, failure: Option<&ApiError>, request_id: &str, elapsed: Duration) {
@@ -99,12 +107,19 @@ fn log(method: &Method, path: &str, response: &Response, failure: Option<&ApiErr
     }
 }
 
-/// Inside the match of a route that needs a caller: checks 2 and 3 (semantics §1).
-pub(crate) async fn authenticate(State(app): State<App>, request: Request, next: Next) -> Response {
-    match admit(&app, request).await {
+/// Inside the match of a route: marks the answer with its operation. `guard` is absent where everybody may call; otherwise
+/// the caller must be known: checks 2 and 3 (semantics §1).
+pub(crate) async fn enter(operation: Route, guard: Option<App>, request: Request, next: Next) -> Response {
+    let admitted = match &guard {
+        Some(app) => admit(app, request).await,
+        None => Ok(request),
+    };
+    let mut response = match admitted {
         Ok(request) => next.run(request).await,
         Err(error) => error.into_response(),
-    }
+    };
+    response.extensions_mut().insert(operation);
+    response
 }
 
 async fn admit(app: &App, request: Request) -> Result<Request, ApiError> {
@@ -175,7 +190,7 @@ fn identify(app: &App, parts: &Parts, body: &Bytes) -> Result<domain::principal:
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
         headers: &HeaderView(&parts.headers),
-        body: BodyDigest::of(body),
+        body: if body.is_empty() { BodyDigest::EMPTY } else { BodyDigest::of(body) },
         now: app.parts.clock.now(),
     };
     let refuse = |error: &AuthnError| {

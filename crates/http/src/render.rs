@@ -112,22 +112,28 @@ pub(crate) struct Part {
 
 /// Cuts the page out of entries in list order. The page begins after the key of the token, whether its object is still there or not.
 pub(crate) fn page(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usize>) -> Part {
-    let key = |entry: &Entry| wire::list::ContinueToken {
-        created: created(&entry.object),
-        name: entry.key.name.to_string(),
-    };
     let start = match &paging.after {
-        Some(after) => entries.partition_point(|entry| !key(entry).is_after(after)),
+        Some(after) => entries.partition_point(|entry| !token(entry).is_after(after)),
         None => 0,
     };
     let rest = &entries[start..];
     let limit = paging.limit.or(maximum).unwrap_or(rest.len());
     let shown = &rest[..rest.len().min(limit)];
-    let remaining = rest.len() - shown.len();
-    let next = shown.last().filter(|_| remaining > 0).map(|last| (key(last), remaining));
+    part(shown, rest.len() - shown.len())
+}
+
+/// A page that has been cut out already, and how many more entries follow it.
+pub(crate) fn part(shown: &[Arc<Entry>], remaining: usize) -> Part {
     Part {
         items: shown.iter().map(|entry| object(entry)).collect(),
-        next,
+        next: shown.last().filter(|_| remaining > 0).map(|last| (token(last), remaining)),
+    }
+}
+
+fn token(entry: &Entry) -> wire::list::ContinueToken {
+    wire::list::ContinueToken {
+        created: created(&entry.object),
+        name: entry.key.name.to_string(),
     }
 }
 

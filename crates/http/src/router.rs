@@ -275,15 +275,12 @@ pub fn router(app: App) -> Router {
     let mut methods: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
     for operation in operations() {
         let id = operation.id;
-        let mut handler = operation.handler;
-        if !operation.is_open {
-            handler = handler.layer(from_fn_with_state(app.clone(), pipeline::authenticate));
-        }
-        let handler = handler.layer(from_fn(move |request: Request, next: axum::middleware::Next| async move {
-            let mut response = next.run(request).await;
-            response.extensions_mut().insert(Route(id));
-            response
-        }));
+        let guard = (!operation.is_open).then(|| app.clone());
+        let handler = operation
+            .handler
+            .layer(from_fn(move |request: Request, next: axum::middleware::Next| {
+                pipeline::enter(Route(id), guard.clone(), request, next)
+            }));
         methods.entry(operation.path).or_default().push(method_name(&operation.method));
         let merged = match routes.remove(operation.path) {
             Some(known) => known.merge(handler),

@@ -2,11 +2,14 @@
 
 use crate::app::App;
 use crate::router::router;
+use axum::Router;
+use clock::Clock;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -17,10 +20,15 @@ const HEADER_BUFFER: usize = 128 * 1024;
 /// Requests in flight get so long to finish after the order to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Serves until `shutdown` resolves, then lets the requests in flight finish.
+/// Serves the API until `shutdown` resolves, then lets the requests in flight finish.
 pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output = ()> + Send) {
-    let clock = std::sync::Arc::clone(&app.parts.clock);
-    let service = TowerToHyperService::new(router(app));
+    let clock = Arc::clone(&app.parts.clock);
+    serve_router(listener, router(app), clock.as_ref(), shutdown).await;
+}
+
+/// As [`serve`], for any routes: what the API is measured against is served in the same way.
+pub async fn serve_router(listener: TcpListener, routes: Router, clock: &dyn Clock, shutdown: impl Future<Output = ()> + Send) {
+    let service = TowerToHyperService::new(routes);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

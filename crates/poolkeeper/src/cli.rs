@@ -5,6 +5,7 @@ use crate::server::{Overrides, Server};
 use crate::telemetry;
 use anyhow::{Context, Result, bail};
 use clap::{ArgMatches, Parser, Subcommand};
+use std::io::{ErrorKind, Write};
 
 /// A control plane for pools of AI machines that speaks the ModelArts resource-management API.
 #[derive(Debug, Parser)]
@@ -15,12 +16,14 @@ pub struct Cli {
 }
 
 const SERVE_HELP: &str = "\
-The first start makes a demo project with flavors, a network, free machines, a user with an access key, and an operator,
-and prints their secrets once. These are random unless the environment says otherwise:
+The first start makes a demo project with flavors, a network, free machines, a user with an access
+key, and an operator with a token, and prints their secrets once, to standard output. These are
+random unless the environment says otherwise:
   POOLKEEPER_DEMO_PROJECT_ID    POOLKEEPER_DEMO_USER        POOLKEEPER_DEMO_ACCESS_KEY
   POOLKEEPER_DEMO_PROJECT_NAME  POOLKEEPER_DEMO_PASSWORD    POOLKEEPER_DEMO_SECRET_KEY
   POOLKEEPER_DEMO_DOMAIN        POOLKEEPER_DEMO_ADMIN_TOKEN
-The project's name is also the name of the region.
+The project's name is also the name of the region. Nothing else makes a first operator, so
+--no-demo is for later starts.
 
 The first SIGTERM or SIGINT lets requests in flight finish, a second one does not wait for them.";
 
@@ -53,14 +56,18 @@ impl Cli {
                 action: ConfigAction::Show(flags),
             } => {
                 let inner = inner.subcommand().map(|(_, matches)| matches).context("no command was given")?;
-                print!("{}", Config::load(&flags, inner)?.show());
-                Ok(())
+                print(Config::load(&flags, inner)?.show())
             }
-            Command::Openapi => {
-                println!("{}", serde_json::to_string_pretty(&http_api::openapi::document())?);
-                Ok(())
-            }
+            Command::Openapi => print(&(serde_json::to_string_pretty(&http_api::openapi::document())? + "\n")),
         }
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough, such as `head`, is no error.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
 }
 
@@ -69,7 +76,7 @@ fn serve(config: &Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut server = Server::start(config, Overrides::default()).await?;
-        print!("{}", server.greeting());
+        print(&server.greeting())?;
         let failure = tokio::select! {
             signal = stop_signal() => signal.map(|()| None)?,
             failure = server.failed() => Some(failure),

@@ -23,7 +23,7 @@ pub struct Flags {
     /// File of the key that seals secret keys; made at the first start, needed ever after [default: DIR/secret.key]
     #[arg(long, env = "POOLKEEPER_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
-    /// PostgreSQL instead of the embedded store: postgres://user:password@host/database
+    /// PostgreSQL (15 or newer, without TLS) instead of the embedded store: postgres://user:password@host/database
     #[arg(long, env = "POOLKEEPER_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
     /// Where machines come from [default: simulated]
@@ -40,10 +40,11 @@ pub struct Flags {
     /// faults per machine of 8 GPUs and day [default: 0]
     #[arg(long, env = "POOLKEEPER_FLEET_FAILURES", value_name = "X")]
     pub fleet_failures: Option<f64>,
-    /// Do not make the demo project
+    /// Make nothing of the demo: a new installation has an operator in an empty project, and no machines
     #[arg(long, env = "POOLKEEPER_NO_DEMO")]
     pub no_demo: bool,
-    /// Least severity that is logged: error, warn, info, debug, trace [default: info]
+    /// Least severity that is logged: off, error, warn, info, debug or trace; or by module, as in info,sqlx=warn
+    /// [default: info]
     #[arg(long, env = "POOLKEEPER_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
     /// text or json [default: text]
@@ -173,12 +174,17 @@ impl Config {
     pub fn store_url(&self) -> String {
         self.database
             .clone()
-            .unwrap_or_else(|| format!("sqlite://{}", self.data.join("poolkeeper.db").display()))
+            .unwrap_or_else(|| format!("sqlite://{}", as_path_of_url(&self.data.join("poolkeeper.db"))))
     }
 
     pub fn secret_key_path(&self) -> PathBuf {
         self.secret_key_file.clone().unwrap_or_else(|| self.data.join("secret.key"))
     }
+}
+
+/// What would mean something else in a URL is escaped.
+fn as_path_of_url(path: &Path) -> String {
+    path.display().to_string().replace('%', "%25").replace('?', "%3F")
 }
 
 fn read(path: &Path) -> Result<Document> {
@@ -338,6 +344,12 @@ mod tests {
             again.show().replace("# file", ""),
             loaded.show().replace("# flag", "").replace("# default", "")
         );
+    }
+
+    #[test]
+    fn the_embedded_store_is_in_the_folder_whatever_its_name() {
+        let loaded = load(&["--data", "/tmp/a%20b?c"]).unwrap();
+        assert_eq!(loaded.config.store_url(), "sqlite:///tmp/a%2520b%3Fc/poolkeeper.db");
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! The demo: a project with everything that the first request needs.
+//! What is made at the first start: an operator, and the demo, a project with everything that the first request needs.
 
 mod catalogue;
 
 use anyhow::{Context, Result};
 use auth::{Passwords, Sealer, TokenHash, new_token};
 use clock::{Clock, Entropy};
+use domain::catalogue::OsConfig;
 use domain::iam::{AccessKey, Domain, Project, Token, TokenScope, User};
 use domain::meta::Uid;
 use domain::name::{AccessKeyId, DisplayName, DomainId, NetworkName, ProjectId, UserId, WorkspaceId};
@@ -59,8 +60,15 @@ impl Values {
 pub struct Demo {
     pub project: ProjectId,
     pub region: String,
-    /// Only at the first start.
-    secrets: Option<Secrets>,
+    told: Told,
+}
+
+/// What is told at the first start, and never again.
+enum Told {
+    Nothing,
+    /// There is nothing but an operator.
+    Operator(SecretString),
+    Demo(Secrets),
 }
 
 struct Secrets {
@@ -73,21 +81,38 @@ struct Secrets {
 }
 
 impl Demo {
+    fn known(project: &Project) -> Self {
+        Self {
+            project: project.id.clone(),
+            region: project.name.clone(),
+            told: Told::Nothing,
+        }
+    }
+
     /// Address, credentials and first requests. Secrets are told at the first start, and never again.
     pub fn greeting(&self, url: &str) -> String {
         let project = &self.project;
-        match &self.secrets {
-            None => format!(
-                "Poolkeeper serves {url}\nThe demo project {project} ({}) is there already; its secrets were printed at the first start.\n",
+        match &self.told {
+            Told::Nothing => format!(
+                "Poolkeeper serves {url}\nProject {project} ({}) is there already; its secrets were printed at the first start.\n\
+                 If they are lost, and no other operator can sign in, begin anew: another --data folder, or an empty database.\n",
                 self.region
             ),
-            Some(secrets) => format!(
+            Told::Operator(token) => format!(
+                "Poolkeeper serves {url}\n\n\
+                 There is a project {project} ({}), and an operator in it. This secret is shown this once:\n\n  admin token {}\n\n\
+                 A first request, by the operator:\n\n  {}\n\n",
+                self.region,
+                token.expose_secret(),
+                request(token, &format!("{url}/admin/v1/projects")),
+            ),
+            Told::Demo(secrets) => format!(
                 "Poolkeeper serves {url}\n\n\
                  The demo project is ready. These secrets are shown this once:\n\n{}\n\
                  A first request, by the operator:\n\n  {}\n\n\
                  The user signs requests with the access key, as SDKs do, or logs in for a token in header X-Subject-Token:\n\n  {}\n\n",
                 secrets.table(project, &self.region),
-                secrets.first_request(url, project),
+                request(&secrets.admin_token, &format!("{url}/v2/{project}/pools")),
                 secrets.login(url, project),
             ),
         }
@@ -111,11 +136,6 @@ impl Secrets {
         text
     }
 
-    fn first_request(&self, url: &str, project: &ProjectId) -> String {
-        let header = format!("X-Auth-Token: {}", self.admin_token.expose_secret());
-        format!("curl -s -H {} {url}/v2/{project}/pools", shell(&header))
-    }
-
     fn login(&self, url: &str, project: &ProjectId) -> String {
         let user = json!({"name": self.user, "password": self.password.expose_secret(), "domain": {"name": self.domain}});
         let identity = json!({"methods": ["password"], "password": {"user": user}});
@@ -124,9 +144,22 @@ impl Secrets {
     }
 }
 
+fn request(token: &SecretString, url: &str) -> String {
+    let header = format!("X-Auth-Token: {}", token.expose_secret());
+    format!("curl -s -H {} {url}", shell(&header))
+}
+
 /// A text as one word of a shell's command line.
 fn shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Where an operator is put.
+struct Home<'a> {
+    project: &'a ProjectId,
+    region: &'a str,
+    domain: &'a str,
+    description: &'a str,
 }
 
 /// What the demo is made with.
@@ -147,10 +180,10 @@ impl Seeder<'_> {
             .clone()
             .unwrap_or_else(|| "6f5da086876d4cd084d36f8bd3346036".to_owned());
         let project = ProjectId::parse(&project).context("POOLKEEPER_DEMO_PROJECT_ID")?;
-        self.fleet.register(catalogue::machines()?).await?;
         if let Some(demo) = self.made_before(&project) {
             return Ok(demo);
         }
+        self.fleet.register(catalogue::machines()?).await?;
         let region = values.project_name.clone().unwrap_or_else(|| "demo".to_owned());
         let (access_key, secret_key) = random_pair(self.entropy);
         let secrets = Secrets {
@@ -162,7 +195,14 @@ impl Seeder<'_> {
             admin_token: values.admin_token.unwrap_or_else(|| new_token(self.entropy).0),
         };
         let mut batch = TypedBatch::default();
-        self.put_accounts(&project, &region, &secrets, &mut batch).await?;
+        let home = Home {
+            project: &project,
+            region: &region,
+            domain: &secrets.domain,
+            description: "Demo",
+        };
+        let domain = self.put_operator(&home, &secrets.admin_token, &mut batch)?;
+        self.put_user(&project, &domain, &secrets, &mut batch).await?;
         self.put_network(&project, &mut batch)?;
         catalogue::put(&region, &mut batch)?;
         if let Err(error) = self.state.commit(batch).await {
@@ -172,76 +212,87 @@ impl Seeder<'_> {
         Ok(Demo {
             project,
             region,
-            secrets: Some(secrets),
+            told: Told::Demo(secrets),
+        })
+    }
+
+    /// Makes an operator in a project without anything else, unless there is a project.
+    pub async fn found(&self, values: Values) -> Result<Demo> {
+        if let Some(project) = self.state.index().read().all::<Project>().first() {
+            return Ok(Demo::known(project));
+        }
+        let project = values.project_id.unwrap_or_else(|| self.uid(self.clock.now()).as_str().to_owned());
+        let project = ProjectId::parse(&project).context("POOLKEEPER_DEMO_PROJECT_ID")?;
+        let region = values.project_name.unwrap_or_else(|| "default".to_owned());
+        let token = values.admin_token.unwrap_or_else(|| new_token(self.entropy).0);
+        let home = Home {
+            project: &project,
+            region: &region,
+            domain: values.domain.as_deref().unwrap_or("default"),
+            description: "",
+        };
+        let mut batch = TypedBatch::default();
+        self.put_operator(&home, &token, &mut batch)?;
+        // There is one configuration: of two replicas that begin at once, one makes it and the operator.
+        batch.put(OsConfig::plain(), Expect::Absent);
+        if let Err(error) = self.state.commit(batch).await {
+            let known = self.state.index().read().all::<Project>();
+            return known.first().map(|project| Demo::known(project)).ok_or_else(|| error.into());
+        }
+        Ok(Demo {
+            project,
+            region,
+            told: Told::Operator(token),
         })
     }
 
     fn made_before(&self, project: &ProjectId) -> Option<Demo> {
         let known = self.state.index().read().get::<Project>("", project)?;
-        Some(Demo {
-            project: project.clone(),
-            region: known.name.clone(),
-            secrets: None,
-        })
+        Some(Demo::known(&known))
     }
 
     fn uid(&self, now: Timestamp) -> Uid {
         Uid::new(u64::try_from(now.as_millisecond()).unwrap_or(0), clock::random(self.entropy))
     }
 
-    async fn put_accounts(&self, project: &ProjectId, region: &str, secrets: &Secrets, batch: &mut TypedBatch) -> Result<()> {
+    /// A project in a domain, with its workspace and an operator who signs in with the token.
+    fn put_operator(&self, home: &Home<'_>, token: &SecretString, batch: &mut TypedBatch) -> Result<DomainId> {
         let now = self.clock.now();
         let domain = DomainId::parse(self.uid(now).as_str())?;
-        let (user, admin) = (UserId::parse(self.uid(now).as_str())?, UserId::parse(self.uid(now).as_str())?);
+        let admin = UserId::parse(self.uid(now).as_str())?;
         batch.put(
             Domain {
                 id: domain.clone(),
-                name: secrets.domain.clone(),
+                name: home.domain.to_owned(),
                 created_at: now,
             },
             Expect::Absent,
         );
-        let owned = Project {
-            id: project.clone(),
-            name: region.to_owned(),
+        let project = Project {
+            id: home.project.clone(),
+            name: home.region.to_owned(),
             domain: domain.clone(),
-            description: "Demo".to_owned(),
+            description: home.description.to_owned(),
             is_enabled: true,
             quota: domain::catalogue::Quota::default(),
             created_at: now,
         };
-        batch.put(owned, Expect::Absent);
-        batch.put(Workspace::default_of(project, &user, now), Expect::Absent);
-        let hash = self.passwords.hash(secrets.password.clone()).await?;
-        for (id, name, password_hash, role) in [
-            (&user, secrets.user.as_str(), Some(hash), Role::User),
-            (&admin, "admin", None, Role::Operator),
-        ] {
-            let user = User {
-                id: id.clone(),
-                name: name.to_owned(),
+        batch.put(project, Expect::Absent);
+        batch.put(Workspace::default_of(home.project, &admin, now), Expect::Absent);
+        batch.put(
+            User {
+                id: admin.clone(),
+                name: "admin".to_owned(),
                 domain: domain.clone(),
-                password_hash,
-                roles: BTreeMap::from([(project.clone(), role)]),
+                password_hash: None,
+                roles: BTreeMap::from([(home.project.clone(), Role::Operator)]),
                 is_enabled: true,
                 created_at: now,
-            };
-            batch.put(user, Expect::Absent);
-        }
-        let id = AccessKeyId::parse(&secrets.access_key)?;
-        let key = AccessKey {
-            sealed_secret: self.sealer.seal(&id, &secrets.secret_key)?,
-            id,
-            user,
-            security_token_hash: None,
-            expires_at: None,
-            is_enabled: true,
-            description: "Demo".to_owned(),
-            created_at: now,
-        };
-        batch.put(key, Expect::Absent);
+            },
+            Expect::Absent,
+        );
         let token = Token {
-            hash: TokenHash::of(secrets.admin_token.expose_secret().as_bytes()).to_string(),
+            hash: TokenHash::of(token.expose_secret().as_bytes()).to_string(),
             user: admin,
             scope: TokenScope::Everything,
             methods: vec!["token".to_owned()],
@@ -249,6 +300,34 @@ impl Seeder<'_> {
             expires_at: None,
         };
         batch.put(token, Expect::Absent);
+        Ok(domain)
+    }
+
+    /// A user of the project, with a password and an access key.
+    async fn put_user(&self, project: &ProjectId, domain: &DomainId, secrets: &Secrets, batch: &mut TypedBatch) -> Result<()> {
+        let now = self.clock.now();
+        let user = User {
+            id: UserId::parse(self.uid(now).as_str())?,
+            name: secrets.user.clone(),
+            domain: domain.clone(),
+            password_hash: Some(self.passwords.hash(secrets.password.clone()).await?),
+            roles: BTreeMap::from([(project.clone(), Role::User)]),
+            is_enabled: true,
+            created_at: now,
+        };
+        let id = AccessKeyId::parse(&secrets.access_key)?;
+        let key = AccessKey {
+            sealed_secret: self.sealer.seal(&id, &secrets.secret_key)?,
+            id,
+            user: user.id.clone(),
+            security_token_hash: None,
+            expires_at: None,
+            is_enabled: true,
+            description: "Demo".to_owned(),
+            created_at: now,
+        };
+        batch.put(user, Expect::Absent);
+        batch.put(key, Expect::Absent);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The simulated fleet's memory, kept in the same store as everything else.
 
 use async_trait::async_trait;
-use fleet::sim::{Journal, JournalError};
+use fleet::sim::{Journal, JournalError, ReadDocument};
 use serde_json::Value;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,20 +14,21 @@ pub struct StoreJournal(pub Arc<dyn Store>);
 
 #[async_trait]
 impl Journal for StoreJournal {
-    async fn load(&self) -> Result<Vec<(String, Value)>, JournalError> {
+    async fn load(&self, read: &mut ReadDocument<'_>) -> Result<(), JournalError> {
         let failed = |error: store::StoreError| JournalError(error.to_string());
-        let mut documents = Vec::new();
         let mut after: Option<Key> = None;
         loop {
             let page = self.0.list(Kind::Machine, after.as_ref(), PAGE).await.map_err(failed)?;
             after = page.records.last().map(|record| record.key.clone());
             for record in &page.records {
-                if let Object::Machine(machine) = Object::decode(record).map_err(failed)? {
-                    documents.push((machine.id.clone(), machine.state.clone()));
+                if let Object::Machine(machine) = Object::decode(record).map_err(failed)?
+                    && let Some(machine) = Arc::into_inner(machine)
+                {
+                    read(machine.id, machine.state)?;
                 }
             }
             if !page.has_more {
-                return Ok(documents);
+                return Ok(());
             }
         }
     }

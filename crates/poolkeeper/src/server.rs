@@ -40,7 +40,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub fleet: SimFleet,
     pub state: State,
-    demo: Option<Demo>,
+    demo: Demo,
     stop: watch::Sender<bool>,
     readiness: Readiness,
     /// Each ends with its name, and only when it is told to.
@@ -70,32 +70,43 @@ impl Server {
             .with_context(|| format!("{} cannot be listened on", config.listen))?;
         let address = listener.local_addr()?;
         make_folder(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
-        let store = Arc::new(SqlStore::open(Options::new(config.store_url(), Arc::clone(&clock))).await?);
+        let metrics = Arc::new(Metrics::default());
+        let groups = Arc::clone(&metrics);
+        let options = Options {
+            observer: Some(Arc::new(move |commits| groups.committed(commits))),
+            ..Options::new(config.store_url(), Arc::clone(&clock))
+        };
+        let store = Arc::new(SqlStore::open(options).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let state = State::load(Arc::clone(&shared)).await?;
-        let has_keys = state.index().read().count(Kind::AccessKey) > 0;
-        let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
-        let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
-        report_unreadable(&state, &sealer);
         let sim = SimConfig {
             seed: config.fleet_seed,
             speed: config.fleet_speed,
             failures: config.fleet_failures,
         };
-        let fleet = SimFleet::open(sim, Arc::new(StoreJournal(shared)), Arc::clone(&clock)).await?;
+        // State and fleet are read at the same time: both take long where there is much.
+        let mut opening = JoinSet::new();
+        let journal = Arc::new(StoreJournal(Arc::clone(&shared)));
+        opening.spawn(SimFleet::open(sim, journal, Arc::clone(&clock)));
+        let state = State::load(shared).await?;
+        let has_keys = state.index().read().count(Kind::AccessKey) > 0;
+        let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
+        let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
+        report_unreadable(&state, &sealer);
+        let fleet = opening.join_next().await.context("the fleet was not opened")???;
         let passwords = Passwords::new(Arc::clone(&entropy));
+        let values = overrides.demo.or_environment();
+        let seeder = demo::Seeder {
+            state: &state,
+            fleet: &fleet,
+            passwords: &passwords,
+            sealer: &sealer,
+            clock: clock.as_ref(),
+            entropy: entropy.as_ref(),
+        };
         let demo = if config.no_demo {
-            None
+            seeder.found(values).await?
         } else {
-            let seeder = demo::Seeder {
-                state: &state,
-                fleet: &fleet,
-                passwords: &passwords,
-                sealer: &sealer,
-                clock: clock.as_ref(),
-                entropy: entropy.as_ref(),
-            };
-            Some(seeder.seed(overrides.demo.or_environment()).await?)
+            seeder.seed(values).await?
         };
         let service = Service::new(ServiceParts {
             state: state.clone(),
@@ -108,7 +119,6 @@ impl Server {
             sealer: Arc::clone(&sealer),
             limits: Limits::default(),
         });
-        let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
         let credentials = Arc::new(Credentials::new(state.clone(), sealer));
         let app = App::new(AppParts {
@@ -156,16 +166,13 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    pub fn demo(&self) -> Option<&Demo> {
-        self.demo.as_ref()
+    pub fn demo(&self) -> &Demo {
+        &self.demo
     }
 
     /// What a person who starts the server wants to know.
     pub fn greeting(&self) -> String {
-        match &self.demo {
-            Some(demo) => demo.greeting(&self.url()),
-            None => format!("Poolkeeper serves {}\n", self.url()),
-        }
+        self.demo.greeting(&self.url())
     }
 
     /// Waits for a part of the server to fail. Does not come back as long as all of them work.

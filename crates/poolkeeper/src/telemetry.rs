@@ -4,10 +4,11 @@ use crate::config::{Config, LogFormat};
 use anyhow::{Context, Result};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Logs go to standard error, so that standard output holds only what was asked for.
 pub fn start(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log_level).with_context(|| format!("{:?} is not a log level", config.log_level))?;
+    let filter = filter(&config.log_level).with_context(|| format!("{:?} is not a log level", config.log_level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -17,4 +18,27 @@ pub fn start(config: &Config) -> Result<()> {
         LogFormat::Text => builder.try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("logging could not be started: {error}"))
+}
+
+/// A word alone has to be a level: a filter would take a misspelt one for the name of a module, and log nothing else.
+fn filter(text: &str) -> Result<EnvFilter> {
+    if !text.contains([',', '=']) {
+        text.parse::<LevelFilter>()?;
+    }
+    Ok(EnvFilter::try_new(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for text in ["warn", "DEBUG", "off", "info,sqlx=warn", "poolkeeper_http=debug"] {
+            filter(text).unwrap();
+        }
+        for text in ["warning", "loud", "sqlx=loud"] {
+            assert!(filter(text).is_err(), "{text:?}");
+        }
+    }
 }

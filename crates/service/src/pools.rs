@@ -15,7 +15,7 @@ use domain::plugin::{Plugin, PluginPhase};
 use domain::pool::{JobType, Pool, PoolPhase, Restricted, ScopeState};
 use std::sync::Arc;
 use std::time::Duration;
-use store::index::{Entry, Facet, Versioned};
+use store::index::{Entry, Facet, Place, Versioned};
 use store::{Expect, TypedBatch};
 
 use crate::commit::Decided;
@@ -27,6 +27,21 @@ pub struct PoolFilter {
     pub selector: Selector,
     pub status: Option<StatusFilter>,
     pub parent: Option<PoolName>,
+}
+
+impl PoolFilter {
+    fn admits_all(&self) -> bool {
+        self.status.is_none() && self.parent.is_none() && self.selector.is_empty()
+    }
+
+    fn admits(&self, pool: &Pool, matches: impl Fn(&Selector, &Pool) -> bool) -> bool {
+        self.status.is_none_or(|status| status.admits(&pool.status.phase))
+            && self.parent.as_ref().is_none_or(|parent| {
+                let own = pool.logical().and_then(|spec| spec.parent.as_ref());
+                own.is_some_and(|own| own.name == *parent)
+            })
+            && (self.selector.is_empty() || matches(&self.selector, pool))
+    }
 }
 
 /// `status` of ListPools (contract pools §7).
@@ -60,6 +75,22 @@ impl StatusFilter {
     }
 }
 
+/// Which part of a list is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    /// The second in which the last pool of the part before was created, and its name, whether it is still there or not.
+    pub after: Option<(i64, String)>,
+    pub limit: Option<usize>,
+}
+
+/// A part of a list.
+#[derive(Debug)]
+pub struct Found {
+    pub entries: Vec<Arc<Entry>>,
+    /// How many more follow.
+    pub remaining: usize,
+}
+
 /// Pools by what they are doing (contract pools §12).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolStatistics {
@@ -71,37 +102,39 @@ pub struct PoolStatistics {
 }
 
 impl Service {
-    /// The pools of one workspace, newest first, then by name. `labels` gives the labels as the API shows them.
+    /// The pools of one workspace, newest first, then by name. `matches` holds a selector against the labels that the API
+    /// shows. Without any filter, a part costs no more for the pools before and, but for being counted, after it.
     pub fn list_pools(
         &self,
         ctx: &CallContext,
-        filter: impl FnOnce() -> Result<PoolFilter, FieldErrors>,
+        filter: impl FnOnce() -> Result<(PoolFilter, Part), FieldErrors>,
         matches: impl Fn(&Selector, &Pool) -> bool,
-    ) -> Result<Vec<Arc<Entry>>, ServiceError> {
+    ) -> Result<Found, ServiceError> {
         self.authorize(ctx, Action::PoolList)?;
         let user = self.effective_user(ctx, Action::PoolList)?;
-        let filter = filter()?;
+        let (filter, part) = filter()?;
         if let Some(workspace) = self.workspace(&ctx.project, &filter.workspace)
             && !workspace.admits(&user)
         {
             self.check_workspace(ctx, Action::PoolList, &filter.workspace)?;
         }
-        let parent = filter.parent.as_ref();
+        let facet = (Facet::PoolsOfWorkspace, format!("{}/{}", ctx.project, filter.workspace));
+        let after = part.after.map(|(second, name)| Place::created(second, name, &ctx.project));
+        let limit = part.limit.unwrap_or(usize::MAX);
         let index = self.parts.state.index().read();
-        let found = index
-            .entries(Facet::PoolsOfWorkspace, format!("{}/{}", ctx.project, filter.workspace))
-            .filter(|entry| {
-                entry.get::<Pool>().is_some_and(|pool| {
-                    filter.status.is_none_or(|status| status.admits(&pool.status.phase))
-                        && parent.is_none_or(|parent| {
-                            pool.logical()
-                                .and_then(|spec| spec.parent.as_ref())
-                                .is_some_and(|own| own.name == *parent)
-                        })
-                        && (filter.selector.is_empty() || matches(&filter.selector, pool))
-                })
-            });
-        Ok(found.cloned().collect())
+        let mut all = index.entries_after(facet.0, &facet.1, after.as_ref());
+        if filter.admits_all() {
+            let entries: Vec<_> = all.by_ref().take(limit).cloned().collect();
+            let remaining = match after {
+                Some(_) => all.count(),
+                None => index.filed(facet.0, &facet.1) - entries.len(),
+            };
+            return Ok(Found { entries, remaining });
+        }
+        let mut found = all.filter(|entry| entry.get::<Pool>().is_some_and(|pool| filter.admits(pool, &matches)));
+        let entries = found.by_ref().take(limit).cloned().collect();
+        let remaining = found.count();
+        Ok(Found { entries, remaining })
     }
 
     /// Checks 5 to 7a for a pool of a path.
@@ -154,15 +187,16 @@ impl Service {
         workspace: impl FnOnce() -> Result<WorkspaceId, FieldErrors>,
     ) -> Result<PoolStatistics, ServiceError> {
         let filter = || {
-            Ok(PoolFilter {
+            let filter = PoolFilter {
                 workspace: workspace()?,
                 selector: Selector::default(),
                 status: None,
                 parent: None,
-            })
+            };
+            Ok((filter, Part::default()))
         };
         let mut statistics = PoolStatistics::default();
-        for entry in self.list_pools(ctx, filter, |_, _| true)? {
+        for entry in self.list_pools(ctx, filter, |_, _| true)?.entries {
             let Some(pool) = entry.get::<Pool>() else { continue };
             let slot = match pool.status.phase {
                 PoolPhase::Running | PoolPhase::Abnormal { .. } | PoolPhase::ScalingFailed { .. } | PoolPhase::Error { .. } => {

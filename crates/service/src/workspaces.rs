@@ -186,8 +186,8 @@ impl Service {
     fn check_empty(&self, ctx: &CallContext, workspace: &Workspace) -> Result<(), ServiceError> {
         let index = self.parts.state.index().read();
         let value = format!("{}/{}", ctx.project, workspace.id);
-        let pools = index.entries(Facet::PoolsOfWorkspace, &value).count();
-        let networks = index.entries(Facet::NetworksOfWorkspace, &value).count();
+        let pools = index.filed(Facet::PoolsOfWorkspace, &value);
+        let networks = index.filed(Facet::NetworksOfWorkspace, &value);
         if pools + networks == 0 {
             return Ok(());
         }

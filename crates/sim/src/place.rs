@@ -152,7 +152,7 @@ pub fn machines() -> Vec<Registration> {
                     id: format!("{flavor}-{zone}-{at:02}"),
                     flavor,
                     az: ZoneName::parse(zone).expect("a name"),
-                    resources: BTreeMap::from([("cpu".to_owned(), "8".to_owned())]),
+                    resources: [("cpu", "8")].into_iter().collect(),
                     accelerators: u32::from(kind == Machines::Gpu),
                 });
             }

@@ -53,8 +53,10 @@ const SQLITE_READER: &[&str] = &["PRAGMA query_only = ON", "PRAGMA cache_size = 
 /// times slower until then. `jit` would be set off by the price that these settings put on what they rule out.
 const POSTGRES_ALL: &[&str] = &["SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
     SET enable_mergejoin = off; SET jit = off"];
-/// A replica that stops in the middle of a transaction must not stop the others for ever.
+/// A replica that stops in the middle of a transaction must not stop the others for ever. What every start finds to be
+/// there already is nothing to tell.
 const POSTGRES_WRITER: &[&str] = &[
+    "SET client_min_messages = 'warning'",
     "SET idle_in_transaction_session_timeout = '15s'",
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
 ];

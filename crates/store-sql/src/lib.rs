@@ -35,7 +35,7 @@ mod tables;
 mod writer;
 
 pub use error::{BackupError, OpenError};
-pub use options::Options;
+pub use options::{Observer, Options};
 pub use store::SqlStore;
 
 #[cfg(test)]

@@ -20,7 +20,12 @@ pub struct Options {
     pub kept_deletions: u64,
     /// How late the commits of other replicas may be noticed where their notification is lost (PostgreSQL only).
     pub poll_interval: Duration,
+    /// Told how many requests each transaction has carried, when it is over.
+    pub observer: Option<Observer>,
 }
+
+/// Told of transactions; it must not wait.
+pub type Observer = Arc<dyn Fn(usize) + Send + Sync>;
 
 impl Options {
     /// The usual settings.
@@ -32,6 +37,7 @@ impl Options {
             readers: READERS,
             kept_deletions: 1_000_000,
             poll_interval: Duration::from_millis(500),
+            observer: None,
         }
     }
 }

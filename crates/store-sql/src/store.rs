@@ -58,6 +58,7 @@ impl SqlStore {
                 target: target.clone(),
                 kept_deletions: options.kept_deletions,
             },
+            observer: options.observer,
             orders: received,
             connection: Some(connection),
             newest: Arc::clone(&newest),

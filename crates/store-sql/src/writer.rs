@@ -4,6 +4,7 @@ use crate::engine::{Lock, Target};
 use crate::error::{CLOSED, Fault, told};
 use crate::group::{Needs, Request};
 use crate::newest::{Newest, within};
+use crate::options::Observer;
 use crate::tables;
 use domain::meta::Revision;
 use sqlx::{AnyConnection, AnyPool, Connection};
@@ -27,6 +28,7 @@ pub(crate) struct Writer {
     /// Absent after a failure, whose state is not known.
     pub(crate) connection: Option<AnyConnection>,
     pub(crate) newest: Arc<Newest>,
+    pub(crate) observer: Option<Observer>,
     pub(crate) readers: AnyPool,
     /// Others may use the database only when nothing is written any more.
     pub(crate) lock: Option<Lock>,
@@ -102,6 +104,9 @@ impl Writer {
             Err(Failure::Before(error)) => (None, Some(error)),
             Err(Failure::AtCommit(why)) => (self.look_again().await, Some(StoreError::Ambiguous(why))),
         };
+        if let (Some(observer), None) = (&self.observer, &failure) {
+            observer(group.len());
+        }
         // Those who wrote come first: what they do with the answer may spare the others a look.
         for request in group {
             request.answer(failure.as_ref());

@@ -3,6 +3,7 @@
 //! It holds committed state only. A batch becomes visible as a whole. Each entry keeps the rendered form of its object
 //! once somebody has asked for it.
 
+mod entries;
 mod facet;
 
 pub use facet::Facet;
@@ -12,9 +13,11 @@ use crate::object::{Kind, Object, Resource};
 use crate::port::Key;
 use bytes::Bytes;
 use domain::meta::{Revision, Uid};
+use entries::Entries;
 use facet::{facets, sort_time};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{mpsc, watch};
 
@@ -90,13 +93,43 @@ pub struct Index {
     newest: watch::Sender<Revision>,
 }
 
-/// Facet, value, time, name, project. The project only keeps objects of one name apart.
-type FacetKey = (Facet, SmolStr, i64, SmolStr, SmolStr);
+/// Where an object stands among those that are filed under the same value: newest first, then by name. The project only
+/// keeps objects of one name apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// What [`facet::sort_time`] gives: the negative of seconds since the epoch, for most kinds.
+    time: i64,
+    name: SmolStr,
+    project: SmolStr,
+}
+
+impl Place {
+    /// The place of an object that was created in this second. Orders, which go by finer times, have other places.
+    pub fn created(second: i64, name: impl AsRef<str>, project: impl AsRef<str>) -> Self {
+        Self {
+            time: second.saturating_neg(),
+            name: SmolStr::new(name),
+            project: SmolStr::new(project),
+        }
+    }
+
+    fn of(entry: &Entry) -> Self {
+        Self {
+            time: sort_time(&entry.object),
+            name: entry.key.name.clone(),
+            project: entry.key.project.clone(),
+        }
+    }
+}
+
+/// Entries under one value of a facet.
+type Drawer = BTreeMap<Place, Arc<Entry>>;
 
 #[derive(Debug, Default)]
 struct Inner {
-    entries: BTreeMap<Key, Arc<Entry>>,
-    ordered: BTreeMap<FacetKey, Arc<Entry>>,
+    entries: Entries,
+    /// No drawer is empty.
+    drawers: BTreeMap<(Facet, SmolStr), Drawer>,
     counters: BTreeMap<CounterKey, (Revision, u64)>,
     /// Everything up to here has been applied.
     complete: Revision,
@@ -161,11 +194,18 @@ impl Index {
             if revision <= inner.complete {
                 return;
             }
-            let known: BTreeSet<Key> = objects.iter().map(|(_, object)| object.key()).collect();
-            let missing: Vec<Key> = inner.entries.keys().filter(|key| !known.contains(key)).cloned().collect();
-            for key in missing {
-                // Does nothing to what is newer.
-                inner.delete(revision, &key);
+            if !inner.entries.is_empty() {
+                let known: BTreeSet<Key> = objects.iter().map(|(_, object)| object.key()).collect();
+                let missing: Vec<Key> = inner
+                    .entries
+                    .iter()
+                    .map(|entry| entry.key.clone())
+                    .filter(|key| !known.contains(key))
+                    .collect();
+                for key in missing {
+                    // Does nothing to what is newer.
+                    inner.delete(revision, &key);
+                }
             }
             for (at, object) in objects {
                 inner.put(at, object);
@@ -232,28 +272,28 @@ impl Inner {
 
     fn put(&mut self, revision: Revision, object: Object) {
         let key = object.key();
-        let is_known = self.entries.get(&key).is_some_and(|entry| entry.revision >= revision);
+        let is_known = self.entries.at(&key).is_some_and(|entry| entry.revision >= revision);
         let is_gone = self.deleted.get(&key).is_some_and(|at| *at >= revision);
         if is_known || is_gone {
             return;
         }
         let entry = Arc::new(Entry {
-            key: key.clone(),
+            key,
             revision,
             object,
             rendered: OnceLock::new(),
         });
-        if let Some(old) = self.entries.insert(key, Arc::clone(&entry)) {
+        if let Some(old) = self.entries.insert(Arc::clone(&entry)) {
             self.unlink(&old);
         }
-        for facet in facet_keys(&entry) {
-            self.ordered.insert(facet, Arc::clone(&entry));
+        for facet in facets(&entry.object) {
+            self.drawers.entry(facet).or_default().insert(Place::of(&entry), Arc::clone(&entry));
         }
         self.tell(&Touched { entry, is_deleted: false });
     }
 
     fn delete(&mut self, revision: Revision, key: &Key) {
-        if self.entries.get(key).is_some_and(|entry| entry.revision > revision) {
+        if self.entries.at(key).is_some_and(|entry| entry.revision > revision) {
             return;
         }
         let at = self.deleted.entry(key.clone()).or_insert(revision);
@@ -265,8 +305,12 @@ impl Inner {
     }
 
     fn unlink(&mut self, entry: &Entry) {
-        for facet in facet_keys(entry) {
-            self.ordered.remove(&facet);
+        for facet in facets(&entry.object) {
+            let Some(drawer) = self.drawers.get_mut(&facet) else { continue };
+            drawer.remove(&Place::of(entry));
+            if drawer.is_empty() {
+                self.drawers.remove(&facet);
+            }
         }
     }
 
@@ -296,46 +340,44 @@ impl Inner {
     }
 }
 
-fn facet_keys(entry: &Entry) -> impl Iterator<Item = FacetKey> {
-    let time = sort_time(&entry.object);
-    let (name, project) = (entry.key.name.clone(), entry.key.project.clone());
-    facets(&entry.object)
-        .into_iter()
-        .map(move |(facet, value)| (facet, value, time, name.clone(), project.clone()))
-}
-
 /// A consistent view of the index.
 pub struct Snapshot<'a>(RwLockReadGuard<'a, Inner>);
 
 impl Snapshot<'_> {
     pub fn get<T: Resource>(&self, project: impl AsRef<str>, name: impl AsRef<str>) -> Option<Versioned<T>> {
-        self.at(&Key::new(T::KIND, project, name))
+        self.0.entries.get(T::KIND, project.as_ref(), name.as_ref()).and_then(versioned)
     }
 
     pub fn at<T: Resource>(&self, key: &Key) -> Option<Versioned<T>> {
-        self.0.entries.get(key).and_then(versioned)
+        self.0.entries.at(key).and_then(versioned)
     }
 
     /// All objects of one kind in key order.
     pub fn all<T: Resource>(&self) -> Vec<Versioned<T>> {
-        let first = Key::new(T::KIND, "", "");
-        self.0
-            .entries
-            .range(first..)
-            .take_while(|(key, _)| key.kind == T::KIND)
-            .filter_map(|(_, entry)| versioned(entry))
-            .collect()
+        self.0.entries.of_kind(T::KIND).filter_map(versioned).collect()
     }
 
     /// Entries filed under a facet's value: newest first, then by name (contract README §7).
     pub fn entries(&self, facet: Facet, value: impl AsRef<str>) -> impl Iterator<Item = &Arc<Entry>> {
-        let value = SmolStr::new(value);
-        let from = (facet, value.clone(), i64::MIN, SmolStr::default(), SmolStr::default());
-        self.0
-            .ordered
-            .range(from..)
-            .take_while(move |((found, text, ..), _)| *found == facet && *text == value)
+        self.entries_after(facet, value, None)
+    }
+
+    /// As [`Snapshot::entries`], from after a place on.
+    pub fn entries_after(&self, facet: Facet, value: impl AsRef<str>, after: Option<&Place>) -> impl Iterator<Item = &Arc<Entry>> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
+        let drawer = self.drawer(facet, value).into_iter();
+        drawer
+            .flat_map(move |drawer| drawer.range((from.clone(), Bound::Unbounded)))
             .map(|(_, entry)| entry)
+    }
+
+    /// How many entries are filed under a facet's value. Does not count them.
+    pub fn filed(&self, facet: Facet, value: impl AsRef<str>) -> usize {
+        self.drawer(facet, value).map_or(0, BTreeMap::len)
+    }
+
+    fn drawer(&self, facet: Facet, value: impl AsRef<str>) -> Option<&Drawer> {
+        self.0.drawers.get(&(facet, SmolStr::new(value)))
     }
 
     /// Objects filed under a facet's value: newest first, then by name.
@@ -344,11 +386,7 @@ impl Snapshot<'_> {
     }
 
     pub fn count(&self, kind: Kind) -> usize {
-        self.0
-            .entries
-            .range(Key::new(kind, "", "")..)
-            .take_while(|(key, _)| key.kind == kind)
-            .count()
+        self.0.entries.count(kind)
     }
 
     pub fn counter(&self, key: &CounterKey) -> u64 {

@@ -178,15 +178,14 @@ impl State {
             .into_iter()
             .map(|(key, value)| (key, (begin, value)))
             .collect();
-        let mut objects: BTreeMap<Key, (Revision, Object)> = BTreeMap::new();
+        let mut objects: Vec<(Revision, Object)> = Vec::new();
         for kind in Kind::ALL.iter().copied().filter(|kind| is_indexed(*kind)) {
             let mut after: Option<Key> = None;
             loop {
                 let page = self.store.list(kind, after.as_ref(), PAGE).await?;
                 after = page.records.last().map(|record| record.key.clone());
                 for record in page.records {
-                    let object = Object::decode(&record)?;
-                    objects.insert(record.key, (record.revision, object));
+                    objects.push((record.revision, Object::decode(&record)?));
                 }
                 if !page.has_more {
                     break;
@@ -194,18 +193,23 @@ impl State {
             }
         }
         let (history, up_to) = self.history(begin).await?;
+        let mut changed: BTreeMap<Key, Option<(Revision, Object)>> = BTreeMap::new();
         for (revision, change) in history {
             match change {
-                IndexChange::Put(object) => drop(objects.insert(object.key(), (revision, object))),
-                IndexChange::Delete(key) => drop(objects.remove(&key)),
+                IndexChange::Put(object) => drop(changed.insert(object.key(), Some((revision, object)))),
+                IndexChange::Delete(key) => drop(changed.insert(key, None)),
                 IndexChange::Counter(key, value) => drop(counters.insert(key, (revision, value))),
             }
+        }
+        if !changed.is_empty() {
+            objects.retain(|(_, object)| !changed.contains_key(&object.key()));
+            objects.extend(changed.into_values().flatten());
         }
         let counters = counters
             .into_iter()
             .map(|(key, (revision, value))| (revision, key, value))
             .collect();
-        self.index.reset(up_to, objects.into_values().collect(), counters);
+        self.index.reset(up_to, objects, counters);
         Ok(())
     }
 }

@@ -95,11 +95,11 @@ impl From<&model::Node> for Node {
                 az: node.az.to_string(),
                 private_ip: machine.and_then(|machine| machine.private_ip.clone()),
                 resources: machine
-                    .map(|machine| machine.resources.clone())
+                    .map(|machine| machine.resources.to_map())
                     .filter(|map| !map.is_empty())
                     .unwrap_or_else(nothing),
                 available_resources: machine
-                    .map(|machine| machine.available.clone())
+                    .map(|machine| machine.available.to_map())
                     .filter(|map| !map.is_empty())
                     .unwrap_or_else(nothing),
                 driver: node.driver.as_ref().map(|driver| NodeDriver {

@@ -5,10 +5,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Takes a document with its id.
+pub type ReadDocument<'a> = dyn FnMut(String, Value) -> Result<(), JournalError> + Send + 'a;
+
 /// Durable memory of the fleet: documents by id.
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
-    async fn load(&self) -> Result<Vec<(String, Value)>, JournalError>;
+    /// Gives every document to `read`, one after the other, since all of them at once may be much. Ends with its first error.
+    async fn load(&self, read: &mut ReadDocument<'_>) -> Result<(), JournalError>;
     /// Puts or removes documents, all of them or none; on disk when it returns.
     async fn save(&self, changes: Vec<(String, Option<Value>)>) -> Result<(), JournalError>;
 }
@@ -23,9 +27,9 @@ pub struct MemoryJournal(Arc<Mutex<BTreeMap<String, Value>>>);
 
 #[async_trait]
 impl Journal for MemoryJournal {
-    async fn load(&self) -> Result<Vec<(String, Value)>, JournalError> {
+    async fn load(&self, read: &mut ReadDocument<'_>) -> Result<(), JournalError> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(kept.iter().map(|(id, value)| (id.clone(), value.clone())).collect())
+        kept.iter().try_for_each(|(id, value)| read(id.clone(), value.clone()))
     }
 
     async fn save(&self, changes: Vec<(String, Option<Value>)>) -> Result<(), JournalError> {

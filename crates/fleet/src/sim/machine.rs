@@ -8,9 +8,9 @@ use crate::command::PoolMark;
 use crate::observation::{DriverFact, DriverProgress, MachineState, NodeFact};
 use domain::catalogue::Flavor;
 use domain::name::{FlavorName, NodeName, ZoneName};
+use domain::quantities::Quantities;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A machine as the operator registers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub struct Registration {
     pub flavor: FlavorName,
     pub az: ZoneName,
     /// Allocatable quantities by resource name.
-    pub resources: BTreeMap<String, String>,
+    pub resources: Quantities,
     #[serde(default)]
     pub accelerators: u32,
 }
@@ -27,22 +27,22 @@ pub struct Registration {
 impl Registration {
     /// A machine of a flavor, with what is left for jobs after the system has taken its share.
     pub fn of(flavor: &Flavor, id: String, az: ZoneName) -> Self {
-        let mut resources = BTreeMap::from([
+        let mut resources = vec![
             ("cpu".to_owned(), format!("{}m", flavor.cpu.saturating_mul(1000).saturating_sub(80))),
             ("memory".to_owned(), format!("{}Mi", u64::from(flavor.memory_gib) * 1024 * 9 / 10)),
-        ]);
+        ];
         if let Some(gpu) = &flavor.gpu {
-            resources.insert("nvidia.com/gpu".to_owned(), gpu.size.to_string());
+            resources.push(("nvidia.com/gpu".to_owned(), gpu.size.to_string()));
         }
         if let Some(npu) = &flavor.npu {
-            resources.insert(format!("huawei.com/{}", npu.model), npu.size.to_string());
+            resources.push((format!("huawei.com/{}", npu.model), npu.size.to_string()));
         }
         let accelerators = [&flavor.gpu, &flavor.npu].into_iter().flatten().map(|spec| spec.size);
         Self {
             id,
             flavor: flavor.name.clone(),
             az,
-            resources,
+            resources: resources.into_iter().collect(),
             accelerators: accelerators.sum(),
         }
     }
@@ -253,7 +253,7 @@ impl Machine {
         let resources = if is_up {
             self.registration.resources.clone()
         } else {
-            BTreeMap::new()
+            Quantities::default()
         };
         NodeFact {
             state: self.state(bound, now, rules),

@@ -101,27 +101,24 @@ impl Changes {
         Ok(documents)
     }
 
-    /// The changes that make documents of the journal out of nothing.
-    pub fn read(documents: Vec<(String, Value)>) -> Result<Self, JournalError> {
-        let mut changes = Self::default();
-        for (id, value) in documents {
-            let damaged = |error: serde_json::Error| JournalError(format!("{id} cannot be read: {error}"));
-            if id == EPOCH {
-                changes.epoch = Some(serde_json::from_value(value).map_err(damaged)?);
-            } else if id == TIME {
-                changes.time = Some(serde_json::from_value(value).map_err(damaged)?);
-            } else if let Some(uid) = id.strip_prefix(WORK) {
-                let work = serde_json::from_value(value).map_err(damaged)?;
-                changes.work.insert(Uid::from_text(uid), Some(work));
-            } else if let Some(uid) = id.strip_prefix(POOL) {
-                let pool = serde_json::from_value(value).map_err(damaged)?;
-                changes.pools.insert(Uid::from_text(uid), Some(pool));
-            } else {
-                let machine = serde_json::from_value(value).map_err(damaged)?;
-                changes.machines.insert(id, Some(machine));
-            }
+    /// Adds what a document of the journal says.
+    pub fn read(&mut self, id: String, document: Value) -> Result<(), JournalError> {
+        let damaged = |error: serde_json::Error| JournalError(format!("{id} cannot be read: {error}"));
+        if id == EPOCH {
+            self.epoch = Some(serde_json::from_value(document).map_err(damaged)?);
+        } else if id == TIME {
+            self.time = Some(serde_json::from_value(document).map_err(damaged)?);
+        } else if let Some(uid) = id.strip_prefix(WORK) {
+            let work = serde_json::from_value(document).map_err(damaged)?;
+            self.work.insert(Uid::from_text(uid), Some(work));
+        } else if let Some(uid) = id.strip_prefix(POOL) {
+            let pool = serde_json::from_value(document).map_err(damaged)?;
+            self.pools.insert(Uid::from_text(uid), Some(pool));
+        } else {
+            let machine = serde_json::from_value(document).map_err(damaged)?;
+            self.machines.insert(id, Some(machine));
         }
-        Ok(changes)
+        Ok(())
     }
 }
 

@@ -24,7 +24,7 @@ fn registration(id: &str, zone: &str) -> Registration {
         id: id.to_owned(),
         flavor: FlavorName::parse("gpu").unwrap(),
         az: ZoneName::parse(zone).unwrap(),
-        resources: BTreeMap::from([("cpu".to_owned(), "8".to_owned())]),
+        resources: [("cpu", "8")].into_iter().collect(),
         accelerators: 8,
     }
 }

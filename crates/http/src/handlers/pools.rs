@@ -10,7 +10,7 @@ use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::label::Selector;
 use domain::name::{PoolName, WorkspaceId};
 use domain::pool::{JobType, Pool, PoolPhase, ScopeState};
-use service::pools::{PoolFilter, StatusFilter};
+use service::pools::{Part, PoolFilter, StatusFilter};
 use service::{Missing, Outcome, ServiceError};
 use std::time::Duration;
 use wire::query::Query;
@@ -51,7 +51,7 @@ pub(crate) async fn create(State(app): State<App>, call: Call) -> Result<Respons
 
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let ctx = call.context()?;
-    let mut paging = None;
+    let mut is_paged = false;
     let read = || {
         let query = call.query()?;
         let mut errors = FieldErrors::new();
@@ -64,16 +64,20 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
                 .filter(|text| !text.is_empty())
                 .and_then(|text| PoolName::parse(text).ok()),
         };
-        paging = Some(Paging::read(&query, MAXIMUM, &mut errors));
+        let wanted = Paging::read(&query, MAXIMUM, &mut errors);
         errors.into_result()?;
-        Ok(filter)
+        is_paged = wanted.is_requested();
+        let part = Part {
+            after: wanted.after.map(|token| (token.created, token.name)),
+            limit: wanted.limit,
+        };
+        Ok((filter, part))
     };
-    let entries = app
+    let found = app
         .service()
         .list_pools(&ctx, read, |selector, pool| selector.matches_map(&wire::pool::labels(pool)))?;
-    let paging = paging.unwrap_or(Paging { limit: None, after: None });
-    let page = render::page(&entries, &paging, None);
-    let metadata = paging.is_requested().then(|| wire::list::ListMeta::of(page.next));
+    let page = render::part(&found.entries, found.remaining);
+    let metadata = is_paged.then(|| wire::list::ListMeta::of(page.next));
     Ok(render::bytes(wire::list::join("PoolList", "v2", metadata.as_ref(), &page.items)))
 }
 

@@ -39,16 +39,19 @@ impl World {
         }
     }
 
-    async fn seed(&self, values: Values) -> Result<Demo> {
-        let seeder = Seeder {
+    fn seeder(&self) -> Seeder<'_> {
+        Seeder {
             state: &self.state,
             fleet: &self.fleet,
             passwords: &self.passwords,
             sealer: &self.sealer,
             clock: &self.clock,
             entropy: self.entropy.as_ref(),
-        };
-        seeder.seed(values).await
+        }
+    }
+
+    async fn seed(&self, values: Values) -> Result<Demo> {
+        self.seeder().seed(values).await
     }
 }
 
@@ -56,7 +59,7 @@ impl World {
 async fn the_demo_is_made_once_and_its_secrets_are_told_once() {
     let world = World::new().await;
     let first = world.seed(Values::default()).await.unwrap();
-    let secrets = first.secrets.as_ref().unwrap();
+    let Told::Demo(secrets) = &first.told else { panic!("no secrets") };
     let told = first.greeting("http://here");
     for secret in [&secrets.password, &secrets.secret_key, &secrets.admin_token] {
         assert!(told.contains(secret.expose_secret()), "{told}");
@@ -64,7 +67,7 @@ async fn the_demo_is_made_once_and_its_secrets_are_told_once() {
     let (revision, machines) = (world.state.store().revision().await.unwrap(), world.fleet.machines().len());
     let again = world.seed(Values::default()).await.unwrap();
     assert_eq!((&again.project, &again.region), (&first.project, &first.region));
-    assert!(again.secrets.is_none());
+    assert!(matches!(again.told, Told::Nothing));
     assert!(again.greeting("http://here").contains("http://here"));
     assert_eq!(world.state.store().revision().await.unwrap(), revision);
     assert_eq!(world.fleet.machines().len(), machines);
@@ -75,8 +78,38 @@ async fn of_two_replicas_that_start_at_once_one_makes_the_demo() {
     let store: Arc<dyn Store> = Arc::new(MemStore::default());
     let one = World::on(store.clone(), MemoryJournal::default()).await;
     let two = World::on(store, MemoryJournal::default()).await;
-    assert!(one.seed(Values::default()).await.unwrap().secrets.is_some());
-    assert!(two.seed(Values::default()).await.unwrap().secrets.is_none());
+    assert!(matches!(one.seed(Values::default()).await.unwrap().told, Told::Demo(_)));
+    assert!(matches!(two.seed(Values::default()).await.unwrap().told, Told::Nothing));
+}
+
+#[tokio::test]
+async fn without_the_demo_there_is_an_operator_and_nothing_else() {
+    let store: Arc<dyn Store> = Arc::new(MemStore::default());
+    let one = World::on(store.clone(), MemoryJournal::default()).await;
+    let two = World::on(store, MemoryJournal::default()).await;
+    let founded = one.seeder().found(Values::default()).await.unwrap();
+    let Told::Operator(token) = &founded.told else {
+        panic!("no operator")
+    };
+    assert!(founded.greeting("http://here").contains(token.expose_secret()));
+    assert!(one.fleet.machines().is_empty());
+    let index = one.state.index().read();
+    let stored = index
+        .get::<Token>("", TokenHash::of(token.expose_secret().as_bytes()).to_string())
+        .unwrap();
+    let admin = index.get::<User>("", &stored.user).unwrap();
+    assert_eq!(admin.roles.get(&founded.project), Some(&Role::Operator));
+    assert_eq!(
+        (index.count(Kind::Flavor), index.count(Kind::User), index.count(Kind::AccessKey)),
+        (0, 1, 0)
+    );
+    drop(index);
+    // The other replica, and every later start.
+    for world in [&two, &one] {
+        let again = world.seeder().found(Values::default()).await.unwrap();
+        assert!(matches!(again.told, Told::Nothing));
+        assert_eq!(again.project, founded.project);
+    }
 }
 
 #[tokio::test]

@@ -213,8 +213,8 @@ pub fn ready(node: &Node) -> NodeFact {
         silent_since: None,
         private_ip: None,
         instance: None,
-        resources: BTreeMap::new(),
-        available: BTreeMap::new(),
+        resources: domain::quantities::Quantities::default(),
+        available: domain::quantities::Quantities::default(),
         os: None,
         driver: node.driver.as_ref().map(|driver| DriverFact {
             installed: driver.installed.clone(),

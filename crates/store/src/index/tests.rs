@@ -103,6 +103,28 @@ fn objects_under_a_facet_come_newest_first_and_then_by_name() {
     assert_eq!(index.read().count(Kind::Workspace), 9);
 }
 
+#[test]
+fn a_part_of_a_list_goes_on_after_a_place_that_may_be_gone() {
+    let index = Index::default();
+    let all = [("a", 3), ("b", 2), ("c", 2), ("d", 1)].map(|(id, second)| put(workspace("a", id, second)));
+    index.apply(at(1), all.into());
+    let owner = "a".repeat(32);
+    let after = |second, name: &str| -> Vec<String> {
+        let place = Place::created(second, name, &owner);
+        let view = index.read();
+        let rest = view.entries_after(Facet::WorkspacesOfProject, &owner, Some(&place));
+        rest.map(|entry| entry.key.name.to_string()).collect()
+    };
+    assert_eq!(after(4, ""), ["a", "b", "c", "d"]);
+    assert_eq!(after(2, "b"), ["c", "d"]);
+    assert_eq!(after(2, "bb"), ["c", "d"]);
+    assert_eq!(after(1, "d"), Vec::<String>::new());
+    assert_eq!(index.read().filed(Facet::WorkspacesOfProject, &owner), 4);
+    let gone = ["a", "b", "c", "d"].map(|id| IndexChange::Delete(Key::new(Kind::Workspace, &owner, id)));
+    index.apply(at(2), gone.into());
+    assert_eq!(index.read().filed(Facet::WorkspacesOfProject, &owner), 0);
+}
+
 fn order(letter: &str) -> Order {
     let display = DisplayName::parse("pool").unwrap();
     Order {

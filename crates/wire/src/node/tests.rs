@@ -164,8 +164,8 @@ fn the_published_node_is_shown() {
     };
     node.machine = Some(Box::new(MachineFacts {
         private_ip: Some("192.168.0.1".to_owned()),
-        resources: texts(&[("cpu", "3920m"), ("memory", "6270Mi")]),
-        available: texts(&[("cpu", "2970m"), ("memory", "4558Mi")]),
+        resources: [("cpu", "3920m"), ("memory", "6270Mi")].into_iter().collect(),
+        available: [("cpu", "2970m"), ("memory", "4558Mi")].into_iter().collect(),
         ..MachineFacts::default()
     }));
     assert_holds(
@@ -195,7 +195,7 @@ fn a_node_without_a_report_has_no_resources() {
 
 #[test]
 fn the_fullest_node_is_shown_under_the_documented_names() {
-    let resources = texts(&[("cpu", "8"), ("memory", "32Gi"), ("nvidia.com/gpu", "1")]);
+    let resources: domain::quantities::Quantities = [("cpu", "8"), ("memory", "32Gi"), ("nvidia.com/gpu", "1")].into_iter().collect();
     let node = model::Node {
         phase: NodePhase::Abnormal {
             since: Timestamp::UNIX_EPOCH,

@@ -23,7 +23,7 @@ fn view(machine: &MachineInfo) -> MachineView {
         id: registration.id.clone(),
         flavor: registration.flavor.to_string(),
         az: registration.az.to_string(),
-        resources: registration.resources.clone(),
+        resources: registration.resources.to_map(),
         state: match (bound.is_some(), machine.is_releasing) {
             (false, _) => "free",
             (true, false) => "node",

@@ -10,7 +10,6 @@ use proptest::collection::btree_map;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::collections::BTreeMap;
 
 fn machine_state() -> impl Strategy<Value = MachineState> {
     prop_oneof![
@@ -42,8 +41,8 @@ fn node_fact() -> impl Strategy<Value = NodeFact> {
             silent_since: silence.map(|offset| at + offset),
             private_ip: None,
             instance: None,
-            resources: BTreeMap::new(),
-            available: BTreeMap::new(),
+            resources: domain::quantities::Quantities::default(),
+            available: domain::quantities::Quantities::default(),
             os: None,
             driver,
             is_busy,

@@ -1,0 +1,55 @@
+//! The ceiling of reads: a handler behind the same HTTP library and the same connection loop that returns bytes which are
+//! already there, with the headers that the API sends.
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, Response};
+use axum::routing::get;
+use clap::Args;
+use clock::SystemClock;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio::net::TcpListener;
+
+#[derive(Debug, Args)]
+pub struct BareArguments {
+    #[arg(long)]
+    listen: SocketAddr,
+    /// The body of every answer.
+    #[arg(long)]
+    body: PathBuf,
+    /// `name: value`
+    #[arg(long)]
+    header: Vec<String>,
+}
+
+/// Serves until the process is ended.
+pub fn serve(arguments: &BareArguments) -> Result<()> {
+    let body = Bytes::from(std::fs::read(&arguments.body)?);
+    let headers = arguments
+        .header
+        .iter()
+        .map(|line| {
+            let (name, value) = line.split_once(": ").context("a header without a value")?;
+            Ok((HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let answer = move || {
+        let (body, headers) = (body.clone(), headers.clone());
+        async move {
+            let mut response = Response::new(Body::from(body));
+            response.headers_mut().extend(headers);
+            response
+        }
+    };
+    let routes = Router::new()
+        .route("/v2/{project_id}/pools", get(answer.clone()))
+        .route("/v2/{project_id}/pools/{pool_name}", get(answer));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(arguments.listen).await?;
+        http_api::serve::serve_router(listener, routes, &SystemClock, std::future::pending()).await;
+        Ok(())
+    })
+}

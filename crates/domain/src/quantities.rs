@@ -1,0 +1,62 @@
+//! What a machine has of each resource.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smol_str::SmolStr;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Quantities by resource name, such as 8 of `cpu`; texts as Kubernetes writes them. There are very many of these and they
+/// seldom change, so they are small and clones share them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quantities(Arc<[(SmolStr, SmolStr)]>);
+
+impl Quantities {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names and quantities by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, quantity)| (name.as_str(), quantity.as_str()))
+    }
+
+    pub fn to_map(&self) -> BTreeMap<String, String> {
+        self.iter().map(|(name, quantity)| (name.to_owned(), quantity.to_owned())).collect()
+    }
+}
+
+/// Of quantities of one name, the last one counts.
+impl<N: AsRef<str>, Q: AsRef<str>> FromIterator<(N, Q)> for Quantities {
+    fn from_iter<I: IntoIterator<Item = (N, Q)>>(all: I) -> Self {
+        let all = all.into_iter();
+        let sorted: BTreeMap<SmolStr, SmolStr> = all.map(|(name, quantity)| (SmolStr::new(name), SmolStr::new(quantity))).collect();
+        Self(sorted.into_iter().collect())
+    }
+}
+
+impl Serialize for Quantities {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Quantities {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::<SmolStr, SmolStr>::deserialize(deserializer).map(|all| Self(all.into_iter().collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_kept_as_a_map() {
+        let quantities: Quantities = [("memory", "1Gi"), ("cpu", "8"), ("memory", "2Gi")].into_iter().collect();
+        let text = serde_json::to_string(&quantities).unwrap();
+        assert_eq!(text, r#"{"cpu":"8","memory":"2Gi"}"#);
+        assert_eq!(serde_json::from_str::<Quantities>(&text).unwrap(), quantities);
+        assert_eq!(serde_json::to_string(&quantities.to_map()).unwrap(), text);
+        assert!(!quantities.is_empty() && Quantities::default().is_empty());
+    }
+}

@@ -4,6 +4,7 @@ use crate::command::PoolMark;
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName};
 use domain::pool::tree::Amount;
+use domain::quantities::Quantities;
 use domain::workload::{WorkloadKind, WorkloadStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,7 @@ pub struct WorkloadFact {
     /// Nodes that it needs.
     pub nodes: u32,
     /// Quantities that it needs on each node, by resource name.
-    pub resources: BTreeMap<String, String>,
+    pub resources: Quantities,
     pub status: WorkloadStatus,
     /// Why it waits, or how it ended.
     pub reason: Option<String>,

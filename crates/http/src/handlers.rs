@@ -8,4 +8,5 @@ pub(crate) mod networks;
 pub(crate) mod nodes;
 pub(crate) mod orders;
 pub(crate) mod pools;
+pub(crate) mod workloads;
 pub(crate) mod workspaces;

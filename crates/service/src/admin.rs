@@ -11,6 +11,7 @@ mod machines;
 mod projects;
 mod templates;
 mod users;
+mod workloads;
 
 pub use domains::DomainChange;
 pub use keys::{KeyChange, KeyInfo, KeyRequest, NewKey, random_pair};
@@ -18,6 +19,7 @@ pub use machines::{MAX_MACHINES, NewMachines};
 pub use projects::{NewProject, ProjectChange, QuotaChange};
 pub use templates::{TemplateDraft, VersionDraft};
 pub use users::{Account, NewUser, UserChange};
+pub use workloads::NewWorkload;
 
 use crate::Outcome;
 use crate::commit::Decided;

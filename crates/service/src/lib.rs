@@ -16,6 +16,7 @@ pub mod networks;
 pub mod nodes;
 pub mod orders;
 pub mod pools;
+pub mod workloads;
 pub mod workspaces;
 
 pub use context::{CallContext, Idempotency, Limits, Service, ServiceParts};

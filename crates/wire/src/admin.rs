@@ -8,6 +8,7 @@ pub mod configuration;
 pub mod flavor;
 pub mod machine;
 pub mod template;
+pub mod workload;
 
 use crate::decode::Place;
 use crate::list::ListMeta;
@@ -104,6 +105,7 @@ lists! {
     FlavorList: flavors of flavor::FlavorView;
     MachineList: machines of machine::MachineView;
     TemplateList: plugin_templates of template::TemplateView;
+    WorkloadList: workloads of workload::WorkloadView;
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod query;
 pub mod quota;
 pub mod statistics;
 mod time;
+pub mod workload;
 pub mod workspace;
 
 #[cfg(test)]

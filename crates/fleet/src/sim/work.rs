@@ -6,11 +6,12 @@ use crate::command::PoolMark;
 use domain::capacity::Wait;
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName};
+use domain::quantities::Quantities;
 use domain::workload::{WorkloadKind, WorkloadStatus};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A workload as the operator submits it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub struct Submission {
     pub flavor: FlavorName,
     pub nodes: u32,
     /// Quantities that it needs on each node, by resource name.
-    pub resources: BTreeMap<String, String>,
+    pub resources: Quantities,
     /// The higher, the earlier.
     pub priority: u32,
     /// How long it runs, in life: not at the fleet's speed. `None`: until it is cancelled.

@@ -10,6 +10,7 @@ pub(crate) mod pools;
 pub(crate) mod projects;
 pub(crate) mod templates;
 pub(crate) mod users;
+pub(crate) mod workloads;
 
 use crate::call::Call;
 use crate::error::ApiError;

@@ -1,7 +1,7 @@
 //! The operator's part of the list of operations.
 
 use super::{Operation, op};
-use crate::handlers::admin::{configuration, domains, flavors, keys, machines, orders, pools, projects, templates, users};
+use crate::handlers::admin::{configuration, domains, flavors, keys, machines, orders, pools, projects, templates, users, workloads};
 use crate::openapi::docs::admin as d;
 use axum::http::Method;
 use axum::routing::{delete, get, patch, post, put};
@@ -19,6 +19,7 @@ pub(super) fn operations() -> Vec<Operation> {
     all.extend(flavors_and_configuration());
     all.extend(plugin_templates());
     all.extend(machines_and_faults());
+    all.extend(submitted_workloads());
     all.extend(pools_and_orders());
     all
 }
@@ -374,6 +375,40 @@ fn machines_and_faults() -> Vec<Operation> {
             "/admin/v1/{project_id}/pools/{pool_name}/faults",
             delete(machines::mend_pool),
             d::mend::<a::machine::FaultList>("Clears all faults of a pool"),
+        ),
+    ]
+}
+
+fn submitted_workloads() -> Vec<Operation> {
+    use a::workload::{WorkloadBody, WorkloadView};
+    vec![
+        op(
+            "SubmitWorkload",
+            POST,
+            "/admin/v1/{project_id}/pools/{pool_name}/workloads",
+            post(workloads::submit),
+            d::simulated::<WorkloadBody, WorkloadView>("Submits a workload to a pool of the simulated fleet"),
+        ),
+        op(
+            "ListSubmittedWorkloads",
+            GET,
+            "/admin/v1/workloads",
+            get(workloads::list),
+            d::list::<a::WorkloadList>("Lists the workloads of the simulated fleet", Some(("pool", "Id of a pool"))),
+        ),
+        op(
+            "ShowSubmittedWorkload",
+            GET,
+            "/admin/v1/workloads/{workload_id}",
+            get(workloads::show),
+            d::show::<WorkloadView>("Shows a workload of the simulated fleet"),
+        ),
+        op(
+            "CancelWorkload",
+            DELETE,
+            "/admin/v1/workloads/{workload_id}",
+            delete(workloads::cancel),
+            d::mend::<WorkloadView>("Ends a workload of the simulated fleet"),
         ),
     ]
 }

@@ -45,7 +45,7 @@ fn job(uid: &str, nodes: u32, seconds: Option<i64>) -> Submission {
         owner: "ada".to_owned(),
         flavor: FlavorName::parse("gpu").unwrap(),
         nodes,
-        resources: BTreeMap::new(),
+        resources: domain::quantities::Quantities::default(),
         priority: 1,
         lasting: seconds.map(SignedDuration::from_secs),
         retries: 1,

@@ -12,6 +12,7 @@ mod operator_catalogue;
 mod operator_machines;
 mod operator_pools;
 mod unauthorized;
+mod workloads;
 
 /// Runs each function against a fresh server on either store.
 #[macro_export]

@@ -83,7 +83,8 @@ impl Service {
         };
         let outcome = fleet.submit(&root.uid, &pool.uid, submission).await;
         outcome.map_err(super::machines::unavailable)?.map_err(|refusal| match refusal {
-            Refusal::Closed => ServiceError::Refused(refusal.to_string()),
+            // The next step of the controller tells the fleet of the pool.
+            Refusal::Closed => ServiceError::Unavailable(refusal.to_string()),
             Refusal::TooLarge { .. } => ServiceError::field(FieldPath::of("nodes"), Reason::Capacity, refusal.to_string()),
         })?;
         self.workload(&ctx.principal, uid.as_str()).map(Some)
@@ -144,10 +145,8 @@ impl Service {
 fn takes_workloads(phase: &PoolPhase) -> bool {
     match phase {
         PoolPhase::Running | PoolPhase::Abnormal { .. } | PoolPhase::ScalingFailed { .. } => true,
-        PoolPhase::Waiting(_)
-        | PoolPhase::Creating
-        | PoolPhase::CreationFailed { .. }
-        | PoolPhase::Error { .. }
-        | PoolPhase::Deleting => false,
+        PoolPhase::Waiting(_) | PoolPhase::Creating | PoolPhase::CreationFailed { .. } | PoolPhase::Error { .. } | PoolPhase::Deleting => {
+            false
+        }
     }
 }

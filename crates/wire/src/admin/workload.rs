@@ -166,7 +166,10 @@ mod tests {
             "jobName": "mnist", "retries": 0});
         let request = decode_workload(&full).unwrap();
         assert_eq!(request.lasting, Some(SignedDuration::from_mins(1)));
-        assert_eq!((request.owner.as_deref(), request.job_name.as_deref()), (Some("ada"), Some("mnist")));
+        assert_eq!(
+            (request.owner.as_deref(), request.job_name.as_deref()),
+            (Some("ada"), Some("mnist"))
+        );
         for (body, told) in [
             (json!({}), "type is required"),
             (json!({"type": "game", "flavor": "cpu"}), "type: "),

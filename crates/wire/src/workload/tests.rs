@@ -68,7 +68,13 @@ fn a_running_workload_is_shown_with_its_nodes() {
 
 #[test]
 fn quantities_are_read_as_kubernetes_writes_them() {
-    for (text, value) in [("1", 1.0), ("500m", 0.5), ("2Ki", 2048.0), ("1.5Gi", 1_610_612_736.0), ("3k", 3000.0)] {
+    for (text, value) in [
+        ("1", 1.0),
+        ("500m", 0.5),
+        ("2Ki", 2048.0),
+        ("1.5Gi", 1_610_612_736.0),
+        ("3k", 3000.0),
+    ] {
         assert_eq!(amount(text), Some(value), "{text}");
     }
     assert_eq!(amount("many"), None);

@@ -20,6 +20,7 @@ mod plugins;
 mod tags;
 mod unauthorized;
 mod virtuals;
+mod workloads;
 
 /// Runs each function against a fresh server on either store.
 #[macro_export]

@@ -1,5 +1,6 @@
 //! What a fleet can be told to do.
 
+use crate::workload::Quota;
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName, TemplateName, ZoneName};
 use domain::pool::{NodeOs, PoolRef};
@@ -77,6 +78,12 @@ pub enum Command {
         pool: PoolMark,
         template: TemplateName,
     },
+    /// Lets workloads in by these quotas and no others. The workloads of pools that are not among them are ended.
+    SetQuotas {
+        pool: PoolMark,
+        /// The physical pool first, parents before their children.
+        quotas: Vec<Quota>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +134,8 @@ impl Command {
             | Self::MoveNode { pool, .. }
             | Self::SetDriver { pool, .. }
             | Self::EnsurePlugin { pool, .. }
-            | Self::RemovePlugin { pool, .. } => pool,
+            | Self::RemovePlugin { pool, .. }
+            | Self::SetQuotas { pool, .. } => pool,
             Self::CreateNode(request) => &request.pool,
             Self::ResetNode(request) => &request.pool,
         }
@@ -145,7 +153,11 @@ impl Command {
             | Self::RebootNode { node, .. }
             | Self::MoveNode { node, .. }
             | Self::SetDriver { node, .. } => Some(node),
-            Self::EnsurePool { .. } | Self::RemovePool { .. } | Self::EnsurePlugin { .. } | Self::RemovePlugin { .. } => None,
+            Self::EnsurePool { .. }
+            | Self::RemovePool { .. }
+            | Self::EnsurePlugin { .. }
+            | Self::RemovePlugin { .. }
+            | Self::SetQuotas { .. } => None,
         }
     }
 
@@ -165,6 +177,7 @@ impl Command {
             Self::SetDriver { .. } => "set-driver",
             Self::EnsurePlugin { .. } => "ensure-plugin",
             Self::RemovePlugin { .. } => "remove-plugin",
+            Self::SetQuotas { .. } => "set-quotas",
         }
     }
 }

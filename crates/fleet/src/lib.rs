@@ -8,7 +8,9 @@ pub mod conformance;
 pub mod observation;
 pub mod port;
 pub mod sim;
+pub mod workload;
 
 pub use command::{Command, NodeRequest, PluginRequest, PoolMark, ResetRequest};
 pub use observation::{DriverFact, MachineState, NodeFact, Observation, PluginFact, PluginObject, RequestFact, RequestProgress};
 pub use port::{Fleet, FleetError};
+pub use workload::{HostFact, Quota, WorkloadFact};

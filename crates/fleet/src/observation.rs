@@ -1,5 +1,6 @@
 //! What a fleet reports of one pool.
 
+use crate::workload::Quota;
 use domain::meta::Uid;
 use domain::name::{NodeName, TemplateName, ZoneName};
 use domain::pool::JobType;
@@ -17,6 +18,8 @@ pub struct Observation {
     pub dependencies: BTreeMap<JobType, Result<(), String>>,
     /// Workloads queued or running, by job type. Absent: none.
     pub workloads: BTreeMap<JobType, u32>,
+    /// By what workloads are let in. Empty: none are.
+    pub quotas: Vec<Quota>,
 }
 
 /// The pool's cluster (`EnsurePool`).

@@ -2,6 +2,7 @@
 
 use crate::command::Command;
 use crate::observation::Observation;
+use crate::workload::WorkloadFact;
 use async_trait::async_trait;
 use domain::catalogue::Offers;
 use domain::meta::{Fence, Uid};
@@ -22,6 +23,9 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// Everything that carries the mark of a pool, also what nobody remembers asking for.
     async fn observe(&self, pool: &Uid) -> Result<Observation, FleetError>;
+
+    /// The workloads of a physical pool and of the logical ones inside it: those that run or wait, and some that ended lately.
+    async fn workloads(&self, pool: &Uid) -> Result<Vec<WorkloadFact>, FleetError>;
 
     /// Carries commands out: accepted, not finished. Idempotent: repeating a command has no further effect. One result for
     /// each command, in their order. A command under an epoch older than the newest one seen is refused.

@@ -11,18 +11,22 @@ mod machine;
 mod pool;
 mod request;
 mod rules;
+mod shift;
 mod state;
 mod timing;
 mod usage;
+mod work;
 
 pub use domain::fault::{MachineFault, PoolFault};
 pub use faults::Unknown;
 pub use journal::{Journal, JournalError, MemoryJournal, ReadDocument};
 pub use machine::{MachineInfo, Registration};
+pub use work::Submission;
 
 use crate::command::{Command, PoolMark};
 use crate::observation::Observation;
 use crate::port::{Fleet, FleetError};
+use crate::workload::WorkloadFact;
 use async_trait::async_trait;
 use change::Change;
 use clock::Clock;
@@ -34,12 +38,14 @@ use failure::FailureModel;
 use machine::Machine;
 use pool::PoolState;
 use rules::Rules;
+use shift::Shift;
 use state::{Changes, Fleetwide};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timing::Timing;
 use tokio::sync::Notify;
+use work::Spell;
 
 /// How a simulated fleet behaves.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +82,15 @@ pub enum Removal {
     InUse(PoolMark, NodeName),
 }
 
+/// Why a workload is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the pool takes no workloads yet")]
+    Closed,
+    #[error("the pool may use {at_most} nodes of the flavor at most")]
+    TooLarge { at_most: u64 },
+}
+
 impl SimFleet {
     /// Reads the journal and goes on where the fleet stood.
     pub async fn open(config: SimConfig, journal: Arc<dyn Journal>, clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
@@ -86,9 +101,11 @@ impl SimFleet {
         };
         let rules = Rules { timing, failures };
         let mut state = Fleetwide::default();
-        let mut changes = Changes::default();
-        journal.load(&mut |id, document| changes.read(id, document)).await?;
-        state.apply(changes, clock.now(), &rules);
+        let mut kept = Changes::default();
+        journal.load(&mut |id, document| kept.read(id, document)).await?;
+        // Workloads get on from where they stood, one after the other, and not all at once.
+        let stood_at = kept.time.unwrap_or_else(|| clock.now());
+        state.apply(kept, stood_at, &rules);
         let shared = Shared {
             rules,
             journal,
@@ -109,18 +126,74 @@ impl SimFleet {
     /// Tries a change on what it touches, writes it to the journal, and only then makes it true.
     async fn change<T>(&self, change: impl FnOnce(&mut Change<'_>) -> T) -> Result<T, JournalError> {
         let _turn = self.shared.turn.lock().await;
-        let (answer, changes) = {
-            let state = self.state();
+        let (answer, changes, progress) = {
+            let mut state = self.state();
             let mut draft = Change::new(&state, &self.shared.rules, self.shared.clock.now());
-            (change(&mut draft), draft.finish())
+            let (answer, changes) = (change(&mut draft), draft.finish());
+            let progress = (!changes.is_empty()).then(|| self.progress(&mut state, &changes));
+            (answer, changes, progress)
         };
-        let documents = changes.documents()?;
-        if !documents.is_empty() {
-            self.shared.journal.save(documents).await?;
-            self.state().apply(changes, self.shared.clock.now(), &self.shared.rules);
+        if let Some(progress) = progress {
+            let documents = [changes.documents()?, progress.documents()?].concat();
+            if let Err(error) = self.shared.journal.save(documents).await {
+                self.state().forget_saved(progress.work.into_keys());
+                return Err(error);
+            }
+            let late = {
+                let mut state = self.state();
+                // What got on while the change was written down came first, and is not to be forgotten.
+                let is_late = state.has_unsaved();
+                state.apply(changes, self.shared.clock.now(), &self.shared.rules);
+                is_late.then(|| self.progress_of(&mut state))
+            };
             self.shared.woken.notify_one();
+            if let Some(progress) = late {
+                self.shared.journal.save(progress.documents()?).await?;
+            }
         }
         Ok(answer)
+    }
+
+    /// What workloads have got on that the journal does not know, but for those of a change.
+    fn progress(&self, state: &mut Fleetwide, changes: &Changes) -> Changes {
+        let mut progress = self.progress_of(state);
+        progress.work.retain(|uid, _| !changes.work.contains_key(uid));
+        if !state.has_work() && changes.work.is_empty() && progress.work.is_empty() {
+            progress.time = None;
+        }
+        progress
+    }
+
+    fn progress_of(&self, state: &mut Fleetwide) -> Changes {
+        Changes {
+            work: state.take_unsaved(),
+            time: Some(self.shared.clock.now()),
+            ..Changes::default()
+        }
+    }
+
+    /// Puts a workload into the queue of a pool of the tree of a physical one.
+    pub async fn submit(&self, root: &Uid, pool: &Uid, submission: Submission) -> Result<Result<(), Refusal>, JournalError> {
+        self.change(|change| change.submit(root, pool, submission)).await
+    }
+
+    /// Ends a workload. `None`: there is none. `false`: it was over.
+    pub async fn cancel(&self, uid: &Uid) -> Result<Option<bool>, JournalError> {
+        self.change(|change| change.cancel(uid)).await
+    }
+
+    /// Every workload of every pool, the first submitted first.
+    pub fn all_workloads(&self) -> Vec<(Uid, WorkloadFact)> {
+        let now = self.shared.clock.now();
+        let state = self.state();
+        let roots: BTreeSet<Uid> = state.all_work().map(|work| work.root.clone()).collect();
+        let mut all = Vec::new();
+        for root in roots {
+            let floor = state.floor(&root, now, &self.shared.rules);
+            let facts = state.shift(&root).map(|shift| shift.facts(&floor)).unwrap_or_default();
+            all.extend(facts.into_iter().map(|fact| (root.clone(), fact)));
+        }
+        all
     }
 
     /// Adds machines; those whose id is known stay as they are.
@@ -223,16 +296,30 @@ impl Fleet for SimFleet {
         let now = self.shared.clock.now();
         let rules = &self.shared.rules;
         let state = self.state();
-        let fact = |machine: &Machine| Some(machine.fact(machine.bound.as_ref()?, now, rules));
-        let nodes = state.nodes(pool).filter_map(|(node, machine)| Some((node.clone(), fact(machine)?)));
+        let shift = state.shift(pool);
+        let fact = |node: &NodeName, machine: &Machine| {
+            let mut fact = machine.fact(machine.bound.as_ref()?, now, rules);
+            fact.is_busy = shift.is_some_and(|shift| shift.is_busy(node));
+            Some(fact)
+        };
+        let nodes = state
+            .nodes(pool)
+            .filter_map(|(node, machine)| Some((node.clone(), fact(node, machine)?)));
         let mut observation = Observation {
             nodes: nodes.collect(),
+            workloads: shift.map(Shift::counts).unwrap_or_default(),
             ..Observation::default()
         };
         if let Some(known) = state.pool(pool) {
             known.report(&mut observation, now, &rules.timing);
         }
         Ok(observation)
+    }
+
+    async fn workloads(&self, pool: &Uid) -> Result<Vec<WorkloadFact>, FleetError> {
+        let state = self.state();
+        let floor = state.floor(pool, self.shared.clock.now(), &self.shared.rules);
+        Ok(state.shift(pool).map(|shift| shift.facts(&floor)).unwrap_or_default())
     }
 
     async fn execute(&self, commands: &[Command], fence: &Fence) -> Vec<Result<(), FleetError>> {
@@ -255,17 +342,20 @@ impl Fleet for SimFleet {
         nodes: Option<&BTreeSet<NodeName>>,
     ) -> Result<BTreeMap<i64, Minute>, FleetError> {
         let rules = &self.shared.rules;
-        let machines: Vec<Machine> = {
+        let machines: Vec<(Machine, Vec<Spell>)> = {
             let state = self.state();
+            let mut spells = state.shift(pool).map(Shift::spells).unwrap_or_default();
             let wanted = state
                 .nodes(pool)
                 .filter(|(node, _)| nodes.is_none_or(|nodes| nodes.contains(*node)));
-            wanted.map(|(_, machine)| machine.clone()).collect()
+            wanted
+                .map(|(node, machine)| (machine.clone(), spells.remove(node).unwrap_or_default()))
+                .collect()
         };
         let of = |minute: i64| {
             let mut sample = Minute::new();
-            for machine in &machines {
-                machine.use_in(minute, &mut sample, rules);
+            for (machine, spells) in &machines {
+                machine.use_in(minute, spells, &mut sample, rules);
             }
             (minute, sample)
         };

@@ -14,4 +14,5 @@ pub(crate) mod orders;
 pub(crate) mod plugins;
 pub(crate) mod pools;
 pub(crate) mod tags;
+pub(crate) mod workloads;
 pub(crate) mod workspaces;

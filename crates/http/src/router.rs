@@ -8,7 +8,7 @@ mod operator;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::handlers::{catalogue, health, iam, networks, orders, pools, workspaces};
+use crate::handlers::{catalogue, health, iam, networks, orders, pools, workloads, workspaces};
 use crate::openapi::Documentation;
 use crate::pipeline::{self, Route};
 use axum::Router;
@@ -144,6 +144,20 @@ pub(crate) fn operations() -> Vec<Operation> {
             "/v1/{project_id}/os-user-config",
             get(catalogue::os_config),
             d::os_config(),
+        ),
+        op(
+            "ListWorkloads",
+            GET,
+            "/v2/{project_id}/pools/{pool_name}/workloads",
+            get(workloads::list),
+            d::list_workloads(),
+        ),
+        op(
+            "ShowWorkloadStatistics",
+            GET,
+            "/v2/{project_id}/statistics/pools/{pool_name}/workloads",
+            get(workloads::statistics),
+            d::workload_statistics(),
         ),
         op("ListOrders", GET, "/v1/{project_id}/orders", get(orders::list), d::list_orders()),
         op(

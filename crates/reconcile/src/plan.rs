@@ -7,6 +7,7 @@ mod logical;
 mod nodes;
 mod order;
 mod phase;
+mod quotas;
 mod repair;
 mod scale;
 mod scope;
@@ -186,6 +187,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
             work.hold_nodes(observed);
             work.derive_phase(observed);
             work.progress_order();
+            work.set_quotas(observed);
         }
     }
     work.settle_jobs();

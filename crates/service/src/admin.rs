@@ -12,6 +12,7 @@ mod projects;
 mod registry;
 mod templates;
 mod users;
+mod workloads;
 
 pub use domains::DomainChange;
 pub use keys::{KeyChange, KeyInfo, KeyRequest, NewKey, random_pair};
@@ -20,6 +21,7 @@ pub use projects::{NewProject, ProjectChange, QuotaChange};
 pub use registry::Registered;
 pub use templates::{TemplateDraft, VersionDraft};
 pub use users::{Account, NewUser, UserChange};
+pub use workloads::NewWorkload;
 
 use crate::Outcome;
 use crate::commit::Decided;

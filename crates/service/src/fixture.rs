@@ -10,7 +10,7 @@ use domain::iam::{Domain, Project, User};
 use domain::meta::{Fence, Uid};
 use domain::name::{DomainId, ProjectId, UserId};
 use domain::principal::{Principal, Role, Scope};
-use fleet::{Command, Fleet, FleetError, Observation};
+use fleet::{Command, Fleet, FleetError, Observation, WorkloadFact};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -32,6 +32,10 @@ impl Fleet for NoMachines {
 
     async fn observe(&self, _pool: &Uid) -> Result<Observation, FleetError> {
         Ok(Observation::default())
+    }
+
+    async fn workloads(&self, _pool: &Uid) -> Result<Vec<WorkloadFact>, FleetError> {
+        Ok(Vec::new())
     }
 
     async fn execute(&self, commands: &[Command], _fence: &Fence) -> Vec<Result<(), FleetError>> {

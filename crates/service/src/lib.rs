@@ -24,6 +24,7 @@ pub mod pools;
 pub mod runtime;
 pub mod scheduled;
 pub mod tags;
+pub mod workloads;
 pub mod workspaces;
 
 pub use context::{CallContext, Idempotency, Limits, Service, ServiceParts};

@@ -4,6 +4,7 @@ use clock::{Entropy, SeededEntropy};
 use domain::pool::{JobType, UpdateStrategy};
 use fleet::sim::{MachineFault, PoolFault};
 use jiff::SignedDuration;
+use std::cmp::Ordering;
 use std::time::Duration;
 
 /// Users, each with pools of their own.
@@ -96,10 +97,28 @@ pub enum Blow {
     },
 }
 
+/// Something that the crowd does who submit workloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CrowdAct {
+    Submit {
+        slot: Slot,
+        /// To the slot's logical pool.
+        is_child: bool,
+        nodes: u32,
+        /// `None`: until it is cancelled.
+        minutes: Option<i64>,
+        priority: u32,
+        job_type: JobType,
+    },
+    /// The workload at this place in the list, counted round.
+    Cancel { at: u64 },
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Act(Act),
     Blow(Blow),
+    Crowd(CrowdAct),
 }
 
 /// An event, and how long its actor waits before it.
@@ -111,20 +130,20 @@ pub struct Timed {
     pub event: Event,
 }
 
-/// What each actor does, in order: the users, then fate.
+/// What each actor does, in order: the users, then fate, then the crowd.
 pub fn schedule(seed: u64, hours: u64) -> Vec<Vec<Timed>> {
     let mut ids = 0..;
     let mut actors = Vec::new();
-    for user in 0..=USERS {
+    for user in 0..=USERS + 1 {
         let random = SeededEntropy::new(seed.wrapping_mul(31) ^ (0x5eed + user as u64));
         let mut left = Duration::from_hours(hours);
         let mut events = Vec::new();
         loop {
             let after = Duration::from_millis(random.next_u64() % 2_400_000);
-            let event = if user < USERS {
-                Event::Act(act(user, &random))
-            } else {
-                Event::Blow(blow(&random))
+            let event = match user.cmp(&USERS) {
+                Ordering::Less => Event::Act(act(user, &random)),
+                Ordering::Equal => Event::Blow(blow(&random)),
+                Ordering::Greater => Event::Crowd(crowd(&random)),
             };
             match left.checked_sub(after) {
                 Some(rest) => left = rest,
@@ -196,6 +215,22 @@ fn act(user: usize, random: &SeededEntropy) -> Act {
             host: slot,
         },
         _ => Act::Delete { slot },
+    }
+}
+
+fn crowd(random: &SeededEntropy) -> CrowdAct {
+    let below = |bound: u64| random.next_u64() % bound;
+    let slot = slot(below(USERS as u64) as usize, random);
+    if below(8) == 0 {
+        return CrowdAct::Cancel { at: below(1 << 32) };
+    }
+    CrowdAct::Submit {
+        slot,
+        is_child: below(3) == 0,
+        nodes: 1 + below(3) as u32,
+        minutes: (below(6) != 0).then(|| 1 + below(180) as i64),
+        priority: 1 + below(3) as u32,
+        job_type: if below(4) == 0 { JobType::Notebook } else { JobType::Train },
     }
 }
 

@@ -7,7 +7,7 @@ use domain::catalogue::Offers;
 use domain::meta::{Fence, Uid};
 use domain::name::NodeName;
 use fleet::sim::SimFleet;
-use fleet::{Command, Fleet, FleetError, NodeRequest, Observation};
+use fleet::{Command, Fleet, FleetError, NodeRequest, Observation, WorkloadFact};
 use reconcile::Probe;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,6 +129,11 @@ impl Fleet for FaultyFleet {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.insert(pool.clone(), observation.clone());
         Ok(observation)
+    }
+
+    async fn workloads(&self, pool: &Uid) -> Result<Vec<WorkloadFact>, FleetError> {
+        self.check()?;
+        self.inner.workloads(pool).await
     }
 
     async fn execute(&self, commands: &[Command], fence: &Fence) -> Vec<Result<(), FleetError>> {

@@ -5,6 +5,7 @@
 
 mod act;
 mod auditor;
+mod crowd;
 mod fleet_faults;
 mod kept;
 mod kill;

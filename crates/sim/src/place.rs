@@ -43,6 +43,10 @@ pub fn plugin() -> TemplateName {
     names::template("volcano")
 }
 
+pub fn cpu() -> FlavorName {
+    flavor_of(Machines::Cpu)
+}
+
 pub fn project() -> ProjectId {
     names::project()
 }

@@ -2,6 +2,7 @@
 
 use crate::act::{self, Blow, Event, Timed, USERS};
 use crate::auditor::Auditor;
+use crate::crowd::Crowd;
 use crate::fleet_faults::{FaultyFleet, FleetRates};
 use crate::place;
 use crate::replica::{Replica, ReplicaParts, Skewed, Stall};
@@ -12,7 +13,7 @@ use clock::{Clock, Entropy, RuntimeClock, SeededEntropy};
 use domain::name::NodeName;
 use domain::node::Node;
 use domain::order::{Order, OrderPhase};
-use domain::pool::{Pool, PoolPhase, ScopeState};
+use domain::pool::{JobType, Pool, PoolPhase, ScopeState, ScopeStatus};
 use fleet::sim::{MemoryJournal, SimConfig, SimFleet};
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -138,6 +139,7 @@ pub(crate) struct World {
     controllers: Mutex<Vec<Option<Replica>>>,
     faults_on: Arc<AtomicBool>,
     ledger: Ledger,
+    pub crowd: Crowd,
 }
 
 impl World {
@@ -164,6 +166,7 @@ impl World {
             controllers: Mutex::new(Vec::new()),
             faults_on: Arc::default(),
             ledger: Ledger::default(),
+            crowd: Crowd::default(),
         };
         for number in 0..REPLICAS {
             let service = world.service(number).await;
@@ -217,7 +220,7 @@ impl World {
         Service::new(ServiceParts {
             state,
             fleet: self.fleet(purpose + 2, Arc::new(NoProbe)),
-            machines: None,
+            machines: Some(self.fleet.clone()),
             clock: self.clock_of(number),
             authorizer: Arc::new(RolePolicy),
             passwords: Passwords::new(Arc::clone(&entropy)),
@@ -331,8 +334,11 @@ impl World {
                 Event::Act(act) => (format!("{act:?}"), self.user(actor % USERS).act(act, timed.id).await),
                 Event::Blow(blow) => {
                     incarnation += 1;
-                    (format!("{blow:?}"), self.strike(blow, incarnation).await)
+                    let answer = self.strike(blow, incarnation).await;
+                    self.look_at_workloads();
+                    (format!("{blow:?}"), answer)
                 }
+                Event::Crowd(act) => (format!("{act:?}"), self.crowd(act, timed.id).await),
             };
             trace.push(format!("{} #{} {what}: {answer}", self.clock.now(), timed.id));
         }
@@ -386,6 +392,9 @@ impl World {
     /// and nothing to be written any more.
     pub async fn come_to_rest(&self, trace: &mut Vec<String>) {
         self.pause(REST).await;
+        self.let_workloads_end().await;
+        self.pause(REST).await;
+        self.check_rest_of_workloads();
         self.auditor.check().await;
         self.ledger.check(&self.auditor).await;
         let state = self.auditor.committed().await.clone();
@@ -393,7 +402,7 @@ impl World {
             let shown = describe(&pool);
             let order = state.index().read().get::<Order>(&pool.owner.project, &pool.status.attempt.order);
             let is_pending = order.is_some_and(|order| matches!(order.phase, OrderPhase::Pending(_)));
-            if !is_pending && !is_at_rest(&pool) {
+            if !is_pending && !is_at_rest(&pool, &self.job_types_in_use(&pool)) {
                 self.auditor.report(format!("has not come to rest: {shown}"));
             }
             trace.push(shown);
@@ -437,13 +446,17 @@ fn describe(pool: &Pool) -> String {
 }
 
 /// As it should be, or with a reason why not.
-fn is_at_rest(pool: &Pool) -> bool {
+fn is_at_rest(pool: &Pool, in_use: &BTreeSet<JobType>) -> bool {
     let counters = pool.status.resources.counters();
     match pool.status.phase {
         PoolPhase::Running if pool.is_physical() => {
-            let is_moving = |state| matches!(state, ScopeState::Enabling | ScopeState::Disabling);
+            let is_moving = |scope: &ScopeStatus| match scope.state {
+                ScopeState::Enabling => true,
+                ScopeState::Disabling => !in_use.contains(&scope.job_type),
+                ScopeState::Enabled | ScopeState::Disabled | ScopeState::EnableFailed => false,
+            };
             let is_there = counters.available == pool.wanted() && counters.creating + counters.deleting + counters.abnormal == 0;
-            is_there && !pool.status.scopes.iter().any(|scope| is_moving(scope.state))
+            is_there && !pool.status.scopes.iter().any(is_moving)
         }
         PoolPhase::ScalingFailed { .. } | PoolPhase::CreationFailed { .. } | PoolPhase::Waiting(_) | PoolPhase::Running => true,
         PoolPhase::Creating | PoolPhase::Error { .. } | PoolPhase::Abnormal { .. } | PoolPhase::Deleting => false,

@@ -10,6 +10,7 @@ pub mod machine;
 pub mod outside;
 pub mod scheduled;
 pub mod template;
+pub mod workload;
 
 use crate::decode::Place;
 use crate::list::ListMeta;
@@ -106,6 +107,7 @@ lists! {
     FlavorList: flavors of flavor::FlavorView;
     MachineList: machines of machine::MachineView;
     TemplateList: plugin_templates of template::TemplateView;
+    WorkloadList: workloads of workload::WorkloadView;
 }
 
 #[cfg(test)]

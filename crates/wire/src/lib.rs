@@ -29,6 +29,7 @@ pub mod statistics;
 pub mod tag;
 pub mod time;
 pub mod virtual_flavor;
+pub mod workload;
 pub mod workspace;
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use super::{Pool, PoolResource};
 use crate::field::{FieldErrors, FieldPath, Reason};
 use crate::name::FlavorName;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Levels of pools, the physical root included, that admission allows.
 pub const MAX_DEPTH: usize = 4;
 
 /// Guaranteed and greatest amounts by flavor, summed over the elements of a pool.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amount {
     pub count: u64,
     pub max_count: u64,

@@ -1,9 +1,12 @@
 //! A change to the fleet, tried on what it touches.
 
+use super::Refusal;
 use super::machine::{Bound, Machine};
 use super::pool::PoolState;
 use super::rules::Rules;
+use super::shift::Shift;
 use super::state::{Changes, Fleetwide, Stock};
+use super::work::{Ending, Submission, Work, WorkState};
 use crate::command::{Command, NodeRequest};
 use crate::port::FleetError;
 use domain::meta::Uid;
@@ -108,24 +111,29 @@ impl<'a> Change<'a> {
             Command::CreateNode(request) => return self.create(request),
             Command::DeleteNode { pool, node } => self.release(&pool.uid, node),
             Command::HoldNode { pool, node } => {
-                self.edit_node(&pool.uid, node, |bound, now| {
-                    if bound.held_at.is_none() {
-                        bound.held_at = Some(now);
-                        bound.is_emptied = false;
-                    }
-                });
+                self.edit_node(&pool.uid, node, |bound, now| bound.held_at = bound.held_at.or(Some(now)));
             }
-            Command::OpenNode { pool, node } => self.edit_node(&pool.uid, node, |bound, _| {
-                bound.held_at = None;
-                bound.is_emptied = false;
-            }),
-            Command::EvictNode { pool, node } => self.edit_node(&pool.uid, node, |bound, _| bound.is_emptied = bound.held_at.is_some()),
-            Command::RebootNode { pool, node, number } => self.edit_bound(&pool.uid, node, |machine, now, rules| {
-                machine.reboot(*number, now, rules);
-            }),
-            Command::ResetNode(request) => self.edit_bound(&request.pool.uid, &request.node, |machine, now, rules| {
-                machine.reset(request, now, rules);
-            }),
+            Command::OpenNode { pool, node } => self.edit_node(&pool.uid, node, |bound, _| bound.held_at = None),
+            Command::EvictNode { pool, node } => self.evict(&pool.uid, node),
+            Command::RebootNode { pool, node, number } => {
+                let mut has_begun = false;
+                self.edit_bound(&pool.uid, node, |machine, now, rules| {
+                    has_begun = machine.reboot(*number, now, rules);
+                });
+                if has_begun {
+                    self.evict(&pool.uid, node);
+                }
+            }
+            Command::ResetNode(request) => {
+                let (pool, node) = (&request.pool.uid, &request.node);
+                let mut has_begun = false;
+                self.edit_bound(pool, node, |machine, now, rules| {
+                    has_begun = machine.reset(request, now, rules);
+                });
+                if has_begun {
+                    self.evict(pool, node);
+                }
+            }
             Command::MoveNode { pool, node, from } => {
                 if self.machine_of(&pool.uid, node).is_none() {
                     self.edit_node(&from.uid, node, |bound, _| {
@@ -146,11 +154,80 @@ impl<'a> Change<'a> {
                     return Err(FleetError::Refused { reason });
                 }
             }
+            Command::SetQuotas { pool, quotas } => {
+                if !self.edit_pool(&pool.uid, |state, _, _| state.quotas.clone_from(quotas)) {
+                    let reason = "the pool has no cluster".to_owned();
+                    return Err(FleetError::Refused { reason });
+                }
+            }
             Command::RemovePlugin { pool, template } => {
                 self.edit_pool(&pool.uid, |state, now, rules| state.remove(template, now, &rules.timing));
             }
         }
         Ok(())
+    }
+
+    /// Puts a workload into the queue of a pool. One that is known stays as it is.
+    pub fn submit(&mut self, root: &Uid, pool: &Uid, submission: Submission) -> Result<(), Refusal> {
+        if self.work(&submission.uid).is_some() {
+            return Ok(());
+        }
+        let quotas = self.pool(root).map(|state| state.quotas.as_slice()).unwrap_or_default();
+        let quota = quotas.iter().find(|quota| quota.pool.uid == *pool).ok_or(Refusal::Closed)?;
+        let at_most = quota.amounts.get(&submission.flavor).map_or(0, |amount| amount.max_count);
+        if u64::from(submission.nodes) > at_most {
+            return Err(Refusal::TooLarge { at_most });
+        }
+        let work = Work {
+            root: root.clone(),
+            pool: quota.pool.clone(),
+            number: self.base.next_work(),
+            created_at: self.now,
+            state: WorkState::Waiting,
+            is_promised: false,
+            failures: 0,
+            submission,
+        };
+        self.changes.work.insert(work.submission.uid.clone(), Some(work));
+        Ok(())
+    }
+
+    /// Ends a workload. `None`: there is none. `false`: it was over.
+    pub fn cancel(&mut self, uid: &Uid) -> Option<bool> {
+        let mut work = self.work(uid)?.clone();
+        if work.is_over() {
+            return Some(false);
+        }
+        work.end(Ending::Cancelled, self.now);
+        self.changes.work.insert(uid.clone(), Some(work));
+        Some(true)
+    }
+
+    /// Puts the workloads of a node back into the queue.
+    fn evict(&mut self, pool: &Uid, node: &NodeName) {
+        let there = |work: &&Work| work.nodes().any(|used| used == node);
+        let uids: Vec<Uid> = self
+            .base
+            .shift(pool)
+            .into_iter()
+            .flat_map(Shift::work)
+            .filter(there)
+            .map(|work| work.submission.uid.clone())
+            .collect();
+        for uid in uids {
+            let known = self.work(&uid).filter(there).cloned();
+            if let Some(mut work) = known {
+                work.requeue();
+                self.changes.work.insert(uid, Some(work));
+            }
+        }
+    }
+
+    fn work(&self, uid: &Uid) -> Option<&Work> {
+        match self.changes.work.get(uid) {
+            Some(changed) => changed.as_ref(),
+            None => self.base.work(uid),
+        }
     }
 
     fn machine_of(&self, pool: &Uid, node: &NodeName) -> Option<String> {

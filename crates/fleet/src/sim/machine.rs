@@ -111,9 +111,6 @@ pub(super) struct Bound {
     /// The last reboot or reset.
     #[serde(default)]
     pub request: Option<RequestJob>,
-    /// Its jobs were evicted since it was held.
-    #[serde(default)]
-    pub is_emptied: bool,
     /// The image that it was reset to.
     #[serde(default)]
     pub image: Option<String>,
@@ -125,6 +122,15 @@ pub(super) struct DriverJob {
     pub at: Timestamp,
     pub ordinal: u64,
     pub fails: bool,
+}
+
+/// What a machine is to a workload on it, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fitness {
+    Fit,
+    /// It is wanted for something else: given back, or a driver is installed.
+    Taken,
+    Broken,
 }
 
 impl Machine {
@@ -206,10 +212,6 @@ impl Machine {
             .after(start, Step::Driver, self.id(), self.ordinal * 1_000 + job.ordinal)
     }
 
-    fn idle_at(&self, held_at: Timestamp, rules: &Rules) -> Timestamp {
-        rules.timing.after(held_at, Step::Drain, self.id(), self.ordinal)
-    }
-
     fn freed_at(&self, bound: &Bound, rules: &Rules) -> Option<Timestamp> {
         let start = bound.releasing_at.filter(|_| !self.faults.never_releases)?;
         Some(rules.timing.after(start, Step::Release, self.id(), self.ordinal))
@@ -232,7 +234,6 @@ impl Machine {
                 request.map(|(booted, _)| booted),
                 request.map(|(_, checked)| checked),
                 bound.driver.as_ref().map(|job| self.driver_done_at(bound, job, rules)),
-                bound.held_at.map(|at| self.idle_at(at, rules)),
                 self.freed_at(bound, rules),
             ]
         });
@@ -240,8 +241,29 @@ impl Machine {
         all.filter(|at| *at > now).min()
     }
 
+    /// What the machine is to a workload that has been on it since a time.
+    pub fn fitness(&self, since: Timestamp, now: Timestamp, rules: &Rules) -> Fitness {
+        let Some(bound) = &self.bound else { return Fitness::Taken };
+        let is_installing = bound.driver.as_ref().is_some_and(|job| {
+            let is_done = self.driver_fact(bound, job, now, rules).progress == DriverProgress::Done;
+            job.at > since || !is_done
+        });
+        match self.state(bound, now, rules) {
+            MachineState::Releasing | MachineState::Booting | MachineState::Checking => Fitness::Taken,
+            MachineState::Faulty(_) | MachineState::Failed(_) => Fitness::Broken,
+            MachineState::Ready if self.silent_since(now, rules).is_some() => Fitness::Broken,
+            MachineState::Ready if is_installing => Fitness::Taken,
+            MachineState::Ready => Fitness::Fit,
+        }
+    }
+
+    pub fn address(&self, now: Timestamp, rules: &Rules) -> Option<String> {
+        let (booted, _) = self.up_at(self.bound.as_ref()?, rules);
+        (now >= booted).then(|| format!("192.168.{}.{}", 128 + (self.number / 250) % 128, 2 + self.number % 250))
+    }
+
     pub fn fact(&self, bound: &Bound, now: Timestamp, rules: &Rules) -> NodeFact {
-        let (booted, checked) = self.up_at(bound, rules);
+        let (_, checked) = self.up_at(bound, rules);
         let is_up = now >= checked;
         let resources = if is_up {
             self.registration.resources.clone()
@@ -252,13 +274,14 @@ impl Machine {
             state: self.state(bound, now, rules),
             az: self.registration.az.clone(),
             silent_since: self.silent_since(now, rules),
-            private_ip: (now >= booted).then(|| format!("192.168.{}.{}", 128 + (self.number / 250) % 128, 2 + self.number % 250)),
+            private_ip: self.address(now, rules),
             instance: Some(self.registration.id.clone()),
             available: resources.clone(),
             resources,
             os: is_up.then(|| bound.image.clone().unwrap_or_else(|| "EulerOS 2.10".to_owned())),
             driver: bound.driver.as_ref().map(|job| self.driver_fact(bound, job, now, rules)),
-            is_busy: !bound.is_emptied && bound.held_at.is_some_and(|at| now < self.idle_at(at, rules)),
+            // Whether workloads run on it, the fleet knows.
+            is_busy: false,
             is_held: bound.held_at.is_some(),
             request: bound.request.as_ref().map(|request| self.request_fact(bound, request, now, rules)),
         }
@@ -268,12 +291,6 @@ impl Machine {
     pub fn reports_at(&self, at: Timestamp, rules: &Rules) -> bool {
         let is_up = |bound: &Bound| at >= self.up_at(bound, rules).1 && bound.releasing_at.is_none_or(|since| at < since);
         !self.faults.never_boots && self.bound.as_ref().is_some_and(is_up) && self.silent_since(at, rules).is_none_or(|since| at < since)
-    }
-
-    /// Whether jobs run on it at a time: a node that is held has those that it had, until they end.
-    pub fn is_busy_at(&self, at: Timestamp, rules: &Rules) -> bool {
-        let held = self.bound.as_ref().and_then(|bound| bound.held_at);
-        held.is_some_and(|held| held <= at && at < self.idle_at(held, rules))
     }
 
     fn state(&self, bound: &Bound, now: Timestamp, rules: &Rules) -> MachineState {
@@ -325,7 +342,6 @@ impl Machine {
             held_at: None,
             releasing_at: None,
             request: None,
-            is_emptied: false,
             image: None,
         });
     }

@@ -4,6 +4,7 @@ use super::PoolFault;
 use super::timing::{Step, Timing};
 use crate::command::{PluginRequest, PoolMark};
 use crate::observation::{ClusterFact, Observation, PluginFact, PluginObject, PluginState};
+use crate::workload::Quota;
 use domain::meta::Uid;
 use domain::name::TemplateName;
 use domain::pool::JobType;
@@ -17,6 +18,9 @@ pub(super) struct PoolState {
     pub mark: PoolMark,
     pub cluster_at: Timestamp,
     pub plugins: BTreeMap<TemplateName, PluginEntry>,
+    /// By what workloads are let in.
+    #[serde(default)]
+    pub quotas: Vec<Quota>,
     /// What the cluster suffers from, and since when.
     #[serde(default)]
     pub cluster_down: Option<(Timestamp, String)>,
@@ -45,6 +49,7 @@ impl PoolState {
             mark,
             cluster_at: now,
             plugins: BTreeMap::new(),
+            quotas: Vec::new(),
             cluster_down: None,
             failing_plugins: BTreeMap::new(),
             dependencies_down: BTreeMap::new(),
@@ -128,6 +133,7 @@ impl PoolState {
             let state = |job_type| self.dependencies_down.get(&job_type).map_or(Ok(()), |reason| Err(reason.clone()));
             observation.dependencies = JobType::ALL.into_iter().map(|job_type| (job_type, state(job_type))).collect();
         }
+        observation.quotas.clone_from(&self.quotas);
         for (template, plugin) in &self.plugins {
             observation
                 .plugins

@@ -68,15 +68,19 @@ impl Machine {
         }
     }
 
-    pub fn reboot(&mut self, number: u64, now: Timestamp, rules: &Rules) {
-        if self.begin(number, Request::Reboot, now) {
+    /// `false`: nothing has begun.
+    pub fn reboot(&mut self, number: u64, now: Timestamp, rules: &Rules) -> bool {
+        let has_begun = self.begin(number, Request::Reboot, now);
+        if has_begun {
             self.restart(now, rules);
         }
+        has_begun
     }
 
-    pub fn reset(&mut self, wanted: &ResetRequest, now: Timestamp, rules: &Rules) {
+    /// `false`: nothing has begun.
+    pub fn reset(&mut self, wanted: &ResetRequest, now: Timestamp, rules: &Rules) -> bool {
         if !self.begin(wanted.number, Request::Reset, now) {
-            return;
+            return false;
         }
         self.restart(now, rules);
         let ordinal = self
@@ -85,7 +89,7 @@ impl Machine {
             .and_then(|bound| bound.driver.as_ref())
             .map_or(0, |job| job.ordinal + 1);
         let driver = wanted.driver.clone().map(|version| self.driver_job(version, now, ordinal));
-        let Some(bound) = &mut self.bound else { return };
+        let Some(bound) = &mut self.bound else { return false };
         bound.installed = None;
         bound.driver = driver;
         if let Some(name) = wanted
@@ -95,6 +99,7 @@ impl Machine {
         {
             bound.image = Some(name);
         }
+        true
     }
 
     /// `false`: it is known, or the machine is on its way out.
@@ -106,8 +111,6 @@ impl Machine {
             return false;
         }
         bound.request = Some(RequestJob { number, kind, at: now });
-        // Whatever ran there runs no more.
-        bound.is_emptied = true;
         true
     }
 

@@ -4,6 +4,8 @@ use super::JournalError;
 use super::machine::Machine;
 use super::pool::PoolState;
 use super::rules::Rules;
+use super::shift::{Floor, Shift};
+use super::work::Work;
 use domain::catalogue::{Offers, ZoneOffer};
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName, PoolName, ZoneName};
@@ -14,6 +16,9 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 const EPOCH: &str = "#epoch";
 const POOL: &str = "#pool/";
+const WORK: &str = "#work/";
+/// Up to when workloads have got on in what is written down.
+const TIME: &str = "#time";
 
 /// Machines of one flavor in one zone.
 pub(super) type Stock = (FlavorName, ZoneName);
@@ -34,12 +39,20 @@ pub(super) struct Fleetwide {
     dirty: BTreeSet<Uid>,
     pub epoch: u64,
     next_number: u32,
+    /// Workloads by physical pool.
+    shifts: BTreeMap<Uid, Shift>,
+    shift_timers: BTreeMap<Uid, Timestamp>,
+    /// Pools whose workloads may have to be looked at.
+    stirred: BTreeSet<Uid>,
+    next_work: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Thing {
     Machine(String),
     Pool(Uid),
+    /// The workloads of a pool.
+    Shift(Uid),
 }
 
 /// A machine and where it is filed.
@@ -55,10 +68,16 @@ struct Filed {
 pub(super) struct Changes {
     pub machines: BTreeMap<String, Option<Machine>>,
     pub pools: BTreeMap<Uid, Option<PoolState>>,
+    pub work: BTreeMap<Uid, Option<Work>>,
     pub epoch: Option<u64>,
+    pub time: Option<Timestamp>,
 }
 
 impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.machines.is_empty() && self.pools.is_empty() && self.work.is_empty() && self.epoch.is_none()
+    }
+
     /// What the journal keeps of them.
     pub fn documents(&self) -> Result<Vec<(String, Option<Value>)>, JournalError> {
         let failed = |error: serde_json::Error| JournalError(error.to_string());
@@ -71,6 +90,13 @@ impl Changes {
             let value = pool.as_ref().map(serde_json::to_value).transpose().map_err(failed)?;
             documents.push((format!("{POOL}{uid}"), value));
         }
+        for (uid, work) in &self.work {
+            let value = work.as_ref().map(serde_json::to_value).transpose().map_err(failed)?;
+            documents.push((format!("{WORK}{uid}"), value));
+        }
+        if let Some(time) = &self.time {
+            documents.push((TIME.to_owned(), Some(serde_json::to_value(time).map_err(failed)?)));
+        }
         documents.extend(self.epoch.map(|epoch| (EPOCH.to_owned(), Some(epoch.into()))));
         Ok(documents)
     }
@@ -80,6 +106,11 @@ impl Changes {
         let damaged = |error: serde_json::Error| JournalError(format!("{id} cannot be read: {error}"));
         if id == EPOCH {
             self.epoch = Some(serde_json::from_value(document).map_err(damaged)?);
+        } else if id == TIME {
+            self.time = Some(serde_json::from_value(document).map_err(damaged)?);
+        } else if let Some(uid) = id.strip_prefix(WORK) {
+            let work = serde_json::from_value(document).map_err(damaged)?;
+            self.work.insert(Uid::from_text(uid), Some(work));
         } else if let Some(uid) = id.strip_prefix(POOL) {
             let pool = serde_json::from_value(document).map_err(damaged)?;
             self.pools.insert(Uid::from_text(uid), Some(pool));
@@ -136,6 +167,63 @@ impl Fleetwide {
         &self.offers
     }
 
+    /// The workloads of a physical pool.
+    pub fn shift(&self, pool: &Uid) -> Option<&Shift> {
+        self.shifts.get(pool)
+    }
+
+    pub fn work(&self, uid: &Uid) -> Option<&Work> {
+        self.shifts.values().find_map(|shift| shift.get(uid))
+    }
+
+    pub fn all_work(&self) -> impl Iterator<Item = &Work> {
+        self.shifts.values().flat_map(Shift::work)
+    }
+
+    pub fn next_work(&self) -> u64 {
+        self.next_work
+    }
+
+    /// A physical pool as its workloads find it.
+    pub fn floor<'a>(&'a self, pool: &Uid, now: Timestamp, rules: &'a Rules) -> Floor<'a> {
+        Floor {
+            nodes: self.nodes(pool).collect(),
+            quotas: self.pool(pool).map_or(&[], |state| &state.quotas),
+            now,
+            rules,
+        }
+    }
+
+    /// What workloads have got on since it was last written down.
+    pub fn take_unsaved(&mut self) -> BTreeMap<Uid, Option<Work>> {
+        let mut unsaved = BTreeMap::new();
+        for shift in self.shifts.values_mut() {
+            for uid in std::mem::take(&mut shift.unsaved) {
+                let work = shift.get(&uid).cloned();
+                unsaved.insert(uid, work);
+            }
+        }
+        unsaved
+    }
+
+    /// These could not be written down after all.
+    pub fn forget_saved(&mut self, uids: impl Iterator<Item = Uid>) {
+        for uid in uids {
+            let holder = self.shifts.values_mut().find(|shift| shift.get(&uid).is_some());
+            if let Some(shift) = holder {
+                shift.unsaved.insert(uid);
+            }
+        }
+    }
+
+    pub fn has_unsaved(&self) -> bool {
+        self.shifts.values().any(|shift| !shift.unsaved.is_empty())
+    }
+
+    pub fn has_work(&self) -> bool {
+        self.shifts.values().any(|shift| !shift.is_empty())
+    }
+
     pub fn next_number(&self) -> u32 {
         self.next_number
     }
@@ -159,6 +247,13 @@ impl Fleetwide {
         for (uid, pool) in changes.pools {
             self.put_pool(uid, pool, now, rules);
         }
+        for work in changes.work.into_values().flatten() {
+            self.next_work = self.next_work.max(work.number.saturating_add(1));
+            self.stirred.insert(work.root.clone());
+            self.dirty.insert(work.root.clone());
+            self.shifts.entry(work.root.clone()).or_default().put(work);
+        }
+        self.advance_shifts(now, rules);
         self.epoch = changes.epoch.unwrap_or(self.epoch);
     }
 
@@ -166,18 +261,46 @@ impl Fleetwide {
     pub fn settle(&mut self, now: Timestamp, rules: &Rules) {
         while let Some((at, _)) = self.timers.first()
             && *at <= now
-            && let Some((_, thing)) = self.timers.pop_first()
+            && let Some((at, thing)) = self.timers.pop_first()
         {
             match thing {
                 Thing::Machine(id) => {
                     if let Some(machine) = self.unfile(&id) {
-                        self.file(machine, now, rules);
+                        self.file(machine, at, rules);
                     }
                 }
                 Thing::Pool(uid) => {
                     let pool = self.pools.remove(&uid);
-                    self.put_pool(uid, pool, now, rules);
+                    self.put_pool(uid, pool, at, rules);
                 }
+                Thing::Shift(uid) => {
+                    self.shift_timers.remove(&uid);
+                    self.stirred.insert(uid);
+                }
+            }
+            // What happens at the same time is seen together.
+            if self.timers.first().is_none_or(|(next, _)| *next > at) {
+                self.advance_shifts(at, rules);
+            }
+        }
+    }
+
+    /// Lets the workloads of all pools get on in which something has happened.
+    fn advance_shifts(&mut self, now: Timestamp, rules: &Rules) {
+        for uid in std::mem::take(&mut self.stirred) {
+            let Some(mut shift) = self.shifts.remove(&uid) else { continue };
+            if shift.advance(&self.floor(&uid, now, rules)) {
+                self.dirty.insert(uid.clone());
+            }
+            if let Some(at) = self.shift_timers.remove(&uid) {
+                self.timers.remove(&(at, Thing::Shift(uid.clone())));
+            }
+            if let Some(at) = shift.next_turn(now, rules) {
+                self.shift_timers.insert(uid.clone(), at);
+                self.timers.insert((at, Thing::Shift(uid.clone())));
+            }
+            if !shift.is_empty() || !shift.unsaved.is_empty() {
+                self.shifts.insert(uid, shift);
             }
         }
     }
@@ -187,6 +310,7 @@ impl Fleetwide {
             self.timers.remove(&(at, Thing::Pool(uid.clone())));
         }
         self.dirty.insert(uid.clone());
+        self.stirred.insert(uid.clone());
         let Some(pool) = pool else {
             self.pools.remove(&uid);
             return;
@@ -206,6 +330,7 @@ impl Fleetwide {
             let nodes = self.nodes.entry(bound.pool.uid.clone()).or_default();
             nodes.insert(bound.node.clone(), id.clone());
             self.dirty.insert(bound.pool.uid.clone());
+            self.stirred.insert(bound.pool.uid.clone());
         }
         if is_free {
             self.free.entry(stock(&machine)).or_default().insert(id.clone());
@@ -223,6 +348,7 @@ impl Fleetwide {
         let Filed { machine, is_free, timer } = self.machines.remove(id)?;
         if let Some(bound) = &machine.bound {
             self.dirty.insert(bound.pool.uid.clone());
+            self.stirred.insert(bound.pool.uid.clone());
             if let Some(nodes) = self.nodes.get_mut(&bound.pool.uid) {
                 nodes.remove(&bound.node);
                 if nodes.is_empty() {

@@ -11,6 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod workloads;
+
 const START: i64 = 1_800_000_000;
 
 fn clock() -> Arc<dyn Clock> {

@@ -10,19 +10,22 @@ pub struct Timing {
     speed: f64,
 }
 
-/// What takes time, with its shortest and longest duration in life, in seconds.
+/// What takes time, with its shortest and longest duration in life, in seconds. The numbers are part of what is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    Cluster,
-    Boot,
-    Check,
-    Driver,
-    Plugin,
-    Drain,
-    Release,
-    Reboot,
+    Cluster = 0,
+    Boot = 1,
+    Check = 2,
+    Driver = 3,
+    Plugin = 4,
+    Release = 6,
+    Reboot = 7,
     /// A system is installed, before it boots.
-    Install,
+    Install = 8,
+    /// Of a workload, from getting its nodes to running on them.
+    Launch = 9,
+    /// Of a workload that was asked to give back.
+    Grace = 10,
 }
 
 impl Step {
@@ -33,10 +36,11 @@ impl Step {
             Self::Check => (30.0, 90.0),
             Self::Driver => (120.0, 300.0),
             Self::Plugin => (20.0, 60.0),
-            Self::Drain => (60.0, 3600.0),
             Self::Release => (60.0, 180.0),
             Self::Reboot => (90.0, 240.0),
             Self::Install => (240.0, 600.0),
+            Self::Launch => (5.0, 30.0),
+            Self::Grace => (60.0, 60.0),
         }
     }
 }

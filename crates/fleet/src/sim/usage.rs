@@ -2,6 +2,7 @@
 
 use super::machine::Machine;
 use super::rules::Rules;
+use super::work::Spell;
 use domain::sample::{Metric, Minute, add};
 use jiff::Timestamp;
 
@@ -11,15 +12,15 @@ const DISK: f64 = 512_000.0;
 const PURPOSE: u64 = 0x7361_6d70;
 
 impl Machine {
-    /// Adds what this machine used in a minute. A machine that is not up reports nothing.
-    pub fn use_in(&self, minute: i64, into: &mut Minute, rules: &Rules) {
+    /// Adds what this machine used in a minute, given when workloads ran on it. A machine that is not up reports nothing.
+    pub fn use_in(&self, minute: i64, spells: &[Spell], into: &mut Minute, rules: &Rules) {
         let Ok(at) = Timestamp::from_second(minute * 60) else { return };
         if !self.reports_at(at, rules) {
             return;
         }
         let registration = &self.registration;
         let has = |prefix: &str| registration.resources.iter().any(|(name, _)| name.starts_with(prefix));
-        let is_busy = self.is_busy_at(at, rules);
+        let is_busy = spells.iter().any(|spell| spell.contains(at));
         let level = |metric: Metric| {
             let ordinal = u64::try_from(minute).unwrap_or(0);
             let noise = rules.timing.draw(PURPOSE + metric as u64, &registration.id, ordinal);

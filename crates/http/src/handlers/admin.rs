@@ -12,6 +12,7 @@ pub(crate) mod registry;
 pub(crate) mod scheduled;
 pub(crate) mod templates;
 pub(crate) mod users;
+pub(crate) mod workloads;
 
 use crate::call::Call;
 use crate::error::ApiError;

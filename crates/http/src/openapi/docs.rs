@@ -207,6 +207,33 @@ pub(crate) fn os_config() -> Documentation {
     answers::<wire::os_config::OsConfig>("quotas", "Shows the configuration of the installation")
 }
 
+pub(crate) fn list_workloads() -> Documentation {
+    answers::<wire::workload::WorkloadList>(
+        "workloads",
+        "Lists the workloads of a pool and of the logical ones inside it, newest first",
+    )
+    .query([
+        text("type", "train, infer, notebook or x-infer; may be repeated"),
+        text(
+            "status",
+            "Queue, Pending, Abnormal, Terminating, Creating, Running, Completed, Terminated or Failed; may be repeated",
+        ),
+        text("sort", "create_time"),
+        boolean("ascend", "With sort: the oldest first"),
+        integer("limit", "Items, at most 500; 0 or absent: 500"),
+        integer("offset", "Items to leave out"),
+        text(
+            "hostip",
+            "Addresses of nodes, separated by commas; may be repeated. Then everything comes on one page",
+        ),
+    ])
+    .refuses(&[404])
+}
+
+pub(crate) fn workload_statistics() -> Documentation {
+    answers::<wire::workload::WorkloadStatistics>("workloads", "Counts the workloads of a pool by type and status").refuses(&[404])
+}
+
 pub(crate) fn list_orders() -> Documentation {
     answers::<wire::list::OrderList>("orders", "Lists orders, newest first").query([
         text("workspaceId", "Workspace; absent: all that the caller may use"),

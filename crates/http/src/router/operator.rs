@@ -2,7 +2,7 @@
 
 use super::{Operation, op};
 use crate::handlers::admin::{
-    configuration, domains, flavors, keys, machines, orders, pools, projects, registry, scheduled, templates, users,
+    configuration, domains, flavors, keys, machines, orders, pools, projects, registry, scheduled, templates, users, workloads,
 };
 use crate::openapi::docs::admin as d;
 use axum::http::Method;
@@ -23,6 +23,7 @@ pub(super) fn operations() -> Vec<Operation> {
     all.extend(machines_and_faults());
     all.extend(scheduled_events());
     all.extend(registered());
+    all.extend(submitted_workloads());
     all.extend(pools_and_orders());
     all
 }
@@ -378,6 +379,40 @@ fn machines_and_faults() -> Vec<Operation> {
             "/admin/v1/{project_id}/pools/{pool_name}/faults",
             delete(machines::mend_pool),
             d::mend::<a::machine::FaultList>("Clears all faults of a pool"),
+        ),
+    ]
+}
+
+fn submitted_workloads() -> Vec<Operation> {
+    use a::workload::{WorkloadBody, WorkloadView};
+    vec![
+        op(
+            "SubmitWorkload",
+            POST,
+            "/admin/v1/{project_id}/pools/{pool_name}/workloads",
+            post(workloads::submit),
+            d::simulated::<WorkloadBody, WorkloadView>("Submits a workload to a pool of the simulated fleet"),
+        ),
+        op(
+            "ListSubmittedWorkloads",
+            GET,
+            "/admin/v1/workloads",
+            get(workloads::list),
+            d::list::<a::WorkloadList>("Lists the workloads of the simulated fleet", Some(("pool", "Id of a pool"))),
+        ),
+        op(
+            "ShowSubmittedWorkload",
+            GET,
+            "/admin/v1/workloads/{workload_id}",
+            get(workloads::show),
+            d::show::<WorkloadView>("Shows a workload of the simulated fleet"),
+        ),
+        op(
+            "CancelWorkload",
+            DELETE,
+            "/admin/v1/workloads/{workload_id}",
+            delete(workloads::cancel),
+            d::mend::<WorkloadView>("Ends a workload of the simulated fleet"),
         ),
     ]
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 impl Work<'_> {
     /// Takes everything down; the record goes last.
     pub fn delete(&mut self, observed: &Observation) {
+        self.end_workloads(observed);
         self.take_down(observed);
         if self.is_bare(observed) {
             self.stop_counting();

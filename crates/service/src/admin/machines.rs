@@ -34,7 +34,7 @@ impl NewMachines {
 }
 
 impl Service {
-    fn machines(&self, who: &Principal) -> Result<&SimFleet, ServiceError> {
+    pub(super) fn machines(&self, who: &Principal) -> Result<&SimFleet, ServiceError> {
         self.authorize_operator(who)?;
         self.parts
             .machines
@@ -168,7 +168,7 @@ fn unknown(id: &str) -> ServiceError {
     ServiceError::named("Machine", id)
 }
 
-fn unavailable(error: JournalError) -> ServiceError {
+pub(super) fn unavailable(error: JournalError) -> ServiceError {
     ServiceError::Unavailable(error.to_string())
 }
 

@@ -275,7 +275,7 @@ fn times(place: &Place<'_>) -> Option<u32> {
     if place.is_absent() { Some(1) } else { place.integer(1, 1_000_000) }
 }
 
-fn lasting(place: &Place<'_>) -> Option<SignedDuration> {
+pub(super) fn lasting(place: &Place<'_>) -> Option<SignedDuration> {
     let text = place.text()?;
     let parsed = text
         .parse::<SignedDuration>()

@@ -43,6 +43,7 @@ fn a_creation_goes_from_the_cluster_over_its_nodes_to_running() {
     order.root: item 0 createNode new-hjm4v processing -> succeed
     order.root: item 1 createNode new-xxsjw processing -> succeed
     order.root: phase processing -> successed
+    > set-quotas root: 2-2 cpu
     wake now
     ---
     nothing
@@ -172,6 +173,7 @@ fn a_creation_that_falls_short_runs_and_tries_the_missing_nodes_again() {
     pool root: shows 0/0/1/1 -> 1/0/0/1
     pool root: +retry +5m
     > delete-node new-hjm4v
+    > set-quotas root: 2-2 cpu
     wake now
     ");
     world.release();
@@ -231,6 +233,7 @@ fn a_new_accelerator_node_is_asked_for_with_the_driver_of_the_pool() {
     pool root: +cluster ready
     order.root: item 0 createNode new-hjm4v processing -> succeed
     order.root: phase processing -> successed
+    > set-quotas root: 1-1 gpu
     wake now
     ---
     wake +1s
@@ -293,6 +296,7 @@ fn an_unpaid_scale_out_makes_nothing_and_goes_back_after_seven_days() {
         order.phase = OrderPhase::Pending(Waiting::Payment);
     });
     assert_snapshot!(world.step(), @r"
+    > set-quotas root: 3-3 cpu
     wake +168h
     ");
     world.pass(7 * 24 * 3600);
@@ -303,6 +307,7 @@ fn an_unpaid_scale_out_makes_nothing_and_goes_back_after_seven_days() {
     order.5: phase pending -> failed (not confirmed in time)
     # promised/cpu -2
     # addresses/P/network -2
+    > set-quotas root: 1-1 cpu
     ---
     nothing
     ");
@@ -318,6 +323,7 @@ fn a_paid_scale_out_makes_its_nodes() {
     pool root: shows 1/0/0/0 -> 1/0/1/0
     order.5: +item 0 createNode new-hjm4v processing
     > create-node new-hjm4v cpu az-1
+    > set-quotas root: 2-2 cpu
     wake +30m
     ");
 }
@@ -342,6 +348,7 @@ fn a_pool_whose_nodes_are_up_before_its_cluster_is_still_being_created() {
     pool root: +cluster ready
     order.root: item 0 createNode new-hjm4v processing -> succeed
     order.root: phase processing -> successed
+    > set-quotas root: 1-1 cpu
     wake now
     ---
     wake +1s

@@ -16,6 +16,7 @@ fn a_deletion_takes_nodes_then_the_cluster_then_the_records() {
     node n1: phase Available -> Deleting (PoolDeleted)
     node n2: phase Available -> Deleting (PoolDeleted)
     pool root: shows 2/0/0/0 -> 0/0/0/2
+    > set-quotas
     > delete-node n1
     > delete-node n2
     wake +30m

@@ -98,5 +98,6 @@ pub fn observation() -> impl Strategy<Value = Observation> {
             plugins,
             dependencies,
             workloads,
+            quotas: Vec::new(),
         })
 }

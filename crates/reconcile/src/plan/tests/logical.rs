@@ -39,7 +39,7 @@ fn waiting(name: &str, parent: Option<(&str, &str)>) -> (Pool, Order) {
 #[test]
 fn a_family_at_rest_is_left_alone() {
     assert_snapshot!(family().step(), @r"
-    nothing
+    > set-quotas root: 4-4 cpu child: 2-2 cpu grandchild: 1-1 cpu
     ");
 }
 
@@ -99,6 +99,7 @@ fn sub_pools_show_what_the_root_has_of_training() {
     assert_snapshot!(world.settle(), @r"
     pool child: +scope Train Disabled[]
     pool grandchild: +scope Train Disabled[]
+    > set-quotas root: 4-4 cpu child: 2-2 cpu grandchild: 1-1 cpu
     ---
     nothing
     ");
@@ -111,6 +112,7 @@ fn a_sub_pool_that_nobody_approves_fails_after_seven_days_and_frees_what_it_rese
     world.put(pool);
     world.put(order);
     assert_snapshot!(world.step(), @r"
+    > set-quotas root: 4-4 cpu child: 2-2 cpu grandchild: 1-1 cpu
     wake +10079m
     ");
     world.pass(7 * 24 * 3600);

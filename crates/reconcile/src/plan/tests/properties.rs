@@ -132,6 +132,13 @@ fn check_commands(tree: &Tree, plan: &Plan) -> Result<(), TestCaseError> {
                 prop_assert!(after.contains_key(node), "{node} is unknown");
             }
             Command::RemovePool { .. } => prop_assert!(tree.root.deleted_at.is_some() || !tree.root.counts(), "the pool is in use"),
+            Command::SetQuotas { quotas, .. } => {
+                let parents = |at: usize| quotas[..at].iter().map(|quota| Some(&quota.pool.uid));
+                for (at, quota) in quotas.iter().enumerate() {
+                    let is_placed = at == 0 && quota.parent.is_none() || parents(at).any(|uid| uid == quota.parent.as_ref());
+                    prop_assert!(is_placed, "{} does not come after its parent", quota.pool.pool.name);
+                }
+            }
             Command::EnsurePool { .. } | Command::EnsurePlugin { .. } | Command::RemovePlugin { .. } => {}
         }
     }

@@ -5,7 +5,7 @@ use domain::node::{Node, NodeDriverState, NodePhase};
 use domain::order::{Order, OrderPhase, Outcome};
 use domain::plugin::Plugin;
 use domain::pool::{Pool, PoolResource};
-use fleet::Command;
+use fleet::{Command, Quota};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -267,6 +267,16 @@ fn command(command: &Command) -> String {
         Command::SetDriver { node, version, .. } => format!("{name} {node} {version}"),
         Command::EnsurePlugin { plugin, .. } => format!("{name} {} {}", plugin.template, plugin.version),
         Command::RemovePlugin { template, .. } => format!("{name} {template}"),
+        Command::SetQuotas { quotas, .. } => {
+            let quota = |quota: &Quota| {
+                let amounts = quota
+                    .amounts
+                    .iter()
+                    .map(|(flavor, amount)| format!("{}-{} {flavor}", amount.count, amount.max_count));
+                format!(" {}: {}", quota.pool.pool.name, amounts.collect::<Vec<_>>().join(", "))
+            };
+            format!("{name}{}", quotas.iter().map(quota).collect::<String>())
+        }
     }
 }
 

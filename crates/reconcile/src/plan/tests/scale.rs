@@ -20,6 +20,7 @@ fn a_scale_out_ends_its_order_when_the_nodes_are_there() {
     order.5: +item 1 createNode new-xxsjw processing
     > create-node new-hjm4v cpu az-1
     > create-node new-xxsjw cpu az-1
+    > set-quotas root: 3-3 cpu
     wake +30m
     ");
     world.pass(60);
@@ -55,6 +56,7 @@ fn nodes_go_where_the_pool_is_and_then_where_most_machines_are_free() {
     > create-node new-hjm4v cpu az-1
     > create-node new-xxsjw cpu az-3
     > create-node new-5brqp cpu az-3
+    > set-quotas root: 4-4 cpu
     wake +30m
     ");
 }
@@ -72,6 +74,7 @@ fn a_scale_out_without_machines_moves_on_where_it_may_and_fails_in_time() {
     world.pass(60);
     assert_snapshot!(world.step_refused(), @r"
     > create-node new-hjm4v cpu az-1
+    > set-quotas root: 2-2 cpu
     wake +29m
     ");
     // Elsewhere there is one.
@@ -80,6 +83,7 @@ fn a_scale_out_without_machines_moves_on_where_it_may_and_fails_in_time() {
     node new-hjm4v: at cpu az-1 -> cpu az-2
     pool root: written
     > create-node new-hjm4v cpu az-2
+    > set-quotas root: 2-2 cpu
     wake +29m
     ");
     world.offers = offers(&[("az-1", 0), ("az-2", 0)]);
@@ -94,6 +98,7 @@ fn a_scale_out_without_machines_moves_on_where_it_may_and_fails_in_time() {
     order.5: item 0 createNode new-hjm4v processing -> failed
     order.5: phase processing -> failed (cpu is short of 1 of 2 nodes)
     - node new-hjm4v
+    > set-quotas root: 2-2 cpu
     ");
 }
 
@@ -182,6 +187,7 @@ fn reducing_the_target_to_what_exists_ends_scaling_failed() {
     pool root: attempt open -> finished
     pool root: phase ScalingFailed (cpu is short of 1 of 2 nodes) -> Running
     order.11: phase processing -> successed
+    > set-quotas root: 1-1 cpu
     wake +1s
     ---
     wake +1s
@@ -235,6 +241,7 @@ fn a_scale_in_ends_its_order_when_the_machines_are_back() {
     pool root: shows 2/0/0/0 -> 1/0/0/1
     order.6: +item 0 deleteNode n1 processing
     > delete-node n1
+    > set-quotas root: 1-1 cpu
     ");
     assert_snapshot!(world.settle(), @r"
     > delete-node n1
@@ -264,6 +271,7 @@ fn a_scale_in_takes_nodes_that_are_not_up_yet_first() {
     pool root: shows 1/0/2/0 -> 1/0/1/1
     order.9: +item 0 deleteNode new-hjm4v processing
     > delete-node new-hjm4v
+    > set-quotas root: 2-2 cpu
     wake +1s
     ");
 }
@@ -278,6 +286,7 @@ fn an_element_that_is_no_longer_asked_for_goes_with_all_its_nodes() {
     pool root: shows 2/0/0/0 -> 1/0/0/1
     order.6: +item 0 deleteNode n2 processing
     > delete-node n2
+    > set-quotas root: 1-1 cpu
     ");
     world.release();
     assert_snapshot!(world.settle(), @r"
@@ -398,6 +407,7 @@ fn a_flavor_with_accelerators_that_is_added_gets_the_newest_driver() {
     pool root: +driver gpu Creating 1.0 of 1.0
     order.5: +item 0 createNode new-hjm4v processing
     > create-node new-hjm4v gpu az-1 driver 1.0
+    > set-quotas root: 1-1 cpu, 1-1 gpu
     wake +30m
     ");
     world.boot();
@@ -430,6 +440,7 @@ fn a_second_change_replaces_the_target_of_the_first() {
     order.9: +item 1 createNode new-5brqp processing
     > create-node new-xxsjw cpu az-1
     > create-node new-5brqp cpu az-1
+    > set-quotas root: 4-4 cpu
     wake +1s
     ");
 }
@@ -462,6 +473,7 @@ fn a_node_that_was_asked_for_in_a_zone_waits_there() {
     world.offers = offers(&[("az-1", 0), ("az-2", 9)]);
     assert_snapshot!(world.step_refused(), @r"
     > create-node new-hjm4v cpu az-1
+    > set-quotas root: 2-2 cpu
     wake +30m
     ");
 }

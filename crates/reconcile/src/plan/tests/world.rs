@@ -415,7 +415,11 @@ impl World {
                 Command::EnsurePool { .. } if fleet.cluster == ClusterFact::Absent => fleet.cluster = ClusterFact::Starting,
                 // There is one pool here, from which nothing moves.
                 Command::EnsurePool { .. } | Command::MoveNode { .. } => {}
-                Command::RemovePool { .. } => fleet.cluster = ClusterFact::Absent,
+                Command::RemovePool { .. } => {
+                    fleet.cluster = ClusterFact::Absent;
+                    fleet.quotas.clear();
+                }
+                Command::SetQuotas { quotas, .. } => fleet.quotas.clone_from(quotas),
                 Command::CreateNode(request) => {
                     let driver = request.driver.clone().map(|version| DriverFact {
                         installed: None,

@@ -1,0 +1,369 @@
+//! The workloads of one physical pool: who runs where. A function of what was submitted, of machines, and of time.
+
+use super::machine::{Fitness, Machine};
+use super::rules::Rules;
+use super::work::{Ending, Spell, Submission, Work, WorkState};
+use crate::workload::{HostFact, Quota, WorkloadFact};
+use domain::capacity::{Ledger, Level, Request, Run, Step, Tree, Wait, round};
+use domain::meta::Uid;
+use domain::name::{FlavorName, NodeName};
+use domain::pool::JobType;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Workloads that are over and still shown, for each physical pool.
+const KEPT: usize = 500;
+
+#[derive(Debug, Default)]
+pub(super) struct Shift {
+    work: BTreeMap<Uid, Work>,
+    /// Why those that wait do.
+    waits: BTreeMap<Uid, Wait>,
+    busy: BTreeSet<NodeName>,
+    /// What has changed since it was last written down.
+    pub unsaved: BTreeSet<Uid>,
+}
+
+/// What workloads run on and by: a physical pool at a time.
+pub(super) struct Floor<'a> {
+    pub nodes: BTreeMap<&'a NodeName, &'a Machine>,
+    pub quotas: &'a [Quota],
+    pub now: Timestamp,
+    pub rules: &'a Rules,
+}
+
+impl Floor<'_> {
+    fn fitness(&self, node: &NodeName, since: Timestamp) -> Fitness {
+        self.nodes
+            .get(node)
+            .map_or(Fitness::Taken, |machine| machine.fitness(since, self.now, self.rules))
+    }
+
+    /// Whether a workload may be put on a node now.
+    fn is_open(&self, machine: &Machine) -> bool {
+        let is_held = machine.bound.as_ref().is_none_or(|bound| bound.held_at.is_some());
+        !is_held && machine.fitness(self.now, self.now, self.rules) == Fitness::Fit
+    }
+
+    fn quota(&self, pool: &Uid) -> Option<usize> {
+        self.quotas.iter().position(|quota| quota.pool.uid == *pool)
+    }
+}
+
+impl Shift {
+    pub fn work(&self) -> impl Iterator<Item = &Work> {
+        self.work.values()
+    }
+
+    pub fn get(&self, uid: &Uid) -> Option<&Work> {
+        self.work.get(uid)
+    }
+
+    pub fn put(&mut self, work: Work) {
+        self.work.insert(work.submission.uid.clone(), work);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.work.is_empty()
+    }
+
+    pub fn is_busy(&self, node: &NodeName) -> bool {
+        self.busy.contains(node)
+    }
+
+    /// When workloads were on each node.
+    pub fn spells(&self) -> BTreeMap<NodeName, Vec<Spell>> {
+        let mut spells: BTreeMap<NodeName, Vec<Spell>> = BTreeMap::new();
+        for (spell, nodes) in self.work().filter_map(Work::spell) {
+            for node in nodes {
+                spells.entry(node.clone()).or_default().push(spell);
+            }
+        }
+        spells
+    }
+
+    /// Workloads that run or wait, by job type.
+    pub fn counts(&self) -> BTreeMap<JobType, u32> {
+        let mut counts = BTreeMap::new();
+        for work in self.work().filter(|work| !work.is_over()) {
+            *counts.entry(work.submission.kind.job_type()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Lets happen what is due. `true`: something did.
+    pub fn advance(&mut self, floor: &Floor<'_>) -> bool {
+        let mut has_changed = self.close(floor);
+        // Whoever has no time to give back goes at once, and others start: until nothing changes any more.
+        for _ in 0..=self.work.len() * (floor.quotas.len() + 1) {
+            let has_left = self.leave(floor);
+            let has_started = self.assign(floor);
+            has_changed |= has_left || has_started;
+            if !has_left && !has_started {
+                break;
+            }
+        }
+        self.forget();
+        self.busy = self.work.values().flat_map(Work::nodes).cloned().collect();
+        has_changed
+    }
+
+    /// The first instant after `now` at which something happens by itself.
+    pub fn next_turn(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+        let turns = self.work().flat_map(|work| [work.done_at(rules), work.evicted_at(rules)]);
+        turns.flatten().filter(|at| *at > now).min()
+    }
+
+    /// Drops the workloads of pools that are gone.
+    fn close(&mut self, floor: &Floor<'_>) -> bool {
+        let gone: Vec<Uid> = self
+            .work
+            .values()
+            .filter(|work| floor.quota(&work.pool.uid).is_none())
+            .map(|work| work.submission.uid.clone())
+            .collect();
+        for uid in &gone {
+            self.drop_work(uid);
+        }
+        !gone.is_empty()
+    }
+
+    fn drop_work(&mut self, uid: &Uid) {
+        self.work.remove(uid);
+        self.waits.remove(uid);
+        self.unsaved.insert(uid.clone());
+    }
+
+    /// Those that are done, that have lost a node, or whose time to give back is over.
+    fn leave(&mut self, floor: &Floor<'_>) -> bool {
+        let mut has_changed = false;
+        for work in self.work.values_mut() {
+            let WorkState::Placed { at, nodes, .. } = &work.state else {
+                continue;
+            };
+            let worst = nodes.iter().map(|node| floor.fitness(node, *at)).max();
+            let (done_at, evicted_at) = (work.done_at(floor.rules), work.evicted_at(floor.rules));
+            if let Some(done_at) = done_at.filter(|at| *at <= floor.now) {
+                work.end(Ending::Completed, done_at);
+            } else if worst == Some(Fitness::Broken) {
+                work.lose_machine(floor.now);
+            } else if worst == Some(Fitness::Taken) || evicted_at.is_some_and(|at| at <= floor.now) {
+                work.requeue();
+            } else {
+                continue;
+            }
+            has_changed = true;
+            self.unsaved.insert(work.submission.uid.clone());
+        }
+        has_changed
+    }
+
+    /// Lets in who may, and asks borrowers to give back.
+    fn assign(&mut self, floor: &Floor<'_>) -> bool {
+        let flavors: BTreeSet<FlavorName> = self
+            .work
+            .values()
+            .filter(|work| work.is_waiting())
+            .map(|work| work.submission.flavor.clone())
+            .collect();
+        let mut waits = BTreeMap::new();
+        let mut has_changed = false;
+        for flavor in flavors {
+            for (uid, step) in self.decide(&flavor, floor) {
+                has_changed |= self.take_step(&uid, step, floor, &mut waits);
+            }
+        }
+        self.waits = waits;
+        has_changed
+    }
+
+    fn take_step(&mut self, uid: &Uid, step: Step, floor: &Floor<'_>, waits: &mut BTreeMap<Uid, Wait>) -> bool {
+        let free = match step {
+            Step::Start(_) => self.free_nodes(uid, floor),
+            Step::GiveBack(_) | Step::Wait(..) => None,
+        };
+        let Some(work) = self.work.get_mut(uid) else { return false };
+        let before = work.clone();
+        match step {
+            Step::Start(_) => match free {
+                Some(nodes) => {
+                    work.is_promised = false;
+                    work.state = WorkState::Placed {
+                        at: floor.now,
+                        nodes,
+                        asked_at: None,
+                    };
+                }
+                None => drop(waits.insert(uid.clone(), Wait::Nodes)),
+            },
+            Step::GiveBack(_) => {
+                if let WorkState::Placed { asked_at, .. } = &mut work.state {
+                    *asked_at = Some(floor.now);
+                }
+            }
+            Step::Wait(_, wait) => {
+                work.is_promised = wait == Wait::Returning;
+                waits.insert(uid.clone(), wait);
+            }
+        }
+        let has_changed = *work != before;
+        if has_changed {
+            self.unsaved.insert(uid.clone());
+        }
+        has_changed && !matches!(step, Step::Wait(..))
+    }
+
+    /// Nodes for a workload, where there are enough.
+    fn free_nodes(&self, uid: &Uid, floor: &Floor<'_>) -> Option<BTreeSet<NodeName>> {
+        let work = self.work.get(uid)?;
+        let used: BTreeSet<&NodeName> = self.work.values().flat_map(Work::nodes).collect();
+        let fits = |(node, machine): &(&&NodeName, &&Machine)| {
+            machine.registration.flavor == work.submission.flavor && !used.contains(**node) && floor.is_open(machine)
+        };
+        let wanted = work.submission.nodes as usize;
+        let found: BTreeSet<NodeName> = floor
+            .nodes
+            .iter()
+            .filter(fits)
+            .map(|(node, _)| (*node).clone())
+            .take(wanted)
+            .collect();
+        (found.len() == wanted).then_some(found)
+    }
+
+    /// One round over the workloads of a flavor.
+    fn decide(&self, flavor: &FlavorName, floor: &Floor<'_>) -> Vec<(Uid, Step)> {
+        let Some(mut ledger) = self.ledger(flavor, floor) else {
+            return Vec::new();
+        };
+        let mut own: Vec<&Work> = self.work.values().filter(|work| work.submission.flavor == *flavor).collect();
+        own.sort_by_key(|work| work.number);
+        let mut waiting = Vec::new();
+        for work in &own {
+            let Some(pool) = floor.quota(&work.pool.uid) else { continue };
+            let (id, size) = (work.number, u64::from(work.submission.nodes));
+            let (priority, is_lasting) = (work.submission.priority, work.submission.lasting.is_none());
+            match &work.state {
+                WorkState::Waiting => waiting.push(Request {
+                    id,
+                    pool,
+                    size,
+                    priority,
+                    submitted: i64::try_from(id).unwrap_or(i64::MAX),
+                    is_lasting,
+                    is_promised: work.is_promised,
+                }),
+                WorkState::Placed { at, asked_at, .. } => {
+                    ledger.start(Run {
+                        id,
+                        pool,
+                        size,
+                        priority,
+                        since: at.as_millisecond(),
+                        is_lasting,
+                    });
+                    if asked_at.is_some() {
+                        ledger.give_back(id);
+                    }
+                }
+                WorkState::Over { .. } => {}
+            }
+        }
+        let uids: BTreeMap<u64, &Uid> = own.iter().map(|work| (work.number, &work.submission.uid)).collect();
+        let steps = round(&mut ledger, &waiting, floor.now.as_millisecond());
+        let named = |step: Step| {
+            let (Step::Start(id) | Step::GiveBack(id) | Step::Wait(id, _)) = step;
+            Some(((*uids.get(&id)?).clone(), step))
+        };
+        steps.into_iter().filter_map(named).collect()
+    }
+
+    /// Empty books for a flavor. Nodes count that are in use, and those that are free for use.
+    fn ledger(&self, flavor: &FlavorName, floor: &Floor<'_>) -> Option<Ledger> {
+        let level = |quota: &Quota| {
+            let amount = quota.amounts.get(flavor).copied().unwrap_or_default();
+            Level {
+                parent: quota.parent.as_ref().and_then(|parent| floor.quota(parent)),
+                guaranteed: amount.count,
+                ceiling: amount.max_count,
+            }
+        };
+        let levels: Vec<Level> = floor.quotas.iter().map(level).collect();
+        let used: BTreeSet<&NodeName> = self.work.values().flat_map(Work::nodes).collect();
+        let counts = |(node, machine): &(&&NodeName, &&Machine)| {
+            machine.registration.flavor == *flavor && (used.contains(**node) || floor.is_open(machine))
+        };
+        let capacity = floor.nodes.iter().filter(counts).count() as u64;
+        Some(Ledger::new(Tree::new(&levels).ok()?, capacity))
+    }
+
+    /// Forgets what has been over for long.
+    fn forget(&mut self) {
+        let mut over: Vec<(Timestamp, Uid)> = Vec::new();
+        for (uid, work) in &self.work {
+            if let WorkState::Over { at, .. } = &work.state {
+                over.push((*at, uid.clone()));
+            }
+        }
+        if over.len() > KEPT {
+            over.sort();
+            for (_, uid) in &over[..over.len() - KEPT] {
+                self.drop_work(uid);
+            }
+        }
+    }
+
+    /// Everything that is shown of the workloads, the first submitted first.
+    pub fn facts(&self, floor: &Floor<'_>) -> Vec<WorkloadFact> {
+        let mut all: Vec<&Work> = self.work.values().collect();
+        all.sort_by_key(|work| work.number);
+        all.into_iter().map(|work| self.fact(work, floor)).collect()
+    }
+
+    fn fact(&self, work: &Work, floor: &Floor<'_>) -> WorkloadFact {
+        let wait = self.waits.get(&work.submission.uid).copied().filter(|_| work.is_waiting());
+        let (ended_at, ending) = match &work.state {
+            WorkState::Over { at, how, .. } => (Some(*at), how.reason()),
+            WorkState::Waiting | WorkState::Placed { .. } => (None, None),
+        };
+        let host = |node: &NodeName| HostFact {
+            node: node.clone(),
+            ip: floor.nodes.get(node).and_then(|machine| machine.address(floor.now, floor.rules)),
+        };
+        let ahead = |other: &&Work| other.is_waiting() && other.pool == work.pool && other.order() <= work.order();
+        let position = work.is_waiting().then(|| self.work().filter(ahead).count());
+        let Submission { uid, name, .. } = &work.submission;
+        WorkloadFact {
+            uid: uid.clone(),
+            name: name.clone(),
+            gvk: "batch.volcano.sh/v1alpha1, Kind=Job".to_owned(),
+            job_name: work.submission.job_name.clone(),
+            job_id: uid.hyphenated(),
+            kind: work.submission.kind,
+            pool: work.pool.clone(),
+            owner: work.submission.owner.clone(),
+            flavor: work.submission.flavor.clone(),
+            priority: work.submission.priority,
+            nodes: work.submission.nodes,
+            resources: work.submission.resources.clone(),
+            status: work.status(wait, floor.now, floor.rules),
+            reason: ending.map(str::to_owned).or_else(|| wait.map(|wait| explain(wait, floor.quotas))),
+            position: position.and_then(|count| u32::try_from(count).ok()),
+            created_at: work.created_at,
+            started_at: work.started_at(),
+            ended_at,
+            hosts: work.nodes().map(host).collect(),
+        }
+    }
+}
+
+fn explain(wait: Wait, quotas: &[Quota]) -> String {
+    let name = |at: usize| quotas.get(at).map_or_else(String::new, |quota| quota.pool.pool.name.to_string());
+    match wait {
+        Wait::TooLarge(pool) => format!("it needs more nodes than pool {} may use", name(pool)),
+        Wait::Ceiling(pool) => format!("pool {} uses all that it may", name(pool)),
+        Wait::Nodes => "not enough nodes are free".to_owned(),
+        Wait::Returning => "its nodes are being given back".to_owned(),
+        Wait::Behind => "others of its pool come first".to_owned(),
+    }
+}

@@ -1,0 +1,119 @@
+//! Workloads of a pool (contract tags… §4).
+
+use crate::app::App;
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::render;
+use axum::extract::State;
+use axum::response::Response;
+use domain::field::{FieldErrors, FieldPath, Reason};
+use domain::name::PoolName;
+use domain::workload::{WorkloadKind, WorkloadStatus};
+use fleet::WorkloadFact;
+use service::workloads::WorkloadFilter;
+use service::{Missing, ServiceError};
+use wire::query::Query;
+use wire::workload::{Workload, WorkloadList, WorkloadSource, WorkloadStatistics};
+
+/// Items of a page at most, and for no limit or `limit=0`.
+const MAXIMUM: usize = 500;
+const LAST_OFFSET: i64 = i32::MAX as i64;
+
+pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let (mut limit, mut offset) = (MAXIMUM, 0);
+    let read = || {
+        let query = call.query()?;
+        let mut errors = FieldErrors::new();
+        let filter = filter(&query, &mut errors);
+        limit = query.limit("limit", MAXIMUM, &mut errors).unwrap_or(MAXIMUM);
+        let sent = query.integer("offset", 0, LAST_OFFSET, &mut errors).unwrap_or(0);
+        offset = usize::try_from(sent).unwrap_or(usize::MAX);
+        errors.into_result()?;
+        if !filter.hosts.is_empty() {
+            (limit, offset) = (usize::MAX, 0);
+        }
+        Ok(filter)
+    };
+    let found = app.service().list_workloads(&ctx, &named_pool(&call)?, read).await?;
+    let now = app.parts.clock.now();
+    let items = found.iter().skip(offset).take(limit).map(|fact| view(fact, now)).collect();
+    Ok(render::json(&WorkloadList::of(items, found.len())))
+}
+
+pub(crate) async fn statistics(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    let ctx = call.context()?;
+    let counts = app.service().workload_statistics(&ctx, &named_pool(&call)?).await?;
+    Ok(render::json(&WorkloadStatistics::of(&counts)))
+}
+
+fn named_pool(call: &Call) -> Result<PoolName, ApiError> {
+    call.name("pool_name", PoolName::parse, || {
+        ServiceError::NotFound(Missing::NamedPool(call.param("pool_name").to_owned()))
+    })
+}
+
+fn filter(query: &Query, errors: &mut FieldErrors) -> WorkloadFilter {
+    let is_ascending = query.boolean("ascend", errors).unwrap_or(false);
+    let sort = query.get("sort").filter(|text| !text.is_empty());
+    if sort.is_some_and(|sort| sort != "create_time") {
+        errors.push(FieldPath::of("sort"), Reason::Invalid, "must be create_time");
+    }
+    WorkloadFilter {
+        kinds: choices(query, "type", &WorkloadKind::ALL.map(|kind| (kind.as_str(), kind)), errors),
+        statuses: choices(
+            query,
+            "status",
+            &WorkloadStatus::ALL.map(|status| (status.as_str(), status)),
+            errors,
+        ),
+        hosts: query
+            .all("hostip")
+            .flat_map(|list| list.split(','))
+            .map(str::trim)
+            .filter(|host| !host.is_empty())
+            .map(ToOwned::to_owned)
+            .collect(),
+        // Without `sort`, the order is not the caller's.
+        is_ascending: is_ascending && sort.is_some(),
+    }
+}
+
+/// Every value of a parameter that may be repeated.
+fn choices<T: Copy>(query: &Query, name: &str, known: &[(&str, T)], errors: &mut FieldErrors) -> Vec<T> {
+    let mut chosen = Vec::new();
+    for text in query.all(name).filter(|text| !text.is_empty()) {
+        if let Some((_, value)) = known.iter().find(|(spelt, _)| *spelt == text) {
+            chosen.push(*value);
+        } else {
+            let names: Vec<&str> = known.iter().map(|(spelt, _)| *spelt).collect();
+            errors.push(FieldPath::of(name), Reason::Invalid, format!("must be one of {}", names.join(", ")));
+        }
+    }
+    chosen
+}
+
+fn view(fact: &WorkloadFact, now: jiff::Timestamp) -> Workload {
+    let hosts: Vec<&str> = fact.hosts.iter().filter_map(|host| host.ip.as_deref()).collect();
+    let source = WorkloadSource {
+        kind: fact.kind,
+        pool: fact.pool.pool.name.as_str(),
+        name: &fact.name,
+        uid: fact.uid.as_str(),
+        job_name: &fact.job_name,
+        job_id: &fact.job_id,
+        flavor: fact.flavor.as_str(),
+        status: fact.status,
+        reason: fact.reason.as_deref(),
+        priority: fact.priority,
+        owner: &fact.owner,
+        gvk: &fact.gvk,
+        nodes: fact.nodes,
+        resources: &fact.resources,
+        position: fact.position,
+        created_at: fact.created_at,
+        started_at: fact.started_at,
+        ended_at: fact.ended_at,
+    };
+    Workload::of(&source, &hosts, now)
+}

@@ -1,0 +1,72 @@
+//! By what workloads are let into a pool and the logical ones inside it (semantics §3).
+
+use super::work::Work;
+use domain::pool::tree::amounts;
+use domain::pool::{Pool, PoolPhase, PoolRef};
+use fleet::observation::ClusterFact;
+use fleet::{Command, Observation, PoolMark, Quota};
+use std::collections::BTreeMap;
+
+impl Work<'_> {
+    /// Tells the fleet the quotas of the tree when they are not what it has. Workloads are let in when the pool is up.
+    pub fn set_quotas(&mut self, observed: &Observation) {
+        let is_up = match self.pool.status.phase {
+            PoolPhase::Running | PoolPhase::Abnormal { .. } | PoolPhase::ScalingFailed { .. } => true,
+            PoolPhase::Waiting(_)
+            | PoolPhase::Creating
+            | PoolPhase::CreationFailed { .. }
+            | PoolPhase::Error { .. }
+            | PoolPhase::Deleting => false,
+        };
+        if is_up && observed.cluster != ClusterFact::Absent {
+            self.tell_quotas(self.quotas(), observed);
+        }
+    }
+
+    /// Ends all workloads of a pool that goes.
+    pub fn end_workloads(&mut self, observed: &Observation) {
+        self.tell_quotas(Vec::new(), observed);
+    }
+
+    fn tell_quotas(&mut self, quotas: Vec<Quota>, observed: &Observation) {
+        if observed.quotas != quotas {
+            self.commands.push(Command::SetQuotas { pool: self.mark(), quotas });
+        }
+    }
+
+    /// The physical pool, then its descendants, parents before their children and by name. Those that wait for approval are
+    /// no part of it yet.
+    fn quotas(&self) -> Vec<Quota> {
+        let mut all = vec![(mark(&self.pool), quota(&self.pool, None))];
+        let mut rest: BTreeMap<PoolRef, &Pool> = self.descendants.iter().flatten().map(|pool| (mark(pool).pool, pool)).collect();
+        rest.retain(|_, pool| matches!(pool.status.phase, PoolPhase::Running | PoolPhase::Abnormal { .. }));
+        let mut at = 0;
+        while let Some((parent, _)) = all.get(at).cloned() {
+            let children = rest.extract_if(.., |_, pool| {
+                pool.logical().and_then(|spec| spec.parent.as_ref()) == Some(&parent.pool)
+            });
+            all.extend(children.map(|(_, pool)| (mark(pool), quota(pool, Some(&parent)))));
+            at += 1;
+        }
+        all.into_iter().map(|(_, quota)| quota).collect()
+    }
+}
+
+fn mark(pool: &Pool) -> PoolMark {
+    PoolMark {
+        uid: pool.uid.clone(),
+        pool: PoolRef {
+            project: pool.owner.project.clone(),
+            name: pool.name.clone(),
+        },
+    }
+}
+
+fn quota(pool: &Pool, parent: Option<&PoolMark>) -> Quota {
+    let amounts = amounts(&pool.spec.resources);
+    Quota {
+        pool: mark(pool),
+        parent: parent.map(|parent| parent.uid.clone()),
+        amounts: amounts.into_iter().map(|(flavor, amount)| (flavor.clone(), amount)).collect(),
+    }
+}

@@ -1,0 +1,99 @@
+use super::*;
+use serde_json::json;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn quantities(list: &[(&str, &str)]) -> Quantities {
+    list.iter().copied().collect()
+}
+
+#[test]
+fn a_running_workload_is_shown_with_its_nodes() {
+    let resources = quantities(&[("cpu", "7920m"), ("memory", "29491Mi"), ("huawei.com/ascend-1980", "8")]);
+    let source = WorkloadSource {
+        kind: WorkloadKind::Train,
+        pool: "pool-1",
+        name: "job-1",
+        uid: "0190",
+        job_name: "mnist",
+        job_id: "01-90",
+        flavor: "npu",
+        status: WorkloadStatus::Running,
+        reason: None,
+        priority: 2,
+        owner: "ada",
+        gvk: "batch.volcano.sh/v1alpha1, Kind=Job",
+        nodes: 2,
+        resources: &resources,
+        position: None,
+        created_at: at(0),
+        started_at: Some(at(30)),
+        ended_at: None,
+    };
+    let shown = serde_json::to_value(Workload::of(&source, &["10.0.0.1", "10.0.0.2"], at(90))).unwrap();
+    let node = |ip: &str| {
+        json!({"hostIp": ip, "npuTopologyPlacement": "0000000011111111",
+            "resourceRequirement": {"cpu": "7.92 Cores", "memory": "28.8 GiB", "huawei.com/ascend-1980": "8"}})
+    };
+    assert_eq!(
+        shown,
+        json!({
+            "apiVersion": "v1", "kind": "Workload", "type": "train", "namespace": "pool-1", "name": "job-1", "jobName": "mnist",
+            "uid": "0190", "jobUUID": "01-90", "flavor": "npu", "status": "Running", "priority": "2", "userName": "ada",
+            "gvk": "batch.volcano.sh/v1alpha1, Kind=Job",
+            "resourceRequirement": {"cpu": "15.84 Cores", "memory": "57.6 GiB", "huawei.com/ascend-1980": "16"},
+            "runningDuration": 60, "pendingDuration": 30, "pendingPosition": -1, "createTime": 1_800_000_000_000_i64,
+            "hostIps": "10.0.0.1,10.0.0.2", "nodes": [node("10.0.0.1"), node("10.0.0.2")], "isDeleted": "false",
+        })
+    );
+    let waiting = WorkloadSource {
+        status: WorkloadStatus::Queue,
+        position: Some(3),
+        started_at: None,
+        reason: Some("not enough nodes are free"),
+        ..source
+    };
+    let shown = serde_json::to_value(Workload::of(&waiting, &[], at(90))).unwrap();
+    assert_eq!(
+        (&shown["pendingDuration"], &shown["runningDuration"], &shown["pendingPosition"]),
+        (&json!(90), &json!(0), &json!(3))
+    );
+    assert_eq!(
+        (&shown["hostIps"], &shown["nodes"], &shown["message"]),
+        (&json!(""), &json!([]), &json!("not enough nodes are free"))
+    );
+}
+
+#[test]
+fn quantities_are_read_as_kubernetes_writes_them() {
+    for (text, value) in [
+        ("1", 1.0),
+        ("500m", 0.5),
+        ("2Ki", 2048.0),
+        ("1.5Gi", 1_610_612_736.0),
+        ("3k", 3000.0),
+    ] {
+        assert_eq!(amount(text), Some(value), "{text}");
+    }
+    assert_eq!(amount("many"), None);
+    assert_eq!(amounts(&quantities(&[("cpu", "many")]), 2)["cpu"], "many");
+}
+
+#[test]
+fn statistics_tell_the_usual_states_always() {
+    let counts = BTreeMap::from([(
+        WorkloadKind::Train,
+        BTreeMap::from([(WorkloadStatus::Queue, 3), (WorkloadStatus::Completed, 1)]),
+    )]);
+    assert_eq!(
+        serde_json::to_value(WorkloadStatistics::of(&counts)).unwrap(),
+        json!({"statistics": {"total": 4, "items": [
+            {"type": "train", "total": 4, "status": {"Queue": 3, "Pending": 0, "Running": 0, "Completed": 1}}]}})
+    );
+    assert_eq!(
+        serde_json::to_value(WorkloadStatistics::of(&BTreeMap::new())).unwrap(),
+        json!({"statistics": {"total": 0, "items": []}})
+    );
+}

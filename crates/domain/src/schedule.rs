@@ -149,9 +149,16 @@ mod tests {
                 .filter(|(_, to)| from != *to && from.may_become(*to))
                 .map(|(text, _)| *text)
                 .collect();
-            format!("{} -> {}", from.as_str(), next.join(" "))
+            format!("{} -> {}", from.as_str(), next.join(" ")).trim_end().to_owned()
         };
         let rows: Vec<_> = ScheduledState::ALL.iter().map(|(_, state)| row(*state)).collect();
-        insta::assert_snapshot!(rows.join("\n"), @"");
+        insta::assert_snapshot!(rows.join("\n"), @r"
+        inquiring -> scheduled executing canceled
+        scheduled -> executing canceled
+        executing -> completed failed
+        completed ->
+        failed ->
+        canceled ->
+        ");
     }
 }

@@ -293,7 +293,15 @@ mod tests {
             json!({"action": "create", "tags": [{"key": "a"}, {"key": "a"}]}),
             json!({"action": "reset", "tags": many}),
         ];
-        insta::assert_snapshot!(rows.map(told).join("\n"), @"");
+        insta::assert_snapshot!(rows.map(told).join("\n"), @r"
+        the body must be an object
+        action is required
+        action: must be one of create, delete, reset
+        tags: must not be empty
+        tags[0].key is required
+        tags[1].key: is there twice
+        tags: may hold at most 20 tags
+        ");
         assert!(decode_removed(&json!({"tags": [{"value": "x"}]})).is_err());
         assert!(decode_search(&json!({"tags": [{"values": []}]})).is_err());
         assert!(decode_search(&json!({"matches": [{"key": "name", "value": "x"}]})).is_err());

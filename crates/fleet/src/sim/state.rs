@@ -55,10 +55,10 @@ enum Thing {
     Shift(Uid),
 }
 
-/// A machine and where it is filed.
+/// A machine and where it is filed. In a box: a map keeps room for more than it holds.
 #[derive(Debug)]
 struct Filed {
-    machine: Machine,
+    machine: Box<Machine>,
     is_free: bool,
     timer: Option<Timestamp>,
 }
@@ -124,11 +124,11 @@ impl Changes {
 
 impl Fleetwide {
     pub fn machine(&self, id: &str) -> Option<&Machine> {
-        self.machines.get(id).map(|filed| &filed.machine)
+        self.machines.get(id).map(|filed| &*filed.machine)
     }
 
     pub fn machines(&self) -> impl Iterator<Item = &Machine> {
-        self.machines.values().map(|filed| &filed.machine)
+        self.machines.values().map(|filed| &*filed.machine)
     }
 
     pub fn pool(&self, uid: &Uid) -> Option<&PoolState> {
@@ -341,6 +341,7 @@ impl Fleetwide {
         let timer = machine.next_turn(now, rules);
         self.timers.extend(timer.map(|at| (at, Thing::Machine(id.clone()))));
         self.next_number = self.next_number.max(machine.number.saturating_add(1));
+        let machine = Box::new(machine);
         self.machines.insert(id, Filed { machine, is_free, timer });
     }
 
@@ -365,7 +366,7 @@ impl Fleetwide {
         if let Some(at) = timer {
             self.timers.remove(&(at, Thing::Machine(id.to_owned())));
         }
-        Some(machine)
+        Some(*machine)
     }
 }
 

@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::name::WorkspaceId;
-use domain::schedule::{ScheduledEvent, ScheduledKind, ScheduledState};
+use domain::schedule::{Acceptance, ScheduledEvent, ScheduledKind, ScheduledState};
 use jiff::Timestamp;
 use service::events::EventFilter;
-use service::scheduled::{Acceptance, ScheduledFilter};
+use service::scheduled::ScheduledFilter;
 use wire::event::EventList;
 use wire::query::Query;
 use wire::scheduled::{self as body, ScheduledEventList};
@@ -174,12 +174,7 @@ pub(crate) async fn accept(State(app): State<App>, call: Call) -> Result<Respons
         if call.body.is_empty() {
             return Ok(Acceptance::default());
         }
-        let sent = body::decode_accept(&call.json()?)?;
-        Ok(Acceptance {
-            not_before: sent.not_before,
-            redeploy: sent.redeploy,
-            is_automatic: sent.is_automatic,
-        })
+        body::decode_accept(&call.json()?)
     };
     let outcome = app.service().accept_scheduled(&ctx, call.param("event_id"), decode).await?;
     let event: &ScheduledEvent = &outcome.object;

@@ -6,32 +6,14 @@ use crate::workloads::root_of;
 use domain::catalogue::Flavor;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::meta::Uid;
-use domain::name::{FlavorName, PoolName};
+use domain::name::PoolName;
 use domain::pool::{Pool, PoolPhase, Restricted, ScopeState};
 use domain::principal::Principal;
 use domain::quantities::Quantities;
-use domain::workload::WorkloadKind;
+use domain::workload::NewWorkload;
 use fleet::WorkloadFact;
 use fleet::sim::{Refusal, Registration, Submission};
-use jiff::SignedDuration;
 use store::index::Versioned;
-
-/// A workload to be submitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewWorkload {
-    pub kind: WorkloadKind,
-    pub flavor: FlavorName,
-    /// At least 1.
-    pub nodes: u32,
-    /// `None`: until it is cancelled.
-    pub lasting: Option<SignedDuration>,
-    /// The higher, the earlier.
-    pub priority: u32,
-    /// Name of the user; `None`: the operator.
-    pub owner: Option<String>,
-    pub job_name: Option<String>,
-    pub retries: u32,
-}
 
 impl Service {
     /// Every workload of every pool, the first submitted first in each.

@@ -226,7 +226,8 @@ async fn row_09_sub_pools_of_a_parent(server: TestServer) {
         .post(&server.pools(), &sub_pool("pool-grandchild", &name(&child), resources(CPU, 1)))
         .await
         .ok();
-    for nobody in ["pool-none", &"x".repeat(300)] {
+    let long = "x".repeat(300);
+    for nobody in ["pool-none", long.as_str()] {
         let list = server.user.get(&format!("{}?parent={nobody}", server.pools())).await.ok();
         assert_eq!(list["items"], json!([]), "{nobody}");
     }

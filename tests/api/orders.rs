@@ -76,7 +76,7 @@ async fn wrong_order_queries_are_refused(server: TestServer) {
         ("result=done", "result: must be pending"),
         ("resource=nodes", "resource: must be pools"),
         ("since=yesterday", "since: must be an integer"),
-        (&long, "workspaceId: must be"),
+        (long.as_str(), "workspaceId: must be"),
     ] {
         let answer = server.user.get(&format!("{orders}?{wrong}")).await;
         answer.refused_saying(400, "ModelArts.50004000", told);

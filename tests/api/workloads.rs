@@ -136,7 +136,7 @@ async fn workloads_are_seen_in_capacity(server: TestServer) {
         items.find(|item| item["metadata"]["name"] == pool).unwrap()["table"].clone()
     };
     let counts = |train: u32| json!({"train": train, "infer": 0, "notebook": 0, "x-infer": 0, "warmUpTask": 0, "sum": train});
-    for (pool, jobs, cpu) in [(id(&path), 1, "15840m"), (&low, 1, "15840m"), (&high, 0, "0")] {
+    for (pool, jobs, cpu) in [(id(&path), 1, "15840m"), (low.as_str(), 1, "15840m"), (high.as_str(), 0, "0")] {
         let shown = table(pool).await;
         assert_eq!(shown["allocated"]["value"]["cpu"], cpu, "{pool}");
         assert_eq!(

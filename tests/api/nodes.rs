@@ -283,6 +283,8 @@ async fn a_reboot_is_a_job_that_ends(server: TestServer) {
         jobs(&format!("type=reboot-node&name={pool}&resource=pools")).await.ok()["items"][0],
         job
     );
+    let nobody = jobs(&format!("name={}", "x".repeat(300))).await.ok();
+    assert_eq!(nobody["count"], 0);
     assert_eq!(jobs("type=reset-nodes").await.ok(), json!({"count": 0, "items": []}));
     assert_eq!(jobs("limit=1&offset=1").await.ok(), json!({"count": 1, "items": []}));
     assert_eq!(jobs("since=1&until=2").await.ok()["count"], 0);

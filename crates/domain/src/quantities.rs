@@ -22,6 +22,12 @@ impl Quantities {
         self.0.iter().map(|(name, quantity)| (name.as_str(), quantity.as_str()))
     }
 
+    /// Nothing of each of them.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        self.iter().map(|(name, _)| (name, "0")).collect()
+    }
+
     pub fn to_map(&self) -> BTreeMap<String, String> {
         self.iter().map(|(name, quantity)| (name.to_owned(), quantity.to_owned())).collect()
     }
@@ -87,6 +93,7 @@ mod tests {
         assert_eq!(text, r#"{"cpu":"8","memory":"2Gi"}"#);
         assert_eq!(serde_json::from_str::<Quantities>(&text).unwrap(), quantities);
         assert_eq!(serde_json::to_string(&quantities.to_map()).unwrap(), text);
+        assert_eq!(serde_json::to_string(&quantities.emptied()).unwrap(), r#"{"cpu":"0","memory":"0"}"#);
         assert!(!quantities.is_empty() && Quantities::default().is_empty());
     }
 }

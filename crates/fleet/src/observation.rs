@@ -44,6 +44,7 @@ pub struct NodeFact {
     pub instance: Option<String>,
     /// Allocatable quantities by resource name.
     pub resources: Quantities,
+    /// What of them no workload has.
     pub available: Quantities,
     pub os: Option<String>,
     pub driver: Option<DriverFact>,

@@ -20,6 +20,11 @@ pub struct EventFilter {
     pub is_ascending: bool,
 }
 
+/// A time as it is shown: whoever asks for what was up to a time that was shown gets what was shown with it.
+pub(crate) fn shown_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 impl Service {
     /// The events of a pool. What is too old is not shown, whether it is still stored or not.
     pub fn list_events(
@@ -41,7 +46,7 @@ impl Service {
         found.retain(|event| {
             filter.is_warning.is_none_or(|is_warning| event.is_warning == is_warning)
                 && filter.since.is_none_or(|since| event.last_at >= since)
-                && filter.until.is_none_or(|until| event.last_at <= until)
+                && filter.until.is_none_or(|until| shown_second(event.last_at) <= until)
         });
         if !filter.is_ascending {
             found.reverse();

@@ -4,6 +4,7 @@ use crate::Outcome;
 use crate::commit::Decided;
 use crate::context::{CallContext, Service, check_match};
 use crate::error::ServiceError;
+use crate::events::shown_second;
 use auth::Action;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::name::WorkspaceId;
@@ -235,7 +236,7 @@ impl ScheduledFilter {
             && self.node.as_ref().is_none_or(|name| event.node.as_str() == name)
             && self.pool.as_ref().is_none_or(is_pool)
             && self.since.is_none_or(|since| event.published_at >= since)
-            && self.until.is_none_or(|until| event.published_at <= until)
+            && self.until.is_none_or(|until| shown_second(event.published_at) <= until)
     }
 }
 

@@ -75,6 +75,15 @@ impl Service {
     }
 
     async fn workloads_of(&self, pool: &Versioned<Pool>) -> Result<Vec<WorkloadFact>, ServiceError> {
+        self.workloads_among(pool, &mut BTreeMap::new()).await
+    }
+
+    /// As [`Service::workloads_of`], for many pools: `trees` keeps what the fleet has told of each physical one.
+    pub(crate) async fn workloads_among(
+        &self,
+        pool: &Versioned<Pool>,
+        trees: &mut BTreeMap<Uid, Vec<WorkloadFact>>,
+    ) -> Result<Vec<WorkloadFact>, ServiceError> {
         let (root, inside) = {
             let index = self.parts.state.index().read();
             match root_of(&index, pool) {
@@ -82,12 +91,12 @@ impl Service {
                 None => return Ok(Vec::new()),
             }
         };
-        let mut found = self
-            .parts
-            .fleet
-            .workloads(&root)
-            .await
-            .map_err(|error| ServiceError::Unavailable(error.to_string()))?;
+        if !trees.contains_key(&root) {
+            let all = self.parts.fleet.workloads(&root).await;
+            let all = all.map_err(|error| ServiceError::Unavailable(error.to_string()))?;
+            trees.insert(root.clone(), all);
+        }
+        let mut found = trees.get(&root).cloned().unwrap_or_default();
         if let Some(inside) = inside {
             found.retain(|fact| inside.contains(&fact.pool.uid));
         }

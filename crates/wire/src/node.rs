@@ -3,6 +3,7 @@
 use crate::pool::{DataVolume, Metadata, NodeOs, Volume};
 use crate::time::rfc3339;
 use domain::node as model;
+use domain::quantities::Quantities;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -169,6 +170,17 @@ fn labels(node: &model::Node) -> Texts {
     labels
 }
 
+/// 16 binary digits, the rightmost is card 1 and `1` is in use. Which cards are, nobody tells; how many, the quantities do.
+fn npu_placement(machine: &model::MachineFacts) -> Option<String> {
+    let cards = |quantities: &Quantities| -> usize {
+        let cards = quantities.iter().filter(|(name, _)| name.starts_with("huawei.com/"));
+        cards.filter_map(|(_, amount)| amount.parse::<usize>().ok()).sum()
+    };
+    let total = cards(&machine.resources);
+    let used = total.saturating_sub(cards(&machine.available)).min(16);
+    (total > 0).then(|| format!("{}{}", "0".repeat(16 - used), "1".repeat(used)))
+}
+
 fn annotations(node: &model::Node) -> Texts {
     let mut notes = Texts::new();
     if node.is_locked {
@@ -181,6 +193,9 @@ fn annotations(node: &model::Node) -> Texts {
             progress["endTime"] = rfc3339(at).into();
         }
         notes.insert("os.modelarts.node/drain".to_owned(), progress.to_string());
+    }
+    if let Some(placement) = node.machine.as_deref().and_then(npu_placement) {
+        notes.insert("os.modelarts/npu-topology-placement".to_owned(), placement);
     }
     let Some(template) = node.template.as_deref() else { return notes };
     if !template.tags.is_empty() {

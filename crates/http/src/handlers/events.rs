@@ -7,7 +7,6 @@ use crate::render;
 use axum::extract::State;
 use axum::response::Response;
 use domain::field::{FieldErrors, FieldPath, Reason};
-use domain::name::WorkspaceId;
 use domain::schedule::{Acceptance, ScheduledEvent, ScheduledKind, ScheduledState};
 use jiff::Timestamp;
 use service::events::EventFilter;
@@ -127,15 +126,8 @@ pub(crate) async fn scheduled(State(app): State<App>, call: Call) -> Result<Resp
 
 fn scheduled_filter(query: &Query, errors: &mut FieldErrors) -> ScheduledFilter {
     let sent = |name: &str| query.get(name).filter(|text| !text.is_empty());
-    let workspace = sent("workspaceId").and_then(|text| {
-        let id = WorkspaceId::parse(text);
-        if let Err(error) = &id {
-            errors.push(FieldPath::of("workspaceId"), Reason::Invalid, error.to_string());
-        }
-        id.ok()
-    });
     ScheduledFilter {
-        workspace,
+        workspace: super::pools::wanted_workspace(query, errors),
         states: choices(query, "state", ScheduledState::ALL, errors),
         kinds: choices(query, "type", ScheduledKind::ALL, errors),
         id: sent("id").map(ToOwned::to_owned),

@@ -1,5 +1,6 @@
 //! PatchPool (contract pools §9, semantics §3–§8).
 
+use super::refresh::refreshed;
 use crate::admission;
 use crate::commit::Decided;
 use crate::context::{CallContext, Service};
@@ -219,7 +220,18 @@ impl Service {
         offers: &Offers,
     ) -> Result<Decided<Pool>, ServiceError> {
         let nodes = self.nodes_under(found);
-        self.carry_out_with(ctx, found, change, &nodes, offers)
+        let wanted = change.next.spec.resources.clone();
+        let mut decided = self.carry_out_with(ctx, found, change, &nodes, offers)?;
+        let index = self.parts.state.index().read();
+        for node in index.under::<Node>(Facet::NodesOfPool, found.uid.as_str()) {
+            if node.phase.is_deleting() {
+                continue;
+            }
+            if let Some(next) = refreshed(&node, &found.spec.resources, &wanted)? {
+                decided.batch.put(next, Expect::At(node.revision()));
+            }
+        }
+        Ok(decided)
     }
 
     /// The nodes of a physical pool as they are.
@@ -245,6 +257,7 @@ impl Service {
         if is_spec_change {
             next.generation += 1;
         }
+        show_begun(&change, nodes, &mut next);
         if change.works_on_resources() {
             self.start_attempt(ctx, found, &change, &mut next, &mut batch, now);
             let index = self.parts.state.index().read();
@@ -335,6 +348,22 @@ impl Service {
             previous: awaits_payment.then_some(confirmed),
         };
         batch.put(order, Expect::Absent);
+    }
+}
+
+/// Shows at once what the change sets going: whoever waits for final states must not take the old ones for them.
+fn show_begun(change: &PoolChange, nodes: &[Node], next: &mut Pool) {
+    let Some(spec) = next.physical().cloned() else { return };
+    if !change.added_scopes.is_empty() || !change.removed_scopes.is_empty() {
+        next.status.want_scopes(&spec.scope);
+    }
+    for (kind, status) in &mut next.status.drivers {
+        let has_any = nodes
+            .iter()
+            .any(|node| node.driver.as_ref().is_some_and(|driver| driver.kind == *kind));
+        if let Some(version) = spec.driver.version(*kind).filter(|_| has_any) {
+            status.aim_at(version);
+        }
     }
 }
 

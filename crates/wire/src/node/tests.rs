@@ -182,6 +182,27 @@ fn the_published_node_is_shown() {
 }
 
 #[test]
+fn cards_in_use_are_shown() {
+    let with = |resources: &[(&str, &str)], available: &[(&str, &str)]| {
+        let facts = MachineFacts {
+            resources: resources.iter().copied().collect(),
+            available: available.iter().copied().collect(),
+            ..MachineFacts::default()
+        };
+        let shown = shown(&model::Node {
+            machine: Some(Box::new(facts)),
+            ..plain()
+        });
+        shown["metadata"]["annotations"]["os.modelarts/npu-topology-placement"].clone()
+    };
+    let cards = "huawei.com/ascend-snt9";
+    assert_eq!(with(&[(cards, "8")], &[(cards, "8")]), "0000000000000000");
+    assert_eq!(with(&[(cards, "8")], &[(cards, "5")]), "0000000000000111");
+    assert_eq!(with(&[(cards, "8"), ("cpu", "4")], &[(cards, "0")]), "0000000011111111");
+    assert_eq!(with(&[("cpu", "4")], &[("cpu", "0")]), Value::Null);
+}
+
+#[test]
 fn a_node_without_a_report_has_no_resources() {
     let nothing = json!({"cpu": "0", "memory": "0"});
     for machine in [None, Some(Box::new(MachineFacts::default()))] {

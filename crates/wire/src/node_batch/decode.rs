@@ -91,8 +91,8 @@ fn tags(place: &Place<'_>) -> Vec<Tag> {
             key: item.field("key").required_text()?.to_owned(),
             value: item.field("value").required_text()?.to_owned(),
         };
-        if let Err(message) = tag.check_for_nodes() {
-            item.invalid(message);
+        if let Err(fault) = tag.check_for_nodes() {
+            item.field(fault.member).invalid(fault.message);
         }
         if !known.insert(tag.key.clone()) {
             item.refuse(Reason::Duplicate, format!("key {} occurs twice", tag.key));

@@ -8,6 +8,7 @@ import json
 import time
 from urllib.parse import quote
 
+import operations
 from support import RawHttp, authorization, sdk_date, wait_until
 
 USER_AGENT = "terraform-provider-iac golangsdk/2.0.0"
@@ -27,7 +28,7 @@ class AccessKeySession:
     """Signs `accept;content-type;user-agent;x-sdk-date` only; X-Project-Id is added after signing, host is not signed."""
 
     def __init__(self, settings, **changes):
-        self._http = RawHttp(settings.url)
+        self._http = RawHttp(settings.url, operations.TERRAFORM)
         self._keys = (changes.get("access_key", settings.access_key), changes.get("secret_key", settings.secret_key))
         self._project_id = changes.get("project_id", settings.project_id)
         self._host = changes.get("host")
@@ -52,7 +53,7 @@ class TokenSession:
     """Token mode: the target goes out as it is written in the provider's source, unsorted and unencoded."""
 
     def __init__(self, settings, token):
-        self._http = RawHttp(settings.url)
+        self._http = RawHttp(settings.url, operations.TERRAFORM)
         self._token = token
 
     def send(self, method, target, body=None, content_type="application/json"):

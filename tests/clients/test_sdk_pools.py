@@ -22,7 +22,7 @@ from huaweicloudsdkmodelarts.v1 import (
 )
 
 from sdk_calls import (
-    CPU4, CPU8, GPU, create, dedicated, delete, gone, listed, node_names, patch, refused, show, wait_for_nodes, wait_for_phase,
+    CPU4, CPU8, GPU, create, dedicated, delete, gone, listed, node_names, order_of, patch, refused, show, wait_for_nodes, wait_for_phase,
 )
 from support import fresh_name, wait_until
 
@@ -43,20 +43,6 @@ PUBLISHED = """{
 }"""
 
 
-@pytest.fixture
-def new_pool(sdk, settings, ledger):
-    """Creates a pool and waits until it runs; gives its id."""
-
-    def make(**members):
-        name = fresh_name("pool")
-        pool = ledger.pool(name)
-        create(sdk, dedicated(name, settings.demo_network, **members))
-        wait_for_phase(sdk, pool)
-        return pool
-
-    return make
-
-
 @pytest.fixture(scope="module")
 def standing_pool(sdk, settings, module_ledger):
     """One running pool, its job type enabled, for tests that change nothing in it."""
@@ -66,10 +52,6 @@ def standing_pool(sdk, settings, module_ledger):
     wait_for_phase(sdk, pool)
     wait_until("Train is enabled", lambda: [entry.state for entry in show(sdk, pool).status.scope] == ["Enabled"])
     return pool
-
-
-def order_of(pool):
-    return pool.metadata.labels.os_modelarts_order_name
 
 
 # Create

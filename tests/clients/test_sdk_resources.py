@@ -163,26 +163,6 @@ def test_flavors_are_paged_by_continue(sdk):
         sdk.list_resource_flavors(ListResourceFlavorsRequest(_continue="not a token"))
 
 
-# Nodes
-
-
-def test_nodes_carry_what_the_models_read(sdk, settings, ledger):
-    name = fresh_name("pool")
-    pool = ledger.pool(name)
-    create(sdk, dedicated(name, settings.demo_network, [{"flavor": CPU4, "count": 2}]))
-    wait_for_phase(sdk, pool)
-    nodes = sdk.list_pool_nodes(ListPoolNodesRequest(pool_name=pool)).items
-    assert len(nodes) == 2
-    for node in nodes:
-        assert node.metadata.name.startswith("os-node-created-")
-        assert (node.spec.flavor, node.status.phase) == (CPU4, "Available")
-        assert node.status.az and node.status.private_ip
-        assert node.status.resources.cpu != "0" and node.status.available_resources.memory
-        assert node.metadata.labels.os_modelarts_node_cluster == pool
-        assert node.metadata.labels.os_modelarts_node_nodepool == f"{CPU4}-default"
-        assert node.metadata.labels.os_modelarts_tenant_project_id == settings.project_id
-
-
 # Quotas and configuration
 
 

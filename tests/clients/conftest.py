@@ -132,3 +132,16 @@ def new_pool(sdk, settings, ledger):
 def module_pool(sdk, settings, module_ledger):
     """Makes running pools that stay for the tests of a file."""
     return pool_maker(sdk, settings, module_ledger)
+
+
+@pytest.fixture
+def super_flavor(undo):
+    """A flavor whose machines come as supernodes of two or four, with eight of them."""
+    steps = [{"type": "hyperinstance", "step": 2}, {"type": "hyperinstance", "step": 4}]
+    name = "ct.super." + fresh_name("f")
+    flavor = {"name": name, "cpuArch": "x86", "cpu": 8, "memory": "32Gi", "zones": ["az-1"], "creatingSteps": steps}
+    undo.make("flavors", flavor, f"flavors/{name}")
+    prefix = fresh_name("m")
+    machines = undo.make("machines", {"id": prefix, "flavor": name, "az": "az-1", "count": 8})["machines"]
+    undo.also(f"machines/{machine['id']}" for machine in machines)
+    return name

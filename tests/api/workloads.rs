@@ -7,6 +7,7 @@ use testkit::{Answer, TestServer};
 
 crate::on_both_stores!(
     workloads_are_listed_and_counted,
+    what_a_workload_uses_is_not_available,
     lists_are_filtered_sorted_and_paged,
     wrong_questions_are_refused,
     wrong_workloads_are_refused,
@@ -112,6 +113,26 @@ async fn workloads_are_listed_and_counted(server: TestServer) {
         .delete(&format!("{ALL}/{}", first["id"].as_str().unwrap()))
         .await
         .refused_saying(400, "ModelArts.50004000", "is over");
+}
+
+async fn what_a_workload_uses_is_not_available(server: TestServer) {
+    let path = ready_pool(&server, "pool-jobs", resources(CPU, 2)).await;
+    let workload = submit(&server, id(&path), &job(CPU, 1)).await;
+    let node = format!("{path}/nodes/{}", workload["hosts"][0].as_str().unwrap());
+    let metrics = format!("/v2/{}/metrics/runtime/pools", server.project);
+    let none = json!({"cpu": "0", "memory": "0"});
+    let busy = server.await_pool(&node, |node| node["status"]["availableResources"] == none).await;
+    assert_ne!(busy["status"]["resources"], none);
+    let table = server.user.get(&metrics).await.ok()["items"][0]["table"].clone();
+    assert_eq!(table["allocated"]["value"], json!({"cpu": "7920m", "memory": "29491Mi"}));
+    assert_eq!(table["available"]["value"]["cpu"], "8080m", "what the system keeps for itself is not in use");
+    cancel(&server, &workload).await;
+    let free = server
+        .await_pool(&node, |node| node["status"]["availableResources"] == node["status"]["resources"])
+        .await;
+    assert_eq!(free["status"]["resources"], busy["status"]["resources"]);
+    let table = server.user.get(&metrics).await.ok()["items"][0]["table"].clone();
+    assert_eq!(table["allocated"]["value"]["cpu"], "0");
 }
 
 async fn lists_are_filtered_sorted_and_paged(server: TestServer) {

@@ -300,6 +300,10 @@ impl Fleet for SimFleet {
         let fact = |node: &NodeName, machine: &Machine| {
             let mut fact = machine.fact(machine.bound.as_ref()?, now, rules);
             fact.is_busy = shift.is_some_and(|shift| shift.is_busy(node));
+            if fact.is_busy {
+                // A workload has its nodes to itself.
+                fact.available = fact.resources.iter().map(|(name, _)| (name, "0")).collect();
+            }
             Some(fact)
         };
         let nodes = state

@@ -104,7 +104,9 @@ def at(item, path):
 
 def unreadable(item, reads, always=()):
     """Members that the provider cannot decode, and those of `always` that are missing."""
-    found = [f"{path} is not {kind.__name__}: {at(item, path)!r}" for path, kind in reads.items() if type(at(item, path)) not in (kind, type(None))]
+    values = {path: at(item, path) for path in reads}
+    wrong = {path: value for path, value in values.items() if value is not None and type(value) is not reads[path]}
+    found = [f"{path} is not {reads[path].__name__}: {value!r}" for path, value in wrong.items()]
     texts = [(path, key, value) for path in ("metadata.labels", "metadata.annotations") for key, value in (at(item, path) or {}).items()]
     found += [f"{path}[{key}] is not a string: {value!r}" for path, key, value in texts if not isinstance(value, str)]
     return found + [f"{path} is missing" for path in always if at(item, path) is None]

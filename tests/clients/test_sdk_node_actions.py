@@ -16,7 +16,8 @@ from huaweicloudsdkmodelarts.v1 import (
 )
 
 from sdk_calls import (
-    BAD, CPU8, GPU, NOT_FOUND, ask, counts_of, create, logical, node_names, order_of, refused, show, show_node, wait_for_job, wait_for_nodes,
+    BAD, CPU8, GPU, NOT_FOUND, ask, counts_of, create, logical, node_names, order_of, refused, show, show_node, wait_for_job,
+    wait_for_nodes,
 )
 from support import fresh_name, wait_until
 

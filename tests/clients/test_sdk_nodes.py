@@ -14,7 +14,8 @@ from huaweicloudsdkmodelarts.v1 import (
 )
 
 from sdk_calls import (
-    BAD, CPU4, CPU8, GPU, NO_POOL, NOT_FOUND, ask, counts_of, node_names, nowhere, order_of, patch, refused, show, show_node, wait_for_nodes,
+    BAD, CPU4, CPU8, GPU, NO_POOL, NOT_FOUND, ask, counts_of, node_names, nowhere, order_of, patch, refused, show, show_node,
+    wait_for_nodes,
 )
 from support import wait_until
 

@@ -24,7 +24,7 @@ def used_quota(sdk, kind):
     return int(quotas[kind].used), int(quotas[kind].quota)
 
 
-def test_quotas_count_pools_networks_and_nodes(sdk, settings, new_pool, ledger):
+def test_quotas_count_pools_networks_and_nodes(sdk, new_pool, ledger):
     pools, pool_quota = used_quota(sdk, "pool")
     networks, network_quota = used_quota(sdk, "network")
     nodes, node_quota = used_quota(sdk, "node")

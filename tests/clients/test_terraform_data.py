@@ -48,6 +48,7 @@ def test_pools_are_read_with_all_their_members(data, applied):
     always = ["metadata.labels", "metadata.annotations", "spec.type", "spec.scope", "spec.resources", "status.phase", "status.scope"]
     assert unreadable(shown, POOL, always) == []
     assert all(unreadable(item, POOL) == [] for item in data.pools())
+    assert names(data.pools(status="", workspaceId="")) == names(data.pools()), "an empty filter is none"
     assert isinstance(shown["metadata"]["annotations"][BILLING], str), "the data source crashes on a number"
     for group in shown["status"]["resources"].values():
         assert isinstance(group, list) and all(isinstance(element.get("azs", []), list) for element in group)
@@ -56,7 +57,8 @@ def test_pools_are_read_with_all_their_members(data, applied):
 def test_all_nodes_of_a_pool_and_of_its_default_node_pools_are_read_at_once(data, settings, terraform, applied):
     pool = applied(cpu_resource(count=2), {"flavor": CPU4, "count": 1})
     nodes = data.nodes(pool)
-    always = ["metadata.labels", "spec.flavor", "status.phase", "status.az", "status.privateIp", "status.resources", "status.availableResources"]
+    status = ("phase", "az", "privateIp", "resources", "availableResources")
+    always = ["metadata.labels", "spec.flavor", *(f"status.{name}" for name in status)]
     assert len(nodes) == 3 and [unreadable(node, NODE, always) for node in nodes] == [[], [], []]
     assert all(node["metadata"]["labels"][UNDERLYING] for node in nodes)
     of_default = data.node_pool_nodes(pool, f"{CPU8}-default")

@@ -7,7 +7,8 @@ import pytest
 
 from support import RawHttp, fresh_name, wait_until
 from terraform import (
-    CPU4, CPU8, GPU, MERGE_PATCH, UNDERLYING, AccessKeySession, TokenSession, cpu_resource, encode_body, order_name, plan_differences, pool_body,
+    CPU4, CPU8, GPU, MERGE_PATCH, UNDERLYING, AccessKeySession, TokenSession, cpu_resource, encode_body, order_name, plan_differences,
+    pool_body,
 )
 
 SCRIPT = base64.b64encode(b"#!/bin/sh\ntrue\n").decode()

@@ -132,6 +132,9 @@ OPERATIONS = (
     _plain(69, "GET", "/v3/auth/domains", "own domains", IDENTITY),
 )
 
+# Methods of the SDK for the same collections that the index does not have.
+BESIDE_THE_INDEX = frozenset({"list_users", "validate_authorization", "show_workspace_quotas", "update_workspace_quotas"})
+
 # What the Terraform provider asks for (clients.md, section 3), beside signing in.
 TERRAFORM_REQUESTS = (
     ("POST", "/v1/P/networks"),
@@ -169,6 +172,11 @@ def operation_of(method, path):
     """The row of a request. A path of its own (`/pools/tags`) wins over one with a name in its place."""
     found = [operation for operation in OPERATIONS if operation.matches(method, path)]
     return min(found, key=lambda operation: operation.path.count("{"), default=None)
+
+
+def in_a_collection_of_the_index(path):
+    """Whether a path begins like one of the table, such as `/v2/P/pools`."""
+    return path.split("/")[1:4] in [operation.path.split("/")[1:4] for operation in OPERATIONS]
 
 
 def path_like(template, path):

@@ -51,6 +51,7 @@ def test_a_broken_machine_is_a_warning(sdk, undo, new_pool):
     wait_until("the node is Abnormal", lambda: show_node(sdk, pool, node)["status"]["phase"] == "Abnormal")
     assert "a fan is loud" in show_node(sdk, pool, node)["status"]["message"]
     warnings = wait_until("there is a warning", lambda: events(sdk, pool, type="Warning").items)
+    assert {event.type for event in warnings} == {"Warning"}
     assert warnings[0].reason == "PoolResourcesStatusChange" and " to 1/1/0/0, timestamp: " in warnings[0].message
     assert {event.type for event in events(sdk, pool, type="Normal").items} == {"Normal"}
 

@@ -125,7 +125,10 @@ async fn what_a_workload_uses_is_not_available(server: TestServer) {
     assert_ne!(busy["status"]["resources"], none);
     let table = server.user.get(&metrics).await.ok()["items"][0]["table"].clone();
     assert_eq!(table["allocated"]["value"], json!({"cpu": "7920m", "memory": "29491Mi"}));
-    assert_eq!(table["available"]["value"]["cpu"], "8080m", "what the system keeps for itself is not in use");
+    assert_eq!(
+        table["available"]["value"]["cpu"], "8080m",
+        "what the system keeps for itself is not in use"
+    );
     cancel(&server, &workload).await;
     let free = server
         .await_pool(&node, |node| node["status"]["availableResources"] == node["status"]["resources"])

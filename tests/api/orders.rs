@@ -13,9 +13,9 @@ crate::on_both_stores!(
 
 async fn orders_are_filtered_and_paged(server: TestServer) {
     let path = ready_pool(&server, "pool-one", resources(CPU, 1)).await;
-    server.clock.advance(std::time::Duration::from_secs(60));
+    server.clock.advance(std::time::Duration::from_mins(1));
     let between = server.clock.now().as_millisecond();
-    server.clock.advance(std::time::Duration::from_secs(60));
+    server.clock.advance(std::time::Duration::from_mins(1));
     let patch = json!({"spec": {"resources": resources(CPU, 2)}});
     let patched = server.user.patch(&path, &patch).await.ok();
     await_condition(&server.user, &path, "Ready").await;

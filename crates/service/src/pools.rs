@@ -3,7 +3,6 @@
 mod create;
 mod delete;
 pub(crate) mod patch;
-mod refresh;
 
 use crate::context::{CallContext, Service, check_match};
 use crate::error::{Missing, ServiceError};

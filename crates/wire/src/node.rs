@@ -153,6 +153,9 @@ fn labels(node: &model::Node) -> Texts {
     put("os.modelarts.node/nodepool", node.node_pool.to_string());
     put("os.modelarts.node/nodepoolname", node.node_pool.to_string());
     put("os.modelarts/tenant.project.id", node.project.to_string());
+    if let Some(domain) = &node.domain {
+        put("os.modelarts/tenant.domain.id", domain.to_string());
+    }
     put("os.modelarts/resource.id", node.uid.hyphenated());
     put("os.modelarts/billing.status", "0".to_owned());
     put("os.modelarts.node/ha.redundant.enabled", node.is_ha_spare.to_string());
@@ -164,6 +167,7 @@ fn labels(node: &model::Node) -> Texts {
     }
     if let Some(batch) = &node.batch {
         put("os.modelarts.node/batch.uid", batch.uid.hyphenated());
+        put("os.modelarts.node/batch.name", batch.name());
         put("os.modelarts.node/batch.type", batch.step.kind.as_str().to_owned());
         put("os.modelarts.node/batch.count", batch.step.step.to_string());
     }

@@ -146,6 +146,7 @@ impl Work<'_> {
             uid: self.uid(self.pool.status.node_sequence),
             name,
             project: self.pool.owner.project.clone(),
+            domain: Some(self.pool.owner.domain.clone()),
             pool: self.pool.name.clone(),
             pool_uid: self.pool.uid.clone(),
             flavor: element.flavor.clone(),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::{assert_documented, assert_holds, members};
 use domain::meta::Uid;
-use domain::name::{FlavorName, NodeName, NodePoolName, OrderName, PoolName, ProjectId, ZoneName};
+use domain::name::{DomainId, FlavorName, NodeName, NodePoolName, OrderName, PoolName, ProjectId, ZoneName};
 use domain::node::{DeleteCause, MachineFacts, NodeBatch, NodeDriverState, NodePhase, NodeTemplate};
 use domain::pool::{Accelerator, BillingMode, CreatingStep, RootVolume, StepKind};
 use domain::tag::Tag;
@@ -95,11 +95,9 @@ const LEFT_OUT: [(&str, &[&str]); 4] = [
     (
         "metadata.labels",
         &[
-            "os.modelarts.node/batch.name",
             "os.modelarts.node/volcano.scheduler.cabinet-exclusive",
             "cce.kubectl.kubernetes.io/cabinet",
             "os.modelarts.node/spod.id",
-            "os.modelarts/tenant.domain.id",
         ],
     ),
     (
@@ -145,6 +143,7 @@ fn plain() -> model::Node {
         machine: None,
         template: None,
         is_locked: false,
+        domain: None,
         is_ha_spare: false,
         quota: None,
         batch: None,
@@ -261,6 +260,7 @@ fn the_fullest_node_is_shown_under_the_documented_names() {
             billing_mode: Some(BillingMode::Prepaid),
         })),
         is_locked: true,
+        domain: Some(DomainId::parse("d1").unwrap()),
         is_ha_spare: true,
         quota: Some(PoolName::parse("pool-a26d-prjid").unwrap()),
         batch: Some(Box::new(NodeBatch {

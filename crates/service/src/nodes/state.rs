@@ -307,7 +307,7 @@ fn apply_update(pool: &Pool, update: &Update, node: &mut Node, now: Timestamp) -
             if node.driver.is_none() {
                 return false;
             }
-            let usual = status::usual_driver_target(pool, node);
+            let usual = status::usual_driver_target(pool, node).map(ToOwned::to_owned);
             node.care.driver = Some(Box::new(PinnedDriver {
                 version: version.clone(),
                 strategy: *strategy,

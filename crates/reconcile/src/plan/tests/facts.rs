@@ -3,7 +3,9 @@
 use super::recipe::{NAMES, ZONES, moment, template_name, text, version};
 use crate::plan::fixtures::{node, zone};
 use domain::pool::JobType;
+use std::sync::Arc;
 use fleet::observation::{ClusterFact, DriverProgress, PluginState};
+use std::sync::Arc;
 use fleet::{DriverFact, MachineState, NodeFact, Observation, PluginFact, RequestFact, RequestProgress};
 use jiff::SignedDuration;
 use proptest::collection::btree_map;
@@ -87,7 +89,7 @@ pub fn observation() -> impl Strategy<Value = Observation> {
     let dependency = prop_oneof![Just(Ok(())), text().prop_map(Err)];
     (
         cluster,
-        btree_map(select(names).prop_map(node), node_fact(), 0..8),
+        btree_map(select(names).prop_map(node), node_fact().prop_map(Arc::new), 0..8),
         btree_map(template_name(), plugin, 0..3),
         btree_map(select(JobType::ALL.to_vec()), dependency, 0..3),
         btree_map(select(JobType::ALL.to_vec()), 0..3_u32, 0..3),

@@ -97,7 +97,12 @@ pub fn driver_target<'a>(pool: &'a Pool, node: &'a Node) -> Option<&'a str> {
 pub fn usual_driver_target<'a>(pool: &'a Pool, node: &Node) -> Option<&'a str> {
     let kind = node.driver.as_ref()?.kind;
     let is_its = |element: &&PoolResource| element.is(&node.flavor, &node.node_pool);
-    let own = pool.spec.resources.iter().find(is_its).and_then(|element| element.driver_version.as_deref());
+    let own = pool
+        .spec
+        .resources
+        .iter()
+        .find(is_its)
+        .and_then(|element| element.driver_version.as_deref());
     own.or_else(|| pool.status.drivers.get(&kind).map(|status| status.target.as_str()))
 }
 

@@ -200,7 +200,9 @@ impl Subject {
         let mut machines = std::collections::BTreeSet::new();
         for pool in [&one, &two] {
             let seen = self
-                .until(pool, |seen| seen.nodes.len() == 2 && seen.nodes.values().all(|fact| is_settled(fact)))
+                .until(pool, |seen| {
+                    seen.nodes.len() == 2 && seen.nodes.values().all(|fact| is_settled(fact))
+                })
                 .await;
             machines.extend(seen.nodes.into_values().filter_map(|node| node.instance));
         }

@@ -303,7 +303,7 @@ impl Fleet for SimFleet {
         let nodes = state.nodes(pool).filter_map(|(node, filed)| {
             while hosts.next_if(|host| *host < node).is_some() {}
             let is_busy = hosts.next_if(|host| *host == node).is_some();
-            Some((node.clone(), filed.fact(is_busy, now, rules)?))
+            Some((node.clone(), filed.fact(is_busy, rules)?))
         });
         let mut observation = Observation {
             nodes: nodes.collect(),

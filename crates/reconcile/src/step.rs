@@ -201,7 +201,11 @@ fn events(index: &Snapshot<'_>, pool: &Pool, policy: &Policy, now: Timestamp) ->
         PoolPhase::Waiting(_) | PoolPhase::CreationFailed { .. } | PoolPhase::Error { .. } | PoolPhase::Deleting => false,
     };
     // There may be thousands, and every step passes here.
-    if stays { known.take_while(|event| event.is_surplus).collect() } else { known.collect() }
+    if stays {
+        known.take_while(|event| event.is_surplus).collect()
+    } else {
+        known.collect()
+    }
 }
 
 fn catalogue(index: &Snapshot<'_>) -> Catalogue {

@@ -24,4 +24,4 @@ pub use kill::{Kill, OPERATIONS, kill, passes};
 pub use shrink::shrink;
 pub use store_faults::FaultRates;
 pub use world::{Faults, Outcome, Settings, run};
-pub use year::{YearReport, YearSettings, year};
+pub use year::{Recorded, Tally, YearReport, YearSettings, year};

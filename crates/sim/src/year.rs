@@ -11,7 +11,9 @@ mod site;
 mod tally;
 mod watch;
 
+pub use record::Recorded;
 pub use report::YearReport;
+pub use tally::Tally;
 
 use crate::place;
 use crate::replica::Replica;

@@ -203,7 +203,11 @@ impl PoolResource {
 
     /// Whether a node pool of a flavor is this element.
     pub fn is(&self, flavor: &FlavorName, node_pool: &NodePoolName) -> bool {
-        let has_name = || self.node_pool.as_ref().map_or_else(|| node_pool.is_default_of(flavor), |own| own == node_pool);
+        let has_name = || {
+            self.node_pool
+                .as_ref()
+                .map_or_else(|| node_pool.is_default_of(flavor), |own| own == node_pool)
+        };
         self.flavor == *flavor && has_name()
     }
 }

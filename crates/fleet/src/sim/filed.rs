@@ -14,6 +14,8 @@ pub(super) struct Filed {
     /// When it does something by itself next. Nothing of this changes before.
     pub timer: Option<Timestamp>,
     pub standing: Standing,
+    /// When it was filed.
+    at: Timestamp,
     /// What is reported of it without and with a workload, once somebody has asked.
     facts: [OnceLock<Arc<NodeFact>>; 2],
 }
@@ -42,17 +44,18 @@ impl Filed {
             is_free,
             timer,
             standing,
+            at: now,
             facts: [OnceLock::new(), OnceLock::new()],
         }
     }
 
-    /// `None`: it is no node.
-    pub fn fact(&self, is_busy: bool, now: Timestamp, rules: &Rules) -> Option<Arc<NodeFact>> {
+    /// What is reported from when it was filed until its timer. `None`: it is no node.
+    pub fn fact(&self, is_busy: bool, rules: &Rules) -> Option<Arc<NodeFact>> {
         let bound = self.machine.bound.as_ref()?;
         let fact = self.facts[usize::from(is_busy)].get_or_init(|| {
             Arc::new(NodeFact {
                 is_busy,
-                ..self.machine.fact(bound, now, rules)
+                ..self.machine.fact(bound, self.at, rules)
             })
         });
         Some(Arc::clone(fact))

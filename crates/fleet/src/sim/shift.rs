@@ -89,12 +89,16 @@ impl Shift {
     fn enlist(&mut self, work: Work) {
         let uid = work.submission.uid.clone();
         match &work.state {
-            WorkState::Waiting => drop(self.active.insert(uid.clone())),
+            WorkState::Waiting => {
+                self.active.insert(uid.clone());
+            }
             WorkState::Placed { nodes, .. } => {
                 self.active.insert(uid.clone());
                 self.hosts.extend(nodes.iter().map(|node| (node.clone(), uid.clone())));
             }
-            WorkState::Over { at, .. } => drop(self.over.insert((*at, uid.clone()))),
+            WorkState::Over { at, .. } => {
+                self.over.insert((*at, uid.clone()));
+            }
         }
         self.work.insert(uid, work);
     }

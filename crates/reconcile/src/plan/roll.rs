@@ -3,6 +3,7 @@
 use domain::name::NodeName;
 use domain::node::Node;
 use fleet::NodeFact;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::index::Versioned;
@@ -114,14 +115,20 @@ impl<'a> Roll<'a> {
         })
     }
 
-    /// What differs from what is stored, by name.
-    pub fn changes(&self) -> impl Iterator<Item = Change<'a, '_>> {
-        self.0.values().filter_map(|slot| match (&slot.next, slot.stored) {
+    /// What differs from what is stored, the newest first, as lists have it, then what is new.
+    pub fn changes(&self) -> Vec<Change<'a, '_>> {
+        let changes = self.0.values().filter_map(|slot| match (&slot.next, slot.stored) {
             (Next::Same, _) | (Next::Gone, None) => None,
             (Next::Gone, Some(stored)) => Some(Change::Deleted(stored)),
             (Next::Changed(node), Some(stored)) => (**node != *stored.object).then_some(Change::Changed(stored, node)),
             (Next::Changed(node), None) => Some(Change::Added(node)),
-        })
+        });
+        let mut changes: Vec<_> = changes.collect();
+        changes.sort_by_key(|change| match change {
+            Change::Changed(stored, _) | Change::Deleted(stored) => (false, Reverse(stored.created_at.as_second())),
+            Change::Added(_) => (true, Reverse(0)),
+        });
+        changes
     }
 }
 

@@ -156,7 +156,12 @@ impl Work<'_> {
     pub fn drain_nodes(&mut self, observed: &Observation) {
         let mark = self.mark();
         let is_meant = |node: &Node| !node.phase.is_deleting() && (node.care.drain.is_some() || node.care.evicts());
-        let meant: Vec<_> = self.nodes.values().filter(|node| is_meant(node)).map(|node| node.name.clone()).collect();
+        let meant: Vec<_> = self
+            .nodes
+            .values()
+            .filter(|node| is_meant(node))
+            .map(|node| node.name.clone())
+            .collect();
         for name in meant {
             let (Some(node), Some(fact)) = (self.nodes.get_mut(&name), observed.node(&name)) else {
                 continue;

@@ -21,6 +21,7 @@ impl Year {
         let at = self.clock.now();
         let answer = match &event {
             Event::Create { pool } => self.create(*pool).await,
+            Event::Divide { pool } => self.divide(*pool).await,
             Event::Submit { pool } => self.submit(*pool).await,
             Event::Cancel { id } => self.cancel(id).await,
             Event::RollOut { pool, week } => self.roll_out(*pool, *week).await,
@@ -47,7 +48,11 @@ impl Year {
 
     async fn create(&mut self, pool: usize) -> Result<(), ServiceError> {
         let plan = self.site.pools[pool].clone();
-        self.service.create_pool(&place::context(), || Ok(plan.draft(0))).await?;
+        self.service.create_pool(&place::context(), || Ok(plan.draft(0))).await.map(drop)
+    }
+
+    async fn divide(&mut self, pool: usize) -> Result<(), ServiceError> {
+        let plan = self.site.pools[pool].clone();
         for child in 0..plan.children.len() {
             self.service.create_pool(&place::context(), || Ok(plan.child_draft(child))).await?;
         }
@@ -61,7 +66,10 @@ impl Year {
         let is_lasting = dice.below(25) == 0;
         let run = agenda::run(dice);
         let lives = Duration::from_hours(24 + dice.below(240));
-        let most = plan.children.get(child).map_or_else(|| agenda::largest(&plan), |nodes| f64::from(*nodes));
+        let most = plan
+            .children
+            .get(child)
+            .map_or_else(|| agenda::largest(&plan), |nodes| f64::from(*nodes));
         let nodes = if is_lasting { 1 } else { dice.magnitude(1.0, most) as u32 };
         let kind = match (is_lasting, dice.below(10)) {
             (true, _) => WorkloadKind::Infer,
@@ -78,7 +86,11 @@ impl Year {
             job_name: None,
             retries: 3,
         };
-        let target = if child < plan.children.len() { plan.child_name(child) } else { plan.name() };
+        let target = if child < plan.children.len() {
+            plan.child_name(child)
+        } else {
+            plan.name()
+        };
         let submitted = self.service.submit_workload(&place::context(), &target, || Ok(new.clone())).await?;
         self.watch.tally.submitted += 1;
         if let Some(fact) = submitted.filter(|_| is_lasting) {
@@ -95,7 +107,11 @@ impl Year {
     async fn roll_out(&mut self, pool: usize, week: u32) -> Result<(), ServiceError> {
         self.check_last_roll_out(pool, week);
         let plan = self.site.pools[pool].clone();
-        let strategy = if week.is_multiple_of(2) { UpdateStrategy::Idle } else { UpdateStrategy::Force };
+        let strategy = if week.is_multiple_of(2) {
+            UpdateStrategy::Idle
+        } else {
+            UpdateStrategy::Force
+        };
         let driver = plan.driver(week, strategy);
         self.patch(&plan.name(), |draft| draft.driver = Some(driver.clone())).await?;
         self.watch.begin_roll_out(pool, week, strategy);
@@ -123,7 +139,8 @@ impl Year {
         let child = self.agenda.dice.below(plan.children.len() as u64) as usize;
         let usual = plan.children[child];
         let count = if self.agenda.dice.below(2) == 0 { usual } else { usual - usual / 3 };
-        self.patch(&plan.child_name(child), |draft| draft.resources[0].count = count).await?;
+        self.patch(&plan.child_name(child), |draft| draft.resources[0].count = count)
+            .await?;
         self.watch.tally.resized += 1;
         Ok(())
     }
@@ -158,7 +175,11 @@ impl Year {
         let nodes = self.state.index().read().all::<Node>();
         let is_up = |node: &&store::index::Versioned<Node>| matches!(node.phase, NodePhase::Available { .. }) && node.care.task.is_none();
         let up: Vec<_> = nodes.iter().filter(is_up).collect();
-        let special: Vec<_> = up.iter().filter(|node| node.is_locked || node.care.drain.is_some()).copied().collect();
+        let special: Vec<_> = up
+            .iter()
+            .filter(|node| node.is_locked || node.care.drain.is_some())
+            .copied()
+            .collect();
         let from = if special.len() > 5 { special } else { up };
         let at = self.agenda.dice.below(from.len() as u64) as usize;
         from.get(at).map(|node| Node::clone(node))
@@ -168,8 +189,13 @@ impl Year {
     async fn outage(&mut self) -> Result<(), ServiceError> {
         let Some(node) = self.any_node() else { return Ok(()) };
         let machines = self.fleet.machines();
-        let own = machines.iter().filter(|machine| machine.bound.as_ref().is_some_and(|(mark, _)| mark.pool.name == node.pool));
-        let ids: Vec<String> = own.map(|machine| machine.registration.id.clone()).take(4 + self.agenda.dice.below(13) as usize).collect();
+        let own = machines
+            .iter()
+            .filter(|machine| machine.bound.as_ref().is_some_and(|(mark, _)| mark.pool.name == node.pool));
+        let ids: Vec<String> = own
+            .map(|machine| machine.registration.id.clone())
+            .take(4 + self.agenda.dice.below(13) as usize)
+            .collect();
         for id in ids {
             let lasting = Some(SignedDuration::from_hours(1 + self.agenda.dice.below(4) as i64));
             let _known = self.fleet.break_machine(&id, MachineFault::Silent { lasting }).await;

@@ -20,6 +20,10 @@ pub(super) enum Event {
     Create {
         pool: usize,
     },
+    /// The sub-pools of a pool that is up by then.
+    Divide {
+        pool: usize,
+    },
     Submit {
         pool: usize,
     },
@@ -66,7 +70,10 @@ impl Agenda {
         for pool in &site.pools {
             let number = pool.number;
             agenda.enter(minutes(number as u64), Event::Create { pool: number });
-            agenda.enter_after(later(now, HOUR * 4), gap(pool), Event::Submit { pool: number });
+            if !pool.children.is_empty() {
+                agenda.enter(minutes(number as u64 + 180), Event::Divide { pool: number });
+            }
+            agenda.enter_after(later(now, HOUR * 8), gap(pool), Event::Submit { pool: number });
             agenda.enter_after(later(now, DAY), DAY * 20, Event::Resize { pool: number });
             if pool.kind.accelerator().is_some() {
                 for week in 1..=settings.days / 7 {
@@ -116,7 +123,7 @@ impl Agenda {
                     self.enter_after(at, mean, event.clone());
                 }
             }
-            Event::Create { .. } | Event::Cancel { .. } | Event::RollOut { .. } => {}
+            Event::Create { .. } | Event::Divide { .. } | Event::Cancel { .. } | Event::RollOut { .. } => {}
         }
     }
 

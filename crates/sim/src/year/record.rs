@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::{Batch, Changes, CommitError, Committed, CounterKey, HolderId, Key, Kind, Lease, MemStore, Page, Record, Store, StoreError, Write};
+use store::{
+    Batch, Changes, CommitError, Committed, CounterKey, HolderId, Key, Kind, Lease, MemStore, Page, Record, Store, StoreError, Write,
+};
 
 /// What was committed, all in all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -86,7 +86,11 @@ impl Site {
     pub fn plan(settings: &YearSettings) -> Self {
         let dice = Dice::new(settings.seed, 1);
         let mut left = settings.nodes;
-        let mut sizes: Vec<u32> = LARGE.iter().map(|share| settings.nodes * share / 1000).filter(|size| *size > 0).collect();
+        let mut sizes: Vec<u32> = LARGE
+            .iter()
+            .map(|share| settings.nodes * share / 1000)
+            .filter(|size| *size > 0)
+            .collect();
         left -= sizes.iter().sum::<u32>();
         while left > 0 {
             let size = (dice.magnitude(1.0, f64::from(settings.nodes / 50)) as u32).clamp(1, left);

@@ -1,8 +1,8 @@
 //! What must hold: every step of every record, every hour what may not last, every day the whole of it.
 
+use super::Year;
 use super::site::version;
 use super::tally::Tally;
-use super::Year;
 use domain::job::Job;
 use domain::meta::Uid;
 use domain::name::{NodeName, PoolName};
@@ -27,6 +27,8 @@ const GONE: Duration = Duration::from_hours(2);
 const BUILT: Duration = Duration::from_hours(6);
 /// A node that has been well for so long had the time for a roll-out.
 const STEADY: Duration = Duration::from_hours(30);
+/// An upgrade waits for the end of workloads for a day at most.
+const DRAINED: Duration = Duration::from_hours(25);
 /// Nobody waits for longer.
 const PATIENCE: Duration = Duration::from_hours(7 * 24);
 
@@ -105,9 +107,8 @@ impl Tally {
     fn count(&mut self, before: &Node, after: &Node) {
         let is_abnormal = |node: &Node| matches!(node.phase, NodePhase::Abnormal { .. });
         self.failures += u64::from(matches!(before.phase, NodePhase::Available { .. }) && is_abnormal(after));
-        self.recovered += u64::from(
-            before.care.repair.is_some() && is_ailing(before) && matches!(after.phase, NodePhase::Available { .. }),
-        );
+        self.recovered +=
+            u64::from(before.care.repair.is_some() && is_ailing(before) && matches!(after.phase, NodePhase::Available { .. }));
         let attempts = |node: &Node| node.care.repair.map_or(0, |repair| repair.attempts);
         if attempts(after) > attempts(before) {
             match after.care.task.as_ref().map(|task| &task.kind) {
@@ -116,7 +117,15 @@ impl Tally {
                 None => {}
             }
         }
-        let is_replaced = |node: &Node| matches!(node.phase, NodePhase::Deleting { cause: DeleteCause::Replaced, .. });
+        let is_replaced = |node: &Node| {
+            matches!(
+                node.phase,
+                NodePhase::Deleting {
+                    cause: DeleteCause::Replaced,
+                    ..
+                }
+            )
+        };
         self.replaced += u64::from(!is_replaced(before) && is_replaced(after));
         let installed = |node: &Node| node.driver.as_ref().and_then(|driver| driver.installed.clone());
         self.upgraded += u64::from(installed(before).is_some() && installed(after).is_some() && installed(before) != installed(after));
@@ -177,7 +186,8 @@ impl Year {
             building.insert(pool.name.clone(), since);
             if now.duration_since(since).unsigned_abs() > BUILT {
                 let (phase, wanted) = (&pool.status.phase, pool.wanted());
-                self.watch.report(now, format!("{} is {phase:?} with {counters} of {wanted}", pool.name));
+                self.watch
+                    .report(now, format!("{} is {phase:?} with {counters} of {wanted}", pool.name));
             }
         }
         self.watch.building = building;
@@ -194,7 +204,8 @@ impl Year {
         let jobs = self.state.index().read().all::<Job>();
         for job in jobs.iter().filter(|job| job.ended.is_none()) {
             if now.duration_since(job.created_at).unsigned_abs() > GONE {
-                self.watch.report(now, format!("job {} of {:?} has not ended", job.id, job.created_at));
+                self.watch
+                    .report(now, format!("job {} of {:?} has not ended", job.id, job.created_at));
             }
         }
     }
@@ -212,7 +223,10 @@ impl Year {
                 Some(node) if node.pool_uid == mark.uid || node.care.coming_from.is_some() => {}
                 Some(node) => wrong.push(format!("the machine of {name} is one of {}, not of {}", mark.pool.name, node.pool)),
                 None if machine.is_releasing => {}
-                None => wrong.push(format!("machine {} is bound to {name}, which nobody knows", machine.registration.id)),
+                None => wrong.push(format!(
+                    "machine {} is bound to {name}, which nobody knows",
+                    machine.registration.id
+                )),
             }
         }
         let instances = self.watch.nodes.values().filter(|node| !node.phase.is_deleting());
@@ -272,12 +286,17 @@ impl Year {
         let behind: Vec<&Arc<Node>> = own.filter(|node| is_behind(node, &target, now)).collect();
         let is_left_out = |node: &&Arc<Node>| {
             let state = node.driver.as_ref().map(|driver| &driver.state);
-            last.strategy == UpdateStrategy::Idle && matches!(state, Some(NodeDriverState::Failed { is_open: true, .. }))
+            last.strategy == UpdateStrategy::Idle && state.is_some_and(|state| is_patient(state, now))
         };
         let late: Vec<String> = behind
             .iter()
             .filter(|node| !is_left_out(node))
-            .map(|node| format!("{} has not got driver {target} by {:?}: {:?}", node.name, last.strategy, node.driver))
+            .map(|node| {
+                format!(
+                    "{} has not got driver {target} by {:?}: {:?}",
+                    node.name, last.strategy, node.driver
+                )
+            })
             .collect();
         if behind.iter().any(is_left_out) {
             self.watch.tally.left_out += 1;
@@ -285,6 +304,17 @@ impl Year {
             self.watch.tally.rolled_out += 1;
         }
         late.into_iter().for_each(|line| self.watch.report(now, line));
+    }
+}
+
+/// Whether an upgrade that minds workloads may be there after a week: it is given up, or has only just come to this node.
+fn is_patient(state: &NodeDriverState, now: Timestamp) -> bool {
+    match state {
+        NodeDriverState::Failed { is_open, .. } => *is_open,
+        NodeDriverState::Pending { .. } => true,
+        NodeDriverState::Draining { since, .. } => since.is_some_and(|since| now.duration_since(since).unsigned_abs() < DRAINED),
+        NodeDriverState::Updating { since, .. } => now.duration_since(*since).unsigned_abs() < GONE,
+        NodeDriverState::Settled => false,
     }
 }
 
@@ -310,7 +340,10 @@ impl Watch {
                 let since = self.waiting.get(&fact.uid).copied().unwrap_or(now);
                 let is_too_large = fact.reason.as_ref().is_some_and(|reason| reason.contains("needs more nodes"));
                 if now.duration_since(since).unsigned_abs() > PATIENCE && !is_too_large {
-                    wrong.push(format!("{} of {} nodes waits since {since}: {:?}", fact.name, fact.nodes, fact.reason));
+                    wrong.push(format!(
+                        "{} of {} nodes waits since {since}: {:?}",
+                        fact.name, fact.nodes, fact.reason
+                    ));
                 }
                 waiting.insert(fact.uid.clone(), since);
             }

@@ -3,15 +3,15 @@
 use super::recipe::{NAMES, ZONES, moment, template_name, text, version};
 use crate::plan::fixtures::{node, zone};
 use domain::pool::JobType;
-use std::sync::Arc;
 use fleet::observation::{ClusterFact, DriverProgress, PluginState};
-use std::sync::Arc;
 use fleet::{DriverFact, MachineState, NodeFact, Observation, PluginFact, RequestFact, RequestProgress};
 use jiff::SignedDuration;
 use proptest::collection::btree_map;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use std::sync::Arc;
+use std::sync::Arc;
 
 fn machine_state() -> impl Strategy<Value = MachineState> {
     prop_oneof![

@@ -183,6 +183,14 @@ impl SimFleet {
         self.change(|change| change.cancel(uid)).await
     }
 
+    /// A workload by its uid.
+    pub fn workload(&self, uid: &Uid) -> Option<WorkloadFact> {
+        let now = self.shared.clock.now();
+        let state = self.state();
+        let root = &state.work(uid)?.root;
+        state.shift(root)?.fact_of(uid, &state.floor(root, now, &self.shared.rules))
+    }
+
     /// Every workload of every pool, the first submitted first.
     pub fn all_workloads(&self) -> Vec<(Uid, WorkloadFact)> {
         let now = self.shared.clock.now();

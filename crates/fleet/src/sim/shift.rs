@@ -395,6 +395,10 @@ impl Shift {
         all.into_iter().map(|work| self.fact(work, floor)).collect()
     }
 
+    pub fn fact_of(&self, uid: &Uid, floor: &Floor<'_>) -> Option<WorkloadFact> {
+        Some(self.fact(self.work.get(uid)?, floor))
+    }
+
     fn fact(&self, work: &Work, floor: &Floor<'_>) -> WorkloadFact {
         let wait = self.waits.get(&work.submission.uid).copied().filter(|_| work.is_waiting());
         let (ended_at, ending) = match &work.state {

@@ -45,13 +45,14 @@ impl Kind {
         .expect("a flavor's name")
     }
 
+    #[expect(clippy::expect_used, reason = "constant names")]
     fn described(self) -> Flavor {
         let eight = |model: &str, memory: &str| AcceleratorSpec {
             model: model.to_owned(),
             size: 8,
             memory: memory.to_owned(),
         };
-        match self {
+        let flavor = match self {
             Self::Gpu => Flavor {
                 gpu: Some(eight("h100", "80Gi")),
                 ..Flavor::plain(self.flavor(), CpuArch::X86, 192, 2048)
@@ -61,6 +62,11 @@ impl Kind {
                 ..Flavor::plain(self.flavor(), CpuArch::Arm64, 192, 1536)
             },
             Self::Cpu => Flavor::plain(self.flavor(), CpuArch::X86, 64, 256),
+        };
+        let zones = ZONES.map(|zone| ZoneName::parse(zone).expect("a name"));
+        Flavor {
+            zones: zones.to_vec(),
+            ..flavor
         }
     }
 }

@@ -204,7 +204,7 @@ impl Subject {
                     seen.nodes.len() == 2 && seen.nodes.values().all(|fact| is_settled(fact))
                 })
                 .await;
-            machines.extend(seen.nodes.into_values().filter_map(|node| node.instance));
+            machines.extend(seen.nodes.into_values().filter_map(|node| node.instance.clone()));
         }
         assert_eq!(machines.len(), 4);
     }

@@ -122,7 +122,7 @@ impl Year {
 
     /// Everything that happens, in the order of time.
     async fn live(&mut self) {
-        while let Some((at, event)) = self.agenda.next() {
+        while let Some((at, event)) = self.agenda.take_next() {
             self.clock.sleep_until(at).await;
             self.carry_out(event).await;
         }

@@ -105,7 +105,7 @@ impl Year {
     }
 
     async fn roll_out(&mut self, pool: usize, week: u32) -> Result<(), ServiceError> {
-        self.check_last_roll_out(pool, week);
+        self.check_last_roll_out(pool);
         let plan = self.site.pools[pool].clone();
         let strategy = if week.is_multiple_of(2) {
             UpdateStrategy::Idle

@@ -104,8 +104,8 @@ impl Agenda {
         self.enter(at, event);
     }
 
-    /// The next event; and the one after it of its stream is entered.
-    pub fn next(&mut self) -> Option<(Timestamp, Event)> {
+    /// The next event.
+    pub fn take_next(&mut self) -> Option<(Timestamp, Event)> {
         let ((at, _), event) = self.events.pop_first()?;
         self.handled += 1;
         Some((at, event))

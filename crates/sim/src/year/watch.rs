@@ -268,7 +268,7 @@ impl Year {
     }
 
     /// Before the next roll-out begins: whoever had the time for the last one has its driver.
-    pub fn check_last_roll_out(&mut self, pool: usize, _next: u32) {
+    pub fn check_last_roll_out(&mut self, pool: usize) {
         let now = self.clock.now();
         self.watch.follow(now);
         let Some(last) = self.watch.roll_outs.remove(&pool) else { return };

@@ -63,9 +63,10 @@ impl Year {
         let plan = self.site.pools[pool].clone();
         let dice = &self.agenda.dice;
         let child = dice.below(2 * plan.children.len() as u64 + 1) as usize;
-        let is_lasting = dice.below(25) == 0;
+        // In a small pool it would keep everybody else waiting for days.
+        let is_lasting = dice.below(50) == 0 && plan.nodes >= 16;
         let run = agenda::run(dice);
-        let lives = Duration::from_hours(24 + dice.below(240));
+        let lives = Duration::from_hours(24 + dice.below(48));
         let most = plan
             .children
             .get(child)

@@ -196,6 +196,7 @@ impl Year {
     /// Looks at everything.
     pub fn look_daily(&mut self) {
         let now = self.clock.now();
+        self.watch.follow(now);
         for violation in audit::audit(&self.state.index().read()) {
             self.watch.report(now, format!("{violation:?}"));
         }

@@ -11,7 +11,6 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::sync::Arc;
-use std::sync::Arc;
 
 fn machine_state() -> impl Strategy<Value = MachineState> {
     prop_oneof![

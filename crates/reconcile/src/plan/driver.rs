@@ -36,15 +36,14 @@ impl Work<'_> {
         );
         for (_, name) in ordered {
             let Some(fact) = observed.node(&name) else { continue };
-            let Some(mut node) = self.nodes.remove(&name) else { continue };
-            let was_in_work = in_work(&node);
-            let most = match self.driver_strategy(&node) {
+            let Some(node) = self.nodes.get(&name) else { continue };
+            let was_in_work = in_work(node);
+            let most = match self.driver_strategy(node) {
                 UpdateStrategy::Idle => idle,
                 UpdateStrategy::Force => force,
             };
-            self.advance_driver(&mut node, fact, places.admits(was_in_work, most));
-            places.note(was_in_work, in_work(&node));
-            self.nodes.insert(node);
+            self.advance_driver(&name, fact, places.admits(was_in_work, most));
+            places.note(was_in_work, self.nodes.get(&name).is_some_and(in_work));
         }
         self.summarise_drivers();
     }
@@ -113,10 +112,11 @@ impl Work<'_> {
     }
 
     /// Takes one step of the node's state machine.
-    fn advance_driver(&mut self, node: &mut Node, fact: &NodeFact, has_place: bool) {
+    fn advance_driver(&mut self, name: &NodeName, fact: &NodeFact, has_place: bool) {
+        let Some(node) = self.nodes.get(name) else { return };
         let Some(target) = self.driver_target(node) else { return };
         let strategy = self.driver_strategy(node);
-        let Some(driver) = &mut node.driver else { return };
+        let Some(driver) = &node.driver else { return };
         let seen = Seen {
             now: self.now,
             target: &target,
@@ -133,11 +133,13 @@ impl Work<'_> {
             },
         };
         let next = machine::advance(&driver.state, &seen);
-        if driver.state != next.state {
+        // Most nodes wait for their turn, and are not copied for that.
+        let has_changed = driver.state != next.state;
+        if has_changed && let Some(driver) = self.nodes.get_mut(name).and_then(|node| node.driver.as_mut()) {
             driver.state = next.state;
         }
         for act in next.acts {
-            let (pool, node) = (self.mark(), node.name.clone());
+            let (pool, node) = (self.mark(), name.clone());
             self.commands.push(match act {
                 Act::Hold => Command::HoldNode { pool, node },
                 Act::Open => Command::OpenNode { pool, node },

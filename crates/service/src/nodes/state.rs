@@ -312,7 +312,7 @@ fn apply_update(pool: &Pool, update: &Update, node: &mut Node, now: Timestamp) -
             }
         }
         Update::Driver { version, strategy } => {
-            let usual = status::usual_driver_target(pool, node);
+            let usual = status::usual_driver_target(pool, node).map(ToOwned::to_owned);
             node.care.driver = Some(Box::new(PinnedDriver {
                 version: version.clone(),
                 strategy: *strategy,

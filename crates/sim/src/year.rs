@@ -45,7 +45,7 @@ pub fn year(settings: &YearSettings) -> YearReport {
     in_virtual_time(async {
         let mut year = Year::begin(*settings).await;
         year.live().await;
-        year.finish().await
+        year.finish()
     })
 }
 
@@ -128,7 +128,7 @@ impl Year {
         }
     }
 
-    async fn finish(mut self) -> YearReport {
+    fn finish(mut self) -> YearReport {
         self.look_hourly();
         self.look_daily();
         let violations = self.watch.take();

@@ -61,7 +61,7 @@ impl Recorder {
         let book = self.book();
         let hash = book.hasher.clone().finalize();
         Recorded {
-            digest: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            digest: hex::encode(hash),
             ..book.recorded.clone()
         }
     }

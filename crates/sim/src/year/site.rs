@@ -155,7 +155,7 @@ impl Site {
         let mut machines = Vec::new();
         for kind in Kind::ALL {
             let own = self.pools.iter().filter(|pool| pool.kind == kind);
-            let wanted: u32 = own.map(|pool| pool.most()).sum();
+            let wanted: u32 = own.map(PoolPlan::most).sum();
             let flavor = kind.described();
             for at in 0..wanted + wanted / 50 + 6 {
                 let zone = ZoneName::parse(ZONES[at as usize % ZONES.len()]).expect("a name");

@@ -169,7 +169,9 @@ impl Year {
             }
         }
         self.watch.ailing = ailing;
-        late.into_iter().for_each(|line| self.watch.report(now, line));
+        for line in late {
+            self.watch.report(now, line);
+        }
         self.look_at_pools(now);
     }
 
@@ -238,7 +240,9 @@ impl Year {
                 wrong.push(format!("{} and {other} are one machine", node.name));
             }
         }
-        wrong.into_iter().for_each(|line| self.watch.report(now, line));
+        for line in wrong {
+            self.watch.report(now, line);
+        }
     }
 
     /// Each node has one workload at most, no pool uses more than it may, and nobody waits forever.
@@ -265,7 +269,9 @@ impl Year {
         }
         let facts: Vec<&WorkloadFact> = all.iter().map(|(_, fact)| fact).collect();
         wrong.extend(self.watch.look_at_waits(&facts, now));
-        wrong.into_iter().for_each(|line| self.watch.report(now, line));
+        for line in wrong {
+            self.watch.report(now, line);
+        }
     }
 
     /// Before the next roll-out begins: whoever had the time for the last one has its driver.
@@ -304,7 +310,9 @@ impl Year {
         } else {
             self.watch.tally.rolled_out += 1;
         }
-        late.into_iter().for_each(|line| self.watch.report(now, line));
+        for line in late {
+            self.watch.report(now, line);
+        }
     }
 }
 

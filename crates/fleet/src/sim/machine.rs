@@ -26,8 +26,8 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// A machine of a flavor, with what is left for jobs after the system has taken its share.
-    pub fn of(flavor: &Flavor, id: String, az: ZoneName) -> Self {
+    /// What a machine of a flavor has for jobs once the system has taken its share.
+    pub fn allocatable(flavor: &Flavor) -> Quantities {
         let mut resources = vec![
             ("cpu".to_owned(), format!("{}m", flavor.cpu.saturating_mul(1000).saturating_sub(80))),
             ("memory".to_owned(), format!("{}Mi", u64::from(flavor.memory_gib) * 1024 * 9 / 10)),
@@ -38,12 +38,17 @@ impl Registration {
         if let Some(npu) = &flavor.npu {
             resources.push((format!("huawei.com/{}", npu.model), npu.size.to_string()));
         }
+        resources.into_iter().collect()
+    }
+
+    /// A machine of a flavor.
+    pub fn of(flavor: &Flavor, id: String, az: ZoneName) -> Self {
         let accelerators = [&flavor.gpu, &flavor.npu].into_iter().flatten().map(|spec| spec.size);
         Self {
             id,
             flavor: flavor.name.clone(),
             az,
-            resources: resources.into_iter().collect(),
+            resources: Self::allocatable(flavor),
             accelerators: accelerators.sum(),
         }
     }

@@ -111,9 +111,7 @@ impl Service {
         }
         let flavor = self.parts.state.index().read().get::<Flavor>("", &new.flavor);
         let flavor = flavor.ok_or_else(|| field("flavor", format!("unknown flavor {:?}", new.flavor.as_str())))?;
-        let zone = flavor.zones.first().cloned();
-        let zone = zone.ok_or_else(|| field("flavor", format!("{} is in no zone", new.flavor)))?;
-        Ok(Registration::of(&flavor, String::new(), zone).resources)
+        Ok(Registration::allocatable(&flavor))
     }
 
     /// Whether workloads of the type may be delivered to the pool now (semantics §2, §4 and §6). Gives its root.

@@ -4,6 +4,10 @@
 //! everything at once. All records that belong to it are then copied with other names and ids, in large batches. So each
 //! copy is what the service, the reconciler and the fleet would have written.
 
+mod crowd;
+
+pub use crowd::Crowd;
+
 use crate::load::{Connection, request};
 use anyhow::{Context, Result, bail};
 use clock::{Clock, SystemClock};

@@ -4,6 +4,7 @@
 //! the time; so an idle fleet costs nothing, and a restarted one goes on where it stood.
 
 mod change;
+mod facts;
 mod failure;
 mod faults;
 mod journal;
@@ -26,7 +27,7 @@ pub use work::Submission;
 use crate::command::{Command, PoolMark};
 use crate::observation::Observation;
 use crate::port::{Fleet, FleetError};
-use crate::workload::WorkloadFact;
+use crate::workload::{WorkloadFact, Workloads};
 use async_trait::async_trait;
 use change::Change;
 use clock::Clock;
@@ -196,6 +197,12 @@ impl SimFleet {
         all
     }
 
+    /// One workload, wherever it is.
+    pub fn workload(&self, uid: &Uid) -> Option<WorkloadFact> {
+        let state = self.state();
+        state.workload(uid, self.shared.clock.now(), &self.shared.rules)
+    }
+
     /// Adds machines; those whose id is known stay as they are.
     pub async fn register(&self, machines: Vec<Registration>) -> Result<(), JournalError> {
         let now = self.shared.clock.now();
@@ -316,10 +323,9 @@ impl Fleet for SimFleet {
         Ok(observation)
     }
 
-    async fn workloads(&self, pool: &Uid) -> Result<Vec<WorkloadFact>, FleetError> {
-        let state = self.state();
-        let floor = state.floor(pool, self.shared.clock.now(), &self.shared.rules);
-        Ok(state.shift(pool).map(|shift| shift.facts(&floor)).unwrap_or_default())
+    async fn workloads(&self, pool: &Uid) -> Result<Arc<Workloads>, FleetError> {
+        let mut state = self.state();
+        Ok(state.workloads(pool, self.shared.clock.now(), &self.shared.rules))
     }
 
     async fn execute(&self, commands: &[Command], fence: &Fence) -> Vec<Result<(), FleetError>> {

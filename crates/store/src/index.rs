@@ -16,9 +16,10 @@ use domain::meta::{Revision, Uid};
 use entries::Entries;
 use facet::{facets, sort_time};
 use smol_str::SmolStr;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{mpsc, watch};
 
 /// One object at one revision.
@@ -32,8 +33,8 @@ pub struct Entry {
 
 impl Entry {
     /// The serialised form, made by `render` the first time somebody asks.
-    pub fn rendered(&self, render: impl FnOnce(&Object) -> Bytes) -> Bytes {
-        self.rendered.get_or_init(|| render(&self.object)).clone()
+    pub fn rendered(&self, render: impl FnOnce(&Object) -> Bytes) -> &Bytes {
+        self.rendered.get_or_init(|| render(&self.object))
     }
 
     pub fn get<T: Resource>(&self) -> Option<&Arc<T>> {
@@ -60,6 +61,16 @@ impl<T> Clone for Versioned<T> {
 impl<T> Versioned<T> {
     pub fn revision(&self) -> Revision {
         self.entry.revision
+    }
+}
+
+impl<T: Resource> Versioned<T> {
+    /// `None`: the entry holds something else.
+    pub fn of(entry: &Arc<Entry>) -> Option<Self> {
+        T::of(&entry.object).map(|object| Self {
+            entry: Arc::clone(entry),
+            object: Arc::clone(object),
+        })
     }
 }
 
@@ -123,7 +134,28 @@ impl Place {
 }
 
 /// Entries under one value of a facet.
-type Drawer = BTreeMap<Place, Arc<Entry>>;
+#[derive(Debug, Default)]
+struct Drawer {
+    entries: BTreeMap<Place, Arc<Entry>>,
+    /// What somebody has made of all of them, until one of them changes.
+    digest: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Drawer {
+    fn insert(&mut self, entry: Arc<Entry>) {
+        self.forget();
+        self.entries.insert(Place::of(&entry), entry);
+    }
+
+    fn remove(&mut self, entry: &Entry) {
+        self.forget();
+        self.entries.remove(&Place::of(entry));
+    }
+
+    fn forget(&mut self) {
+        *self.digest.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -287,7 +319,7 @@ impl Inner {
             self.unlink(&old);
         }
         for facet in facets(&entry.object) {
-            self.drawers.entry(facet).or_default().insert(Place::of(&entry), Arc::clone(&entry));
+            self.drawers.entry(facet).or_default().insert(Arc::clone(&entry));
         }
         self.tell(&Touched { entry, is_deleted: false });
     }
@@ -307,8 +339,8 @@ impl Inner {
     fn unlink(&mut self, entry: &Entry) {
         for facet in facets(&entry.object) {
             let Some(drawer) = self.drawers.get_mut(&facet) else { continue };
-            drawer.remove(&Place::of(entry));
-            if drawer.is_empty() {
+            drawer.remove(entry);
+            if drawer.entries.is_empty() {
                 self.drawers.remove(&facet);
             }
         }
@@ -345,16 +377,16 @@ pub struct Snapshot<'a>(RwLockReadGuard<'a, Inner>);
 
 impl Snapshot<'_> {
     pub fn get<T: Resource>(&self, project: impl AsRef<str>, name: impl AsRef<str>) -> Option<Versioned<T>> {
-        self.0.entries.get(T::KIND, project.as_ref(), name.as_ref()).and_then(versioned)
+        self.0.entries.get(T::KIND, project.as_ref(), name.as_ref()).and_then(Versioned::of)
     }
 
     pub fn at<T: Resource>(&self, key: &Key) -> Option<Versioned<T>> {
-        self.0.entries.at(key).and_then(versioned)
+        self.0.entries.at(key).and_then(Versioned::of)
     }
 
     /// All objects of one kind in key order.
     pub fn all<T: Resource>(&self) -> Vec<Versioned<T>> {
-        self.0.entries.of_kind(T::KIND).filter_map(versioned).collect()
+        self.0.entries.of_kind(T::KIND).filter_map(Versioned::of).collect()
     }
 
     /// Entries filed under a facet's value: newest first, then by name (contract README §7).
@@ -367,13 +399,36 @@ impl Snapshot<'_> {
         let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
         let drawer = self.drawer(facet, value).into_iter();
         drawer
-            .flat_map(move |drawer| drawer.range((from.clone(), Bound::Unbounded)))
+            .flat_map(move |drawer| drawer.entries.range((from.clone(), Bound::Unbounded)))
             .map(|(_, entry)| entry)
     }
 
     /// How many entries are filed under a facet's value. Does not count them.
     pub fn filed(&self, facet: Facet, value: impl AsRef<str>) -> usize {
-        self.drawer(facet, value).map_or(0, BTreeMap::len)
+        self.drawer(facet, value).map_or(0, |drawer| drawer.entries.len())
+    }
+
+    /// What `make` makes of all entries under a facet's value, in their order: kept until one of them changes, for as long as
+    /// `is_valid` says so of it. For what would cost too much at each read. There is one for each value.
+    pub fn digest<T: Any + Send + Sync>(
+        &self,
+        facet: Facet,
+        value: impl AsRef<str>,
+        is_valid: impl FnOnce(&T) -> bool,
+        make: impl FnOnce(&mut dyn Iterator<Item = &Arc<Entry>>) -> T,
+    ) -> Arc<T> {
+        let Some(drawer) = self.drawer(facet, value) else {
+            return Arc::new(make(&mut std::iter::empty()));
+        };
+        // Others who ask wait for the one who makes it.
+        let mut digest = drawer.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = digest.as_ref().and_then(|known| Arc::clone(known).downcast::<T>().ok());
+        if let Some(known) = known.filter(|known| is_valid(known)) {
+            return known;
+        }
+        let made = Arc::new(make(&mut drawer.entries.values()));
+        *digest = Some(Arc::<T>::clone(&made));
+        made
     }
 
     fn drawer(&self, facet: Facet, value: impl AsRef<str>) -> Option<&Drawer> {
@@ -382,7 +437,7 @@ impl Snapshot<'_> {
 
     /// Objects filed under a facet's value: newest first, then by name.
     pub fn under<T: Resource>(&self, facet: Facet, value: impl AsRef<str>) -> Vec<Versioned<T>> {
-        self.entries(facet, value).filter_map(versioned).collect()
+        self.entries(facet, value).filter_map(Versioned::of).collect()
     }
 
     pub fn count(&self, kind: Kind) -> usize {
@@ -404,15 +459,8 @@ impl Snapshot<'_> {
 
     /// A pool by its uid.
     pub fn pool(&self, uid: &Uid) -> Option<Versioned<domain::pool::Pool>> {
-        self.entries(Facet::PoolByUid, uid.as_str()).next().and_then(versioned)
+        self.entries(Facet::PoolByUid, uid.as_str()).next().and_then(Versioned::of)
     }
-}
-
-fn versioned<T: Resource>(entry: &Arc<Entry>) -> Option<Versioned<T>> {
-    T::of(&entry.object).map(|object| Versioned {
-        entry: Arc::clone(entry),
-        object: Arc::clone(object),
-    })
 }
 
 #[cfg(test)]

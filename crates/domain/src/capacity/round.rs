@@ -45,7 +45,7 @@ struct Queues {
 }
 
 impl Request {
-    fn run(&self, since: i64) -> Run {
+    pub(super) fn run(&self, since: i64) -> Run {
         Run {
             id: self.id,
             pool: self.pool,

@@ -2,8 +2,8 @@
 
 use super::machine::{Fitness, Machine};
 use super::rules::Rules;
-use super::work::{Ending, Spell, Submission, Work, WorkState};
-use crate::workload::{HostFact, Quota, WorkloadFact};
+use super::work::{Ending, Spell, Work, WorkState};
+use crate::workload::Quota;
 use domain::capacity::{Ledger, Level, Request, Run, Step, Tree, Wait, round};
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName};
@@ -18,7 +18,7 @@ const KEPT: usize = 500;
 pub(super) struct Shift {
     work: BTreeMap<Uid, Work>,
     /// Why those that wait do.
-    waits: BTreeMap<Uid, Wait>,
+    pub(super) waits: BTreeMap<Uid, Wait>,
     busy: BTreeSet<NodeName>,
     /// What has changed since it was last written down.
     pub unsaved: BTreeSet<Uid>,
@@ -30,9 +30,23 @@ pub(super) struct Floor<'a> {
     pub quotas: &'a [Quota],
     pub now: Timestamp,
     pub rules: &'a Rules,
+    /// Where the quota of each pool stands among all.
+    places: BTreeMap<&'a Uid, usize>,
 }
 
-impl Floor<'_> {
+impl<'a> Floor<'a> {
+    pub fn new(nodes: BTreeMap<&'a NodeName, &'a Machine>, quotas: &'a [Quota], now: Timestamp, rules: &'a Rules) -> Self {
+        // Of two quotas of one pool, the first counts.
+        let places = quotas.iter().enumerate().rev().map(|(at, quota)| (&quota.pool.uid, at));
+        Self {
+            nodes,
+            quotas,
+            now,
+            rules,
+            places: places.collect(),
+        }
+    }
+
     fn fitness(&self, node: &NodeName, since: Timestamp) -> Fitness {
         self.nodes
             .get(node)
@@ -46,7 +60,7 @@ impl Floor<'_> {
     }
 
     fn quota(&self, pool: &Uid) -> Option<usize> {
-        self.quotas.iter().position(|quota| quota.pool.uid == *pool)
+        self.places.get(pool).copied()
     }
 }
 
@@ -114,6 +128,11 @@ impl Shift {
         turns.flatten().filter(|at| *at > now).min()
     }
 
+    /// The first instant after `now` at which a workload that has nodes is up on them.
+    pub fn next_launch(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+        self.work().filter_map(|work| work.up(rules)).filter(|at| *at > now).min()
+    }
+
     /// Drops the workloads of pools that are gone.
     fn close(&mut self, floor: &Floor<'_>) -> bool {
         let gone: Vec<Uid> = self
@@ -169,27 +188,33 @@ impl Shift {
         let mut waits = BTreeMap::new();
         let mut has_changed = false;
         for flavor in flavors {
-            for (uid, step) in self.decide(&flavor, floor) {
-                has_changed |= self.take_step(&uid, step, floor, &mut waits);
+            let steps = self.decide(&flavor, floor);
+            let mut open = self.open_nodes(&flavor, floor);
+            for (uid, step) in steps {
+                has_changed |= self.take_step(&uid, step, &mut open, floor.now, &mut waits);
             }
         }
         self.waits = waits;
         has_changed
     }
 
-    fn take_step(&mut self, uid: &Uid, step: Step, floor: &Floor<'_>, waits: &mut BTreeMap<Uid, Wait>) -> bool {
-        let free = match step {
-            Step::Start(_) => self.free_nodes(uid, floor),
-            Step::GiveBack(_) | Step::Wait(..) => None,
-        };
+    /// `open`: the nodes that are left to be given away.
+    fn take_step(
+        &mut self,
+        uid: &Uid,
+        step: Step,
+        open: &mut BTreeSet<&NodeName>,
+        now: Timestamp,
+        waits: &mut BTreeMap<Uid, Wait>,
+    ) -> bool {
         let Some(work) = self.work.get_mut(uid) else { return false };
         let before = work.clone();
         match step {
-            Step::Start(_) => match free {
+            Step::Start(_) => match take_nodes(open, work.submission.nodes) {
                 Some(nodes) => {
                     work.is_promised = false;
                     work.state = WorkState::Placed {
-                        at: floor.now,
+                        at: now,
                         nodes,
                         asked_at: None,
                     };
@@ -198,7 +223,7 @@ impl Shift {
             },
             Step::GiveBack(_) => {
                 if let WorkState::Placed { asked_at, .. } = &mut work.state {
-                    *asked_at = Some(floor.now);
+                    *asked_at = Some(now);
                 }
             }
             Step::Wait(_, wait) => {
@@ -213,22 +238,13 @@ impl Shift {
         has_changed && !matches!(step, Step::Wait(..))
     }
 
-    /// Nodes for a workload, where there are enough.
-    fn free_nodes(&self, uid: &Uid, floor: &Floor<'_>) -> Option<BTreeSet<NodeName>> {
-        let work = self.work.get(uid)?;
+    /// Nodes of a flavor on which there is nothing and may be something.
+    fn open_nodes<'a>(&self, flavor: &FlavorName, floor: &Floor<'a>) -> BTreeSet<&'a NodeName> {
         let used: BTreeSet<&NodeName> = self.work.values().flat_map(Work::nodes).collect();
-        let fits = |(node, machine): &(&&NodeName, &&Machine)| {
-            machine.registration.flavor == work.submission.flavor && !used.contains(**node) && floor.is_open(machine)
+        let is_open = |(node, machine): &(&&NodeName, &&Machine)| {
+            machine.registration.flavor == *flavor && !used.contains(**node) && floor.is_open(machine)
         };
-        let wanted = work.submission.nodes as usize;
-        let found: BTreeSet<NodeName> = floor
-            .nodes
-            .iter()
-            .filter(fits)
-            .map(|(node, _)| (*node).clone())
-            .take(wanted)
-            .collect();
-        (found.len() == wanted).then_some(found)
+        floor.nodes.iter().filter(is_open).map(|(node, _)| *node).collect()
     }
 
     /// One round over the workloads of a flavor.
@@ -312,58 +328,12 @@ impl Shift {
             }
         }
     }
-
-    /// Everything that is shown of the workloads, the first submitted first.
-    pub fn facts(&self, floor: &Floor<'_>) -> Vec<WorkloadFact> {
-        let mut all: Vec<&Work> = self.work.values().collect();
-        all.sort_by_key(|work| work.number);
-        all.into_iter().map(|work| self.fact(work, floor)).collect()
-    }
-
-    fn fact(&self, work: &Work, floor: &Floor<'_>) -> WorkloadFact {
-        let wait = self.waits.get(&work.submission.uid).copied().filter(|_| work.is_waiting());
-        let (ended_at, ending) = match &work.state {
-            WorkState::Over { at, how, .. } => (Some(*at), how.reason()),
-            WorkState::Waiting | WorkState::Placed { .. } => (None, None),
-        };
-        let host = |node: &NodeName| HostFact {
-            node: node.clone(),
-            ip: floor.nodes.get(node).and_then(|machine| machine.address(floor.now, floor.rules)),
-        };
-        let ahead = |other: &&Work| other.is_waiting() && other.pool == work.pool && other.order() <= work.order();
-        let position = work.is_waiting().then(|| self.work().filter(ahead).count());
-        let Submission { uid, name, .. } = &work.submission;
-        WorkloadFact {
-            uid: uid.clone(),
-            name: name.clone(),
-            gvk: "batch.volcano.sh/v1alpha1, Kind=Job".to_owned(),
-            job_name: work.submission.job_name.clone(),
-            job_id: uid.hyphenated(),
-            kind: work.submission.kind,
-            pool: work.pool.clone(),
-            owner: work.submission.owner.clone(),
-            flavor: work.submission.flavor.clone(),
-            priority: work.submission.priority,
-            nodes: work.submission.nodes,
-            resources: work.submission.resources.clone(),
-            status: work.status(wait, floor.now, floor.rules),
-            reason: ending.map(str::to_owned).or_else(|| wait.map(|wait| explain(wait, floor.quotas))),
-            position: position.and_then(|count| u32::try_from(count).ok()),
-            created_at: work.created_at,
-            started_at: work.started_at(),
-            ended_at,
-            hosts: work.nodes().map(host).collect(),
-        }
-    }
 }
 
-fn explain(wait: Wait, quotas: &[Quota]) -> String {
-    let name = |at: usize| quotas.get(at).map_or_else(String::new, |quota| quota.pool.pool.name.to_string());
-    match wait {
-        Wait::TooLarge(pool) => format!("it needs more nodes than pool {} may use", name(pool)),
-        Wait::Ceiling(pool) => format!("pool {} uses all that it may", name(pool)),
-        Wait::Nodes => "not enough nodes are free".to_owned(),
-        Wait::Returning => "its nodes are being given back".to_owned(),
-        Wait::Behind => "others of its pool come first".to_owned(),
+/// So many of the nodes, the first by name. `None`: there are not enough, and none is taken.
+fn take_nodes(open: &mut BTreeSet<&NodeName>, count: u32) -> Option<BTreeSet<NodeName>> {
+    if open.len() < count as usize {
+        return None;
     }
+    Some((0..count).filter_map(|_| open.pop_first()).cloned().collect())
 }

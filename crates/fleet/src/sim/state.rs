@@ -6,6 +6,7 @@ use super::pool::PoolState;
 use super::rules::Rules;
 use super::shift::{Floor, Shift};
 use super::work::Work;
+use crate::workload::{WorkloadFact, Workloads};
 use domain::catalogue::{Offers, ZoneOffer};
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName, PoolName, ZoneName};
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 
 const EPOCH: &str = "#epoch";
 const POOL: &str = "#pool/";
@@ -44,7 +46,17 @@ pub(super) struct Fleetwide {
     shift_timers: BTreeMap<Uid, Timestamp>,
     /// Pools whose workloads may have to be looked at.
     stirred: BTreeSet<Uid>,
+    /// What was shown of them last, while it is still so.
+    shown: BTreeMap<Uid, Shown>,
     next_work: u64,
+}
+
+/// The workloads of a pool from a time on and up to another at which one of them changes by itself.
+#[derive(Debug)]
+struct Shown {
+    workloads: Arc<Workloads>,
+    from: Timestamp,
+    until: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,12 +198,34 @@ impl Fleetwide {
 
     /// A physical pool as its workloads find it.
     pub fn floor<'a>(&'a self, pool: &Uid, now: Timestamp, rules: &'a Rules) -> Floor<'a> {
-        Floor {
-            nodes: self.nodes(pool).collect(),
-            quotas: self.pool(pool).map_or(&[], |state| &state.quotas),
-            now,
-            rules,
+        let quotas = self.pool(pool).map_or(&[][..], |state| &state.quotas);
+        Floor::new(self.nodes(pool).collect(), quotas, now, rules)
+    }
+
+    /// The workloads of a physical pool, made anew where something about them has changed.
+    pub fn workloads(&mut self, pool: &Uid, now: Timestamp, rules: &Rules) -> Arc<Workloads> {
+        let is_fresh = |shown: &&Shown| shown.from <= now && shown.until.is_none_or(|until| now < until);
+        if let Some(shown) = self.shown.get(pool).filter(is_fresh) {
+            return Arc::clone(&shown.workloads);
         }
+        let Some(shift) = self.shift(pool) else {
+            return Arc::default();
+        };
+        let workloads = Arc::new(Workloads::new(shift.facts(&self.floor(pool, now, rules))));
+        let shown = Shown {
+            workloads: Arc::clone(&workloads),
+            from: now,
+            until: shift.next_launch(now, rules),
+        };
+        self.shown.insert(pool.clone(), shown);
+        workloads
+    }
+
+    /// A workload with what is shown of it.
+    pub fn workload(&self, uid: &Uid, now: Timestamp, rules: &Rules) -> Option<WorkloadFact> {
+        let shift = self.shifts.values().find(|shift| shift.get(uid).is_some())?;
+        let root = &shift.get(uid)?.root;
+        shift.one_fact(uid, &self.floor(root, now, rules))
     }
 
     /// What workloads have got on since it was last written down.
@@ -288,6 +322,7 @@ impl Fleetwide {
     /// Lets the workloads of all pools get on in which something has happened.
     fn advance_shifts(&mut self, now: Timestamp, rules: &Rules) {
         for uid in std::mem::take(&mut self.stirred) {
+            self.shown.remove(&uid);
             let Some(mut shift) = self.shifts.remove(&uid) else { continue };
             if shift.advance(&self.floor(&uid, now, rules)) {
                 self.dirty.insert(uid.clone());

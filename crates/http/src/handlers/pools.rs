@@ -10,7 +10,7 @@ use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::label::Selector;
 use domain::name::{PoolName, WorkspaceId};
 use domain::pool::{JobType, Pool, PoolPhase, ScopeState};
-use service::pools::{Part, PoolFilter, StatusFilter};
+use service::pools::{PoolFilter, StatusFilter};
 use service::{Missing, Outcome, ServiceError};
 use std::time::Duration;
 use wire::query::Query;
@@ -67,16 +67,12 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
         let wanted = Paging::read(&query, MAXIMUM, &mut errors);
         errors.into_result()?;
         is_paged = wanted.is_requested();
-        let part = Part {
-            after: wanted.after.map(|token| (token.created, token.name)),
-            limit: wanted.limit,
-        };
-        Ok((filter, part))
+        Ok((filter, wanted.wanted()))
     };
     let found = app
         .service()
         .list_pools(&ctx, read, |selector, pool| selector.matches_map(&wire::pool::labels(pool)))?;
-    let page = render::part(&found.entries, found.remaining);
+    let page = render::part(&found);
     let metadata = is_paged.then(|| wire::list::ListMeta::of(page.next));
     Ok(render::bytes(wire::list::join("PoolList", "v2", metadata.as_ref(), &page.items)))
 }

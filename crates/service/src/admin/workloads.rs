@@ -41,9 +41,8 @@ impl Service {
     }
 
     pub fn workload(&self, who: &Principal, id: &str) -> Result<WorkloadFact, ServiceError> {
-        let mut all = self.all_workloads(who)?.into_iter();
-        all.find(|fact| fact.uid.as_str() == id)
-            .ok_or_else(|| ServiceError::named("Workload", id))
+        let found = self.machines(who)?.workload(&Uid::from_text(id));
+        found.ok_or_else(|| ServiceError::named("Workload", id))
     }
 
     /// Puts a workload into the queue of a pool; `ctx.project` is the pool's project. With an idempotency key it is one

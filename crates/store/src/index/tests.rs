@@ -268,11 +268,13 @@ fn an_object_is_rendered_once_per_revision() {
     let times = std::cell::Cell::new(0);
     let render = || {
         let entry = index.read().get::<User>("", "a").unwrap().entry;
-        entry.rendered(|object| {
-            times.set(times.get() + 1);
-            let user = User::of(object).unwrap();
-            Bytes::from(user.name.clone())
-        })
+        entry
+            .rendered(|object| {
+                times.set(times.get() + 1);
+                let user = User::of(object).unwrap();
+                Bytes::from(user.name.clone())
+            })
+            .clone()
     };
     assert_eq!((render(), render()), (Bytes::from("one"), Bytes::from("one")));
     assert_eq!(times.get(), 1);
@@ -282,6 +284,33 @@ fn an_object_is_rendered_once_per_revision() {
     // The same commit from the change feed is no reason to render again.
     index.apply(at(2), vec![put(user("a", "two"))]);
     assert_eq!((render(), times.get()), (Bytes::from("two"), 2));
+}
+
+#[test]
+fn a_digest_is_made_again_when_something_under_its_value_has_changed_or_it_is_not_valid() {
+    let index = Index::default();
+    let ids = |is_valid: bool| {
+        let join = |entries: &mut dyn Iterator<Item = &Arc<Entry>>| entries.map(|entry| entry.key.name.to_string()).collect::<String>();
+        let project = project("a");
+        index
+            .read()
+            .digest(Facet::WorkspacesOfProject, project.as_str(), |_: &String| is_valid, join)
+    };
+    assert_eq!(*ids(true), "");
+    index.apply(at(1), vec![put(workspace("a", "1", 10))]);
+    let one = ids(true);
+    assert_eq!(*one, "1");
+    index.apply(at(2), vec![put(workspace("b", "5", 10))]);
+    assert!(Arc::ptr_eq(&one, &ids(true)));
+    index.apply(at(3), vec![put(workspace("a", "2", 20))]);
+    let two = ids(true);
+    assert_eq!(*two, "21");
+    let again = ids(false);
+    assert!(!Arc::ptr_eq(&two, &again));
+    assert_eq!(*again, "21");
+    let key = workspace("a", "2", 20).key();
+    index.apply(at(4), vec![IndexChange::Delete(key)]);
+    assert_eq!(*ids(true), "1");
 }
 
 #[test]

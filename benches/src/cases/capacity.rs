@@ -122,7 +122,7 @@ fn section(pools: u64, measured: &Measured) -> Section {
              nodes and may use 8, and there are as many nodes as are guaranteed. Workloads of 1 to 4 nodes come to pools at random, one in \
              eight to a pool that has children; others end; borrowers give back 64 decisions after they were asked, and then those come \
              again for whom they were asked. Of all decisions, {}. A decision is told with what is booked for it. Below: one round of the \
-             scheduler over {CROWD} requests that wait in as many places, on the same books.",
+             scheduler over {CROWD} new requests of pools at random, on the same books.",
             measured.mix.text()
         ),
         head: vec!["what", "measured"],

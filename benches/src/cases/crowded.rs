@@ -15,7 +15,7 @@ pub fn nodes(bench: &Bench) -> Result<Section> {
     let path = format!("{}/nodes", pool(0));
     let kinds = [
         Kind::new("nodes, a page of 100", format!("{path}?limit=100")),
-        Kind::new("nodes, a page of the greatest size (500)", format!("{path}?limit=0")),
+        Kind::new("nodes, a page of 500", format!("{path}?limit=0")),
         Kind {
             clients: 4,
             aim: Aim::None,
@@ -23,7 +23,7 @@ pub fn nodes(bench: &Bench) -> Result<Section> {
         },
     ];
     let method = format!(
-        "The list of the nodes of a pool that has {} of them. Without `limit`, the API gives all in one answer, which 4 clients ask for. \
+        "The list of the nodes of a pool that has {} of them. 500 is the greatest page. Without `limit`, the API gives all in one answer, which 4 clients ask for. \
          {AS_ABOVE}",
         crowd.nodes
     );
@@ -36,7 +36,7 @@ pub fn events(bench: &Bench) -> Result<Section> {
     let kinds = [
         Kind::new("events, a page of 10", format!("{path}&limit=10")),
         Kind::new("events, a page of 100", format!("{path}&limit=100")),
-        Kind::new("events, a page of default and greatest size (500)", path.clone()),
+        Kind::new("events, a page of 500", path.clone()),
         Kind::new(
             "events, the last page of 100",
             format!("{path}&limit=100&offset={}", crowd.events - 100),
@@ -47,8 +47,8 @@ pub fn events(bench: &Bench) -> Result<Section> {
         },
     ];
     let method = format!(
-        "The list of the events of a pool that has {} of them, of which one in ten is a warning; no two in a row say the same. The API's \
-         default is the greatest page. Warnings are picked out of all at each request. {AS_ABOVE}",
+        "The list of the events of a pool that has {} of them, of which one in ten is a warning; no two in a row say the same. 500 \
+         is the page of default and of greatest size. Warnings are picked out of all at each request. {AS_ABOVE}",
         crowd.events
     );
     measure(bench, ('h', "(h) Events of a pool"), method, &kinds)
@@ -60,7 +60,7 @@ pub fn workloads(bench: &Bench) -> Result<Section> {
     let kinds = [
         Kind::new("workloads, a page of 10", format!("{path}?limit=10")),
         Kind::new("workloads, a page of 100", format!("{path}?limit=100")),
-        Kind::new("workloads, a page of default and greatest size (500)", path.clone()),
+        Kind::new("workloads, a page of 500", path.clone()),
         Kind {
             aim: Aim::None,
             ..Kind::new("workloads, running ones, a page of 100", format!("{path}?status=Running&limit=100"))
@@ -75,8 +75,8 @@ pub fn workloads(bench: &Bench) -> Result<Section> {
     ];
     let method = format!(
         "The list of the workloads of a pool of {} nodes that has {} of them: some are over, about as many run as there are nodes, the \
-         others wait. They come from the fleet, and their durations are told up to the second of the answer. The API's default is the \
-         greatest page. Those that run are picked out of all at each request, and counted for the statistics. {AS_ABOVE}",
+         others wait. They come from the fleet, and their durations are told up to the second of the answer. 500 is the page of \
+         default and of greatest size. Those that run are picked out of all at each request, and counted for the statistics. {AS_ABOVE}",
         crowd.nodes, crowd.workloads
     );
     measure(bench, ('i', "(i) Workloads of a pool"), method, &kinds)

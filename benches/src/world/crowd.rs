@@ -3,7 +3,7 @@
 //! The pool is made over HTTP and one workload by the fleet. The others are that one's record with other ids, waiting, so that the
 //! fleet decides on them when it starts; events are written as the reconciler writes them.
 
-use super::{FLAVOR, PROJECT, Shape, World, all, display_name, seed};
+use super::{FLAVOR, PROJECT, Shape, World, all, display_name, overrides, seed};
 use anyhow::{Context, Result, ensure};
 use clock::{Clock, SystemClock};
 use domain::event::{Counters, Event, Occurrence};
@@ -14,7 +14,7 @@ use domain::workload::WorkloadKind;
 use fleet::sim::Submission;
 use jiff::{SignedDuration, Timestamp};
 use poolkeeper::config::Config;
-use poolkeeper::server::{Overrides, Server};
+use poolkeeper::server::Server;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl World {
 
 /// Has the fleet take one workload.
 async fn submit(config: &Config) -> Result<()> {
-    let server = Server::start(config, Overrides::default()).await?;
+    let server = Server::start(config, overrides()).await?;
     let name = format!("{}-{PROJECT}", display_name(0));
     let pool = server.state.index().read().get::<Pool>(PROJECT, &name).context("no pool")?;
     let submission = Submission {

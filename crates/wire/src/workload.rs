@@ -73,8 +73,15 @@ pub struct WorkloadList {
 pub struct WorkloadText(Vec<u8>);
 
 impl WorkloadText {
-    pub fn begin() -> Self {
-        Self(br#"{"kind":"WorkloadList","apiVersion":"v1","metadata":{},"items":["#.to_vec())
+    const HEAD: &[u8] = br#"{"kind":"WorkloadList","apiVersion":"v1","metadata":{},"items":["#;
+    /// Bytes that durations take, but for very long ones.
+    const DURATIONS: usize = 64;
+
+    /// `room`: bytes that its items take, durations left out.
+    pub fn begin(items: usize, room: usize) -> Self {
+        let mut text = Vec::with_capacity(room + items * Self::DURATIONS + 2 * Self::HEAD.len());
+        text.extend_from_slice(Self::HEAD);
+        Self(text)
     }
 
     /// Adds a workload: what [`Workload::split`] gave of it, with durations in between.

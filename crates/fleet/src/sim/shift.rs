@@ -191,26 +191,30 @@ impl Shift {
             let steps = self.decide(&flavor, floor);
             let mut open = self.open_nodes(&flavor, floor);
             for (uid, step) in steps {
-                has_changed |= self.take_step(&uid, step, &mut open, floor.now, &mut waits);
+                let nodes = match step {
+                    Step::Start(_) => self.get(&uid).and_then(|work| take_nodes(&mut open, work.submission.nodes)),
+                    Step::GiveBack(_) | Step::Wait(..) => None,
+                };
+                has_changed |= self.take_step(&uid, step, nodes, floor.now, &mut waits);
             }
         }
         self.waits = waits;
         has_changed
     }
 
-    /// `open`: the nodes that are left to be given away.
+    /// `nodes`: those that are there for a start.
     fn take_step(
         &mut self,
         uid: &Uid,
         step: Step,
-        open: &mut BTreeSet<&NodeName>,
+        nodes: Option<BTreeSet<NodeName>>,
         now: Timestamp,
         waits: &mut BTreeMap<Uid, Wait>,
     ) -> bool {
         let Some(work) = self.work.get_mut(uid) else { return false };
         let before = work.clone();
         match step {
-            Step::Start(_) => match take_nodes(open, work.submission.nodes) {
+            Step::Start(_) => match nodes {
                 Some(nodes) => {
                     work.is_promised = false;
                     work.state = WorkState::Placed {

@@ -30,9 +30,10 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
     };
     let page = app.service().list_workloads(&ctx, &named_pool(&call)?, read).await?;
     let now = app.parts.clock.now();
-    let mut list = WorkloadText::begin();
-    for workload in &page.items {
-        let Rendered { before, after } = workload.rendered(rendered);
+    let texts = || page.items.iter().map(|workload| workload.rendered(rendered));
+    let room = texts().map(|text| text.before.len() + text.after.len()).sum();
+    let mut list = WorkloadText::begin(page.items.len(), room);
+    for (workload, Rendered { before, after }) in page.items.iter().zip(texts()) {
         list.add(before, after, &durations(&workload.fact, now));
     }
     Ok(render::bytes(list.end(page.total)))

@@ -94,7 +94,7 @@ fn a_list_of_texts_reads_as_the_list_of_its_items() {
     };
     let durations = Durations { running: 3, pending: 44 };
     for count in 0..3 {
-        let mut list = WorkloadText::begin();
+        let mut list = WorkloadText::begin(count, 0);
         let (before, after) = Workload::split(&source, &["10.0.0.1"]);
         for _ in 0..count {
             list.add(&before, &after, &durations);

@@ -177,6 +177,8 @@ async fn row_07_the_status_filter(server: TestServer) {
         names.sort_unstable();
         assert_eq!(names, expected, "status={status}");
     }
+    let all = server.user.get(&server.pools()).await.ok();
+    assert_eq!(all["items"].as_array().unwrap().len(), 3);
     server
         .user
         .get(&format!("{}?status=bogus", server.pools()))
@@ -224,6 +226,11 @@ async fn row_09_sub_pools_of_a_parent(server: TestServer) {
         .post(&server.pools(), &sub_pool("pool-grandchild", &name(&child), resources(CPU, 1)))
         .await
         .ok();
+    let long = "x".repeat(300);
+    for nobody in ["pool-none", long.as_str()] {
+        let list = server.user.get(&format!("{}?parent={nobody}", server.pools())).await.ok();
+        assert_eq!(list["items"], json!([]), "{nobody}");
+    }
     let list = server.user.get(&format!("{}?parent={parent}", server.pools())).await.ok();
     assert_eq!(
         list["items"].as_array().unwrap().iter().map(name).collect::<Vec<_>>(),
@@ -366,8 +373,13 @@ async fn row_17_job_types(server: TestServer) {
         .await
         .ok();
     assert_eq!(patched["spec"]["scope"], json!(["Train", "Notebook"]));
+    // Whoever waits for final states must see at once that there is something to wait for.
+    assert_eq!(patched["status"]["scope"][1], json!({"scopeType": "Notebook", "state": "Enabling"}));
     let enabled = await_condition(&server.user, &path, "Notebook=Enabled").await;
     assert_eq!(enabled["status"]["scope"].as_array().unwrap().len(), 2);
+    let fewer = server.user.patch(&path, &json!({"spec": {"scope": ["Train"]}})).await.ok();
+    assert_eq!(fewer["status"]["scope"][1]["state"], "Disabling");
+    await_condition(&server.user, &path, "Notebook=Disabled").await;
     let child = server
         .operator
         .post(&server.pools(), &sub_pool("pool-sub", &name(&patched), resources(CPU, 1)))

@@ -125,6 +125,13 @@ async fn events_are_filtered_and_paged(server: TestServer) {
         .get(&events(&server, id(&path), &format!("&until={}", cut * 1000)))
         .await
         .ok();
+    let shown = format!("&since={0}&until={0}", newest.as_second());
+    let then = server.user.get(&events(&server, id(&path), &shown)).await.ok();
+    assert_eq!(
+        messages(&then)[0],
+        whole[0],
+        "times are shown in whole seconds, and the ends are included"
+    );
     assert!(!messages(&late).is_empty() && !messages(&early).is_empty());
     assert_eq!(messages(&late).len() + messages(&early).len(), whole.len());
 }

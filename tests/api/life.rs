@@ -162,6 +162,10 @@ async fn upgrade(server: &TestServer, strategy: &str) {
         patched["spec"]["driver"],
         json!({"gpuVersion": "440.33", "updateStrategy": strategy})
     );
+    assert_eq!(
+        patched["status"]["driver"]["gpu"],
+        json!({"version": current, "state": "Upgrading"})
+    );
     let done = server
         .await_pool(&path, |pool| {
             pool["status"]["driver"]["gpu"] == json!({"version": "440.33", "state": "Running"})

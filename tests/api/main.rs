@@ -16,11 +16,13 @@ mod operator_accounts;
 mod operator_catalogue;
 mod operator_machines;
 mod operator_pools;
+mod orders;
 mod plugins;
 mod tags;
 mod unauthorized;
 mod virtuals;
 mod workloads;
+mod workspaces;
 
 /// Runs each function against a fresh server on either store.
 #[macro_export]

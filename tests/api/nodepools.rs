@@ -11,6 +11,9 @@ crate::on_both_stores!(
     what_creating_a_node_pool_refuses,
     a_changed_node_pool_is_a_changed_element,
     what_changing_a_node_pool_refuses,
+    changed_labels_and_tags_reach_the_nodes_that_are_there,
+    a_node_pool_has_the_entity_tag_of_its_pool,
+    a_taken_name_is_told_last,
     a_deleted_node_pool_takes_its_nodes_along,
     what_deleting_a_node_pool_refuses,
 );
@@ -160,6 +163,95 @@ async fn a_changed_node_pool_is_a_changed_element(server: TestServer) {
     assert_eq!(labelled["spec"]["resources"]["count"], 0);
 }
 
+/// Labels and tags of each node of a pool, with those keys only that the test puts.
+async fn marks(server: &TestServer, path: &str) -> Vec<Value> {
+    let list = server.user.get(&format!("{path}/nodes")).await.ok();
+    let marks = |node: &Value| {
+        let labels = node["metadata"]["labels"].as_object().unwrap();
+        let own: serde_json::Map<_, _> = labels
+            .iter()
+            .filter(|(key, _)| !key.starts_with("os.modelarts"))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        json!([own, node["metadata"]["annotations"]["os.modelarts/tms.tags"]])
+    };
+    list["items"].as_array().unwrap().iter().map(marks).collect()
+}
+
+async fn changed_labels_and_tags_reach_the_nodes_that_are_there(server: TestServer) {
+    let element = json!([{"flavor": CPU, "count": 1, "labels": {"team": "a", "site": "x"}, "tags": [{"key": "k", "value": "1"}]}]);
+    let path = ready_pool(&server, "pool-np", element).await;
+    let target = format!("{path}/nodepools/{CPU}-default");
+    let node = server.user.get(&format!("{path}/nodes")).await.ok()["items"][0]["metadata"]["name"].clone();
+    let own = json!({"nodeNames": [node], "action": "createTags", "tags": [{"key": "own", "value": "2"}]});
+    server.user.post(&format!("{path}/nodes/batch-update"), &own).await.ok();
+    let body = change(json!({"labels": {"team": "b", "site": null}, "tags": [{"key": "k", "value": "3"}]}));
+    server.user.patch(&target, &body).await.ok();
+    let (own, new) = (r#"{"key":"own","value":"2"}"#, r#"{"key":"k","value":"3"}"#);
+    assert_eq!(marks(&server, &path).await, [json!([{"team": "b"}, format!("[{own},{new}]")])]);
+    // Through the pool, it is the same data; removing the last of them takes it from the nodes too.
+    let body = json!({"spec": {"resources": [{"flavor": CPU, "count": 1, "labels": {"team": "c"}}]}});
+    server.user.patch(&path, &body).await.ok();
+    assert_eq!(marks(&server, &path).await[0][0], json!({"team": "c"}));
+    let body = change(json!({"labels": {"team": null}, "tags": null}));
+    let emptied = server.user.patch(&target, &body).await.ok();
+    assert!(emptied["spec"]["resources"].get("labels").is_none() && emptied["spec"]["resources"].get("tags").is_none());
+    assert_eq!(marks(&server, &path).await, [json!([{}, format!("[{own}]")])]);
+    // Told to be left alone, nodes are; later ones are made with what is new.
+    let policies = json!({"labelPolicyOnExistingNodes": "ignore", "tagPolicyOnExistingNodes": "ignore"});
+    let body = change(json!({"labels": {"team": "d"}, "tags": [{"key": "k", "value": "4"}], "extendParams": policies}));
+    server.user.patch(&target, &body).await.ok();
+    assert_eq!(marks(&server, &path).await, [json!([{}, format!("[{own}]")])]);
+    server.user.patch(&target, &change(json!({"count": 2}))).await.ok();
+    await_condition(&server.user, &path, "Ready").await;
+    let marks = marks(&server, &path).await;
+    assert!(marks.contains(&json!([{"team": "d"}, r#"[{"key":"k","value":"4"}]"#])), "{marks:?}");
+    // No node gets more tags than it may have.
+    let many: Vec<_> = (0..20).map(|at| json!({"key": format!("t{at}"), "value": ""})).collect();
+    let policies = json!({"tagPolicyOnExistingNodes": "refresh"});
+    let body = change(json!({"tags": many, "extendParams": policies}));
+    server
+        .user
+        .patch(&target, &body)
+        .await
+        .refused_saying(400, BAD, "more than 20 tags");
+}
+
+async fn a_node_pool_has_the_entity_tag_of_its_pool(server: TestServer) {
+    let path = ready_pool(&server, "pool-np", resources(CPU, 1)).await;
+    let target = format!("{path}/nodepools/{CPU}-default");
+    let shown = server.user.get(&target).await;
+    let tag = shown.header("etag").to_owned();
+    assert_eq!(tag, server.user.get(&path).await.header("etag"));
+    let client = server.user.with_header("If-Match", &tag);
+    let changed = client.patch(&target, &change(json!({"labels": {"a": "b"}}))).await;
+    assert_ne!(changed.header("etag"), tag);
+    changed.ok();
+    let stale = client.patch(&target, &change(json!({"labels": {"a": "c"}}))).await;
+    stale.refused(412, "ModelArts.50004120");
+}
+
+async fn a_taken_name_is_told_last(server: TestServer) {
+    let path = ready_pool(&server, "pool-np", json!([{"flavor": CPU, "count": 1, "nodePool": "workers"}])).await;
+    let taken = |flavor: &str| json!({"flavor": flavor, "count": 1});
+    create(&server, &path, "workers", taken("none"))
+        .await
+        .refused_saying(400, BAD, "spec.resources.flavor");
+    create(&server, &path, "workers", taken(CPU_SMALL))
+        .await
+        .refused(409, "ModelArts.50005100");
+    // More than there are: the name comes first.
+    create(&server, &path, "workers", json!({"flavor": CPU, "count": 2000}))
+        .await
+        .refused(409, "ModelArts.50005100");
+    let pool = path.rsplit('/').next().unwrap();
+    let control = format!("/admin/v1/{}/pools/{pool}/control-mode", server.project);
+    server.operator.put(&control, &json!({"controlMode": 2})).await.ok();
+    create(&server, &path, "workers", taken(CPU))
+        .await
+        .refused_saying(400, BAD, "restricted");
+}
+
 async fn what_changing_a_node_pool_refuses(server: TestServer) {
     let path = ready_pool(&server, "pool-np", resources(CPU, 1)).await;
     let target = format!("{path}/nodepools/{CPU}-default");
@@ -168,6 +260,7 @@ async fn what_changing_a_node_pool_refuses(server: TestServer) {
         (json!({"nodePool": "other"}), "spec.resources.nodePool cannot be modified"),
         (json!({"count": -1}), "spec.resources.count"),
         (json!({"count": 0}), "at least one node"),
+        (json!({"maxCount": "x"}), "spec.resources.maxCount"),
         (json!([]), "spec.resources"),
     ] {
         server.user.patch(&target, &change(resources)).await.refused_saying(400, BAD, told);
@@ -177,6 +270,15 @@ async fn what_changing_a_node_pool_refuses(server: TestServer) {
         .patch(&target, &json!({}))
         .await
         .refused_saying(400, BAD, "spec.resources is required");
+    for (member, value) in [("apiVersion", json!("v1")), ("kind", json!(5)), ("metadata", json!({"name": null}))] {
+        let mut body = change(json!({}));
+        body[member] = value;
+        server
+            .user
+            .patch(&target, &body)
+            .await
+            .refused_saying(400, BAD, "cannot be modified");
+    }
     let billed = json!({"metadata": {"annotations": {"os.modelarts/billing.mode": "0"}}, "spec": {"resources": {"count": 1}}});
     server.user.patch(&target, &billed).await.refused_saying(400, BAD, "added nodes");
     let none = server
@@ -191,14 +293,20 @@ async fn what_changing_a_node_pool_refuses(server: TestServer) {
 async fn a_deleted_node_pool_takes_its_nodes_along(server: TestServer) {
     let wanted = json!([{"flavor": CPU, "count": 1}, {"flavor": CPU, "count": 2, "nodePool": "workers"}]);
     let path = ready_pool(&server, "pool-np", wanted).await;
-    let gone = server.user.delete(&format!("{path}/nodepools/workers")).await.ok();
+    let once = server.user.with_header("Idempotency-Key", "once");
+    let gone = once.delete(&format!("{path}/nodepools/workers")).await.ok();
     assert_eq!((name(&gone).as_str(), &gone["spec"]["resources"]["count"]), ("workers", &json!(2)));
     let pool = await_condition(&server.user, &path, "Ready").await;
     assert_eq!(
         (count(&pool, "available"), &pool["spec"]["resources"]),
         (1, &json!([{"flavor": CPU, "count": 1, "maxCount": 1}]))
     );
+    // The repetition gets the same answer, another request does not.
+    assert_eq!(once.delete(&format!("{path}/nodepools/workers")).await.ok(), gone);
     server.user.delete(&format!("{path}/nodepools/workers")).await.refused(404, GONE);
+    // What changes nothing knows neither dry runs nor keys.
+    let reader = server.user.with_header("Idempotency-Key", "");
+    reader.get(&format!("{path}/nodepools?dryRun=perhaps")).await.ok();
 }
 
 async fn what_deleting_a_node_pool_refuses(server: TestServer) {

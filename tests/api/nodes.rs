@@ -20,6 +20,11 @@ crate::on_both_stores!(
     what_a_migration_refuses,
     supernodes_grow_and_shrink,
     what_a_resize_refuses,
+    racks_go_as_a_whole,
+    a_node_has_an_entity_tag_of_its_own,
+    nodes_of_a_shared_pool_are_shown_to_whom_they_are_bound,
+    what_an_update_does_not_need_has_its_type_all_the_same,
+    nodes_move_inside_a_full_network,
     names_that_are_wrong_are_refused_everywhere,
     restricted_and_unfinished_pools_keep_their_nodes,
     the_settings_of_nodes_are_shown,
@@ -283,6 +288,8 @@ async fn a_reboot_is_a_job_that_ends(server: TestServer) {
         jobs(&format!("type=reboot-node&name={pool}&resource=pools")).await.ok()["items"][0],
         job
     );
+    let nobody = jobs(&format!("name={}", "x".repeat(300))).await.ok();
+    assert_eq!(nobody["count"], 0);
     assert_eq!(jobs("type=reset-nodes").await.ok(), json!({"count": 0, "items": []}));
     assert_eq!(jobs("limit=1&offset=1").await.ok(), json!({"count": 1, "items": []}));
     assert_eq!(jobs("since=1&until=2").await.ok()["count"], 0);
@@ -478,13 +485,124 @@ async fn supernodes_grow_and_shrink(server: TestServer) {
     assert_eq!(batches(&server, &path).await.values().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
 }
 
+async fn racks_go_as_a_whole(server: TestServer) {
+    let step = json!({"type": "rack", "step": 2});
+    let flavor = json!({"name": "vm.rack", "cpuArch": "x86", "cpu": 8, "memory": "32Gi", "zones": ["az-1"], "creatingSteps": [step]});
+    server.operator.post("/admin/v1/flavors", &flavor).await.ok();
+    let machines = json!({"id": "rack", "flavor": "vm.rack", "az": "az-1", "count": 6});
+    server.operator.post("/admin/v1/machines", &machines).await.ok();
+    let wanted = json!([{"flavor": "vm.rack", "count": 6, "creatingStep": step}]);
+    let path = ready_pool(&server, "pool-rack", wanted).await;
+    let to = ready_pool(&server, "pool-into", resources(CPU, 1)).await;
+    let racks: Vec<Vec<String>> = batches(&server, &path).await.into_values().collect();
+    // As many as a rack has, but of two of them.
+    let torn = [racks[0][0].clone(), racks[1][0].clone()];
+    act(&server, &path, "delete", json!({"deleteNodeNames": torn}))
+        .await
+        .refused_saying(400, BAD, "go together");
+    let mut moving = migration(&torn, id(&path), id(&to));
+    moving["resourceSpec"]["flavor"] = json!("vm.rack");
+    act(&server, &path, "migrate", moving).await.refused_saying(400, BAD, "go together");
+    act(&server, &path, "delete", json!({"deleteNodeNames": racks[0]})).await.ok();
+    await_condition(&server.user, &path, "Ready").await;
+    let left: Vec<Vec<String>> = batches(&server, &path).await.into_values().collect();
+    assert_eq!(left, racks[1..]);
+}
+
+async fn a_node_has_an_entity_tag_of_its_own(server: TestServer) {
+    let path = ready_pool(&server, "pool-tag", resources(CPU, 1)).await;
+    let node = format!("{path}/nodes/{}", names(&server, &path).await[0]);
+    let tag = server.user.get(&node).await.header("etag").to_owned();
+    let pool_tag = server.user.get(&path).await.header("etag").to_owned();
+    assert_ne!(tag, pool_tag);
+    server.user.with_header("If-Match", &tag).get(&node).await.ok();
+    let other = server.user.with_header("If-Match", &pool_tag).get(&node).await;
+    other.refused(412, "ModelArts.50004120");
+}
+
+async fn nodes_of_a_shared_pool_are_shown_to_whom_they_are_bound(server: TestServer) {
+    let path = ready_pool(&server, "pool-host", resources(CPU, 2)).await;
+    let share = json!({"metadata": {"labels": {"os.modelarts/sharing": "shared"}}});
+    server.user.patch(&path, &share).await.ok();
+    let home = server.operator.get(&format!("/admin/v1/projects/{}", server.project)).await.ok();
+    let project = json!({"domain": home["domain"], "name": "guest"});
+    let project = server.operator.post("/admin/v1/projects", &project).await.ok();
+    let project = project["id"].as_str().unwrap();
+    let guest = crate::operator_accounts::somebody(&server, "guest", project, "operator").await;
+    let pools = format!("/v2/{project}/pools");
+    let child = guest.post(&pools, &sub_pool("pool-guest", id(&path), resources(CPU, 1))).await.ok();
+    let child = name(&child);
+    let own = names(&server, &path).await;
+    let bind = json!({"nodes": [{"name": own[0], "quotaName": child}]});
+    act(&server, &path, "bind", bind).await.ok();
+    let listed = guest.get(&format!("{pools}/{child}/nodes")).await.ok();
+    assert_eq!(name(&listed["items"][0]), own[0]);
+    let shown = guest.get(&format!("{pools}/{child}/nodes/{}", own[0])).await.ok();
+    assert_eq!(shown, listed["items"][0]);
+    guest.get(&format!("{pools}/{child}/nodes/{}", own[1])).await.refused(404, GONE);
+    // Whom a node is bound to gives it back.
+    let body = json!({"nodes": [{"name": own[0]}]});
+    guest.post(&format!("{pools}/{child}/nodes/batch-bind"), &body).await.ok();
+    let listed = guest.get(&format!("{pools}/{child}/nodes")).await.ok();
+    assert_eq!(listed["items"], json!([]));
+}
+
+async fn what_an_update_does_not_need_has_its_type_all_the_same(server: TestServer) {
+    let path = ready_pool(&server, "pool-types", resources(CPU, 1)).await;
+    let own = names(&server, &path).await;
+    for (field, value) in [
+        ("tags", json!(5)),
+        ("tags", json!([5])),
+        ("tags", json!([{"key": 5}])),
+        ("driver", json!([])),
+        ("driver", json!({"version": 5})),
+        ("haRedundantEffect", json!("x")),
+    ] {
+        let mut body = json!({"nodeNames": own, "action": "closeHaRedundant"});
+        body[field] = value;
+        act(&server, &path, "update", body).await.refused_saying(400, BAD, field);
+    }
+}
+
+async fn nodes_move_inside_a_full_network(server: TestServer) {
+    let labels = json!({"os.modelarts/name": "net-small"});
+    let network = json!({"apiVersion": "v1", "kind": "Network", "metadata": {"labels": labels}, "spec": {"cidr": "10.1.2.0/24"}});
+    server.user.post(&format!("/v1/{}/networks", server.project), &network).await.ok();
+    let network = format!("net-small-{}", server.project);
+    // 256 addresses but six.
+    for (name, count) in [("pool-from", 249), ("pool-into", 1)] {
+        let mut pool = crate::bodies::pool(&server, name, resources("vm.many", count));
+        pool["spec"]["network"]["name"] = json!(network);
+        if name == "pool-from" {
+            let flavor = json!({"name": "vm.many", "cpuArch": "x86", "cpu": 8, "memory": "32Gi", "zones": ["az-1"]});
+            server.operator.post("/admin/v1/flavors", &flavor).await.ok();
+            let machines = json!({"id": "many", "flavor": "vm.many", "az": "az-1", "count": 260});
+            server.operator.post("/admin/v1/machines", &machines).await.ok();
+        }
+        server.user.post(&server.pools(), &pool).await.ok();
+    }
+    let path = |name: &str| format!("{}/{name}-{}", server.pools(), server.project);
+    let (from, to) = (path("pool-from"), path("pool-into"));
+    for path in [&from, &to] {
+        await_condition(&server.user, path, "Ready").await;
+    }
+    let more = json!({"spec": {"resources": [{"flavor": "vm.many", "count": 2}]}});
+    server.user.patch(&to, &more).await.refused_saying(400, BAD, "addresses");
+    let own = names(&server, &from).await;
+    let mut moving = migration(&own[..2], id(&from), id(&to));
+    moving["resourceSpec"]["flavor"] = json!("vm.many");
+    act(&server, &from, "migrate", moving).await.ok();
+    let pool = await_condition(&server.user, &to, "Ready").await;
+    assert_eq!(count(&pool, "available"), 3);
+}
+
 async fn what_a_resize_refuses(server: TestServer) {
     let path = ready_pool(&server, "pool-super", resources(CPU, 2)).await;
     let end = |kind: &str, step: u32| json!({"flavor": CPU, "creatingStep": {"type": kind, "step": step}});
     let body = |kind: &str| json!({"nodes": [{"batchUID": "x"}], "source": end(kind, 2), "target": end("hyperinstance", 1)});
     act(&server, &path, "resize", body("rack"))
         .await
-        .refused_saying(400, BAD, "only support hyperinstance scale currently");
+        .refused_saying(400, BAD, "Bad request. only support hyperinstance scale currently");
     act(&server, &path, "resize", body("hyperinstance"))
         .await
         .refused_saying(400, BAD, "batchUID");

@@ -9,6 +9,7 @@ crate::on_both_stores!(
     tags_of_all_pools_are_united,
     pools_are_found_by_tags_and_names,
     tags_of_nodes_are_set,
+    tags_and_labels_of_an_element_go_onto_its_nodes,
     wrong_tags_are_refused,
     tags_in_closed_workspaces_are_left_out,
 );
@@ -152,6 +153,9 @@ async fn pools_are_found_by_tags_and_names(server: TestServer) {
     assert_eq!(find(named).await, (1, first));
     assert_eq!(find(json!({"limit": 1})).await.0, 2);
     assert_eq!(find(json!({"limit": 1})).await.1.len(), 1);
+    assert_eq!(find(json!({"limit": 1001})).await.1.len(), 2, "as the maximum");
+    let clamped = server.user.post(&format!("{filter}?limit=1001"), &json!({})).await.ok();
+    assert_eq!(clamped["resources"].as_array().unwrap().len(), 2);
     let empty = server
         .user
         .send(
@@ -166,7 +170,7 @@ async fn pools_are_found_by_tags_and_names(server: TestServer) {
     assert_eq!(empty["resources"][0]["resource_detail"], Value::Null);
     for wrong in [
         json!([]),
-        json!({"limit": 1001}),
+        json!({"limit": 0}),
         json!({"tags": {}}),
         json!({"matches": [{"key": "name", "value": "x"}]}),
     ] {
@@ -212,6 +216,42 @@ async fn tags_of_nodes_are_set(server: TestServer) {
         .refused(400, "ModelArts.50004000");
 }
 
+async fn tags_and_labels_of_an_element_go_onto_its_nodes(server: TestServer) {
+    let element = |tags: &Value, labels: &Value, params: &Value| json!({"spec": {"resources": [{"flavor": CPU, "count": 2, "tags": tags, "labels": labels, "extendParams": params}]}});
+    let made = json!([{"flavor": CPU, "count": 2, "tags": [{"key": "rack", "value": "7"}], "labels": {"disk": "ssd"}}]);
+    let path = ready_pool(&server, "pool-one", made).await;
+    let nodes = async || {
+        let nodes = server.user.get(&format!("{path}/nodes")).await.ok();
+        let items = nodes["items"].as_array().unwrap().iter();
+        items
+            .map(|node| (annotation(node), node["metadata"]["labels"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let node = name(&server.user.get(&format!("{path}/nodes")).await.ok()["items"][0]);
+    let own = json!({"action": "create", "tags": [{"key": "owner", "value": "ada"}]});
+    let tags = format!("/v1/{}/nodes/{node}/tags", server.project);
+    server.user.post(&tags, &own).await.ok();
+    let change = element(&json!([{"key": "cost", "value": "1"}]), &json!({"disk": "hdd"}), &json!({}));
+    server.user.patch(&path, &change).await.ok();
+    let seen = nodes().await;
+    assert_eq!(seen[0].0, json!([{"key": "owner", "value": "ada"}, {"key": "cost", "value": "1"}]));
+    assert_eq!(seen[1].0, json!([{"key": "cost", "value": "1"}]));
+    assert!(seen.iter().all(|(_, labels)| labels["disk"] == "hdd"), "{seen:?}");
+    // Only new nodes get what existing ones are to ignore.
+    let ignore = json!({"tagPolicyOnExistingNodes": "ignore", "labelPolicyOnExistingNodes": "ignore"});
+    let change = element(&json!([{"key": "cost", "value": "2"}]), &json!({"disk": "tape"}), &ignore);
+    server.user.patch(&path, &change).await.ok();
+    assert_eq!(nodes().await, seen);
+    let many: Vec<_> = (0..20).map(|at| json!({"key": at.to_string(), "value": ""})).collect();
+    let change = element(&json!(many), &json!({}), &json!({"tagPolicyOnExistingNodes": "refresh"}));
+    server
+        .user
+        .patch(&path, &change)
+        .await
+        .refused_saying(400, "ModelArts.50004000", "spec.resources[0].tags: node");
+    assert_eq!(nodes().await, seen);
+}
+
 async fn wrong_tags_are_refused(server: TestServer) {
     let pool = tagged_pool(&server, "pool-one", &json!([{"key": "dev", "value": "dev1"}])).await;
     let path = tags(&server, &pool);
@@ -224,7 +264,14 @@ async fn wrong_tags_are_refused(server: TestServer) {
         ),
         (json!({"action": "create", "tags": []}), "tags: must not be empty"),
         (json!({"action": "create", "tags": [{"value": ""}]}), "tags[0].key is required"),
-        (json!({"action": "create", "tags": [{"key": "_sys_a", "value": ""}]}), "_sys_"),
+        (
+            json!({"action": "create", "tags": [{"key": "_sys_a", "value": ""}]}),
+            "tags[0].key: must not start with _sys_",
+        ),
+        (
+            json!({"action": "create", "tags": [{"key": "a", "value": "1"}, {"key": "b", "value": " x"}]}),
+            "tags[1].value: must not begin or end with a space",
+        ),
         (json!({"action": "create", "tags": many}), "at most 20 tags"),
     ] {
         let answer = server.user.post(&path, &body).await;

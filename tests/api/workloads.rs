@@ -7,6 +7,7 @@ use testkit::{Answer, TestServer};
 
 crate::on_both_stores!(
     workloads_are_listed_and_counted,
+    workloads_are_seen_in_capacity,
     lists_are_filtered_sorted_and_paged,
     wrong_questions_are_refused,
     wrong_workloads_are_refused,
@@ -112,6 +113,43 @@ async fn workloads_are_listed_and_counted(server: TestServer) {
         .delete(&format!("{ALL}/{}", first["id"].as_str().unwrap()))
         .await
         .refused_saying(400, "ModelArts.50004000", "is over");
+}
+
+async fn workloads_are_seen_in_capacity(server: TestServer) {
+    let (path, low, high) = shared_pool(&server).await;
+    let running = submit(&server, &low, &job(CPU, 2)).await;
+    submit(&server, &low, &job(CPU, 2)).await;
+    let free = async || {
+        let nodes = server.user.get(&format!("{path}/nodes")).await.ok();
+        let nodes = nodes["items"].as_array().unwrap().iter();
+        let mut free: Vec<_> = nodes.map(|node| node["status"]["availableResources"].to_string()).collect();
+        free.sort();
+        free
+    };
+    let (none, all) = (r#"{"cpu":"0","memory":"0"}"#, r#"{"cpu":"7920m","memory":"29491Mi"}"#);
+    let wait = async { while free().await != [none, none, all] {} };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    let table = async |pool: &str| {
+        let metrics = format!("/v2/{}/metrics/runtime/pools", server.project);
+        let list = server.user.get(&metrics).await.ok();
+        let mut items = list["items"].as_array().unwrap().iter();
+        items.find(|item| item["metadata"]["name"] == pool).unwrap()["table"].clone()
+    };
+    let counts = |train: u32| json!({"train": train, "infer": 0, "notebook": 0, "x-infer": 0, "warmUpTask": 0, "sum": train});
+    for (pool, jobs, cpu) in [(id(&path), 1, "15840m"), (low.as_str(), 1, "15840m"), (high.as_str(), 0, "0")] {
+        let shown = table(pool).await;
+        assert_eq!(shown["allocated"]["value"]["cpu"], cpu, "{pool}");
+        assert_eq!(
+            (&shown["workload"]["allocated"], &shown["workload"]["queue"]),
+            (&counts(jobs), &counts(jobs)),
+            "{pool}"
+        );
+    }
+    assert_eq!(table(id(&path)).await["available"]["value"]["cpu"], "8160m");
+    cancel(&server, &running).await;
+    server.user.delete(&format!("{}/{low}", server.pools())).await.ok();
+    let wait = async { while free().await != [all, all, all] {} };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
 }
 
 async fn lists_are_filtered_sorted_and_paged(server: TestServer) {
@@ -232,6 +270,9 @@ async fn wrong_workloads_are_refused(server: TestServer) {
     let target = server.admin(&format!("pools/{}/workloads", id(&path)));
     let once = key.post(&target, &job(CPU, 1)).await.ok();
     assert_eq!(key.post(&target, &job(CPU, 1)).await.ok()["id"], once["id"]);
+    let mut other = job(CPU, 1);
+    other["priority"] = json!(2);
+    key.post(&target, &other).await.refused(409, "ModelArts.50004091");
     assert_eq!(server.user.get(&format!("{path}/workloads")).await.ok()["total"], 2);
 }
 

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+import huaweicloudsdkmodelarts.v1 as models
 import pytest
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
@@ -18,12 +19,19 @@ from huaweicloudsdkmodelarts.v1 import (
 from support import wait_until
 
 CPU8, CPU4, GPU = "modelarts.vm.cpu.8ud", "modelarts.vm.cpu.4ud", "modelarts.vm.gpu.t4u8"
+BAD, NO_POOL, NOT_FOUND = "ModelArts.50004000", "ModelArts.50015001", "ModelArts.50005101"
 
 
 def build_client(settings, project_id=None, access_key=None, secret_key=None, endpoint=None):
     """A client of its own for one test; what is not given is the right value."""
     credentials = BasicCredentials(access_key or settings.access_key, secret_key or settings.secret_key, project_id or settings.project_id)
     return ModelArtsClient.new_builder().with_credentials(credentials).with_endpoint(endpoint or settings.url).build()
+
+
+def ask(method, /, **members):
+    """Calls an SDK method with the request class that belongs to it."""
+    request = getattr(models, method.__name__.title().replace("_", "") + "Request")
+    return method(request(**members))
 
 
 @contextmanager
@@ -60,6 +68,41 @@ def patch(sdk, pool, body):
 
 def delete(sdk, pool):
     return sdk.delete_pool(DeletePoolRequest(pool_name=pool))
+
+
+def logical(name, parent, resources=None):
+    """A sub-pool as a dict: the SDK's create model has no `parent`."""
+    labels = {"os.modelarts/name": name}
+    spec = {"type": "Logical", "parent": parent, "resources": resources or [{"flavor": CPU8, "count": 1}]}
+    return {"apiVersion": "v2", "kind": "Pool", "metadata": {"labels": labels}, "spec": spec}
+
+
+def nowhere(settings):
+    """The id of a pool that does not exist."""
+    return f"no-such-pool-{settings.project_id}"
+
+
+def show_node(sdk, pool, node):
+    """A node as JSON: the SDK's model knows few of the annotations and conditions."""
+    return ask(sdk.show_pool_node, pool_name=pool, node_name=node).to_json_object()
+
+
+def order_of(pool):
+    return pool.metadata.labels.os_modelarts_order_name
+
+
+def counts_of(sdk, pool):
+    return [(element.flavor, element.count) for element in show(sdk, pool).spec.resources]
+
+
+def wait_for_job(api, job_id):
+    """The finished job."""
+
+    def ended():
+        job = api.get(f"/v2/{{p}}/jobs/{job_id}").expect(200)
+        return job if job["phase"] != "Running" else None
+
+    return wait_until(f"job {job_id} has ended", ended)
 
 
 def node_names(sdk, pool):

@@ -1,6 +1,6 @@
 """What the client tests share: settings, raw HTTP with exact bytes, the documented signature, waiting, cleaning up.
 
-Nothing in here knows the server's code; it knows the contract (shared/api) only.
+Nothing in here knows the server's code; it knows the contract (shared/api) and, for what an operator must do first, docs/operator-api.md.
 """
 
 import dataclasses
@@ -13,6 +13,8 @@ import secrets
 import time
 from datetime import datetime, timezone
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+import operations
 
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 POLL_SECONDS = 0.1
@@ -31,6 +33,7 @@ class Settings:
     password: str
     access_key: str
     secret_key: str
+    admin_token: str
 
     @classmethod
     def from_environment(cls):
@@ -71,10 +74,11 @@ class Reply:
 
 
 class RawHttp:
-    """Sends a request target and a body exactly as given: no normalising, no redirects, no retries."""
+    """Sends a request target and a body exactly as given: no normalising, no redirects, no retries. `client`: who it plays."""
 
-    def __init__(self, url):
+    def __init__(self, url, client=operations.SIGNED):
         parts = urlsplit(url)
+        self._client = client
         self.host = parts.netloc
         self._secure = parts.scheme == "https"
 
@@ -90,6 +94,7 @@ class RawHttp:
                 connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body or None)
             answer = connection.getresponse()
+            operations.record(self._client, method, target, answer.status)
             return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         finally:
             connection.close()
@@ -150,6 +155,48 @@ class SignedApi:
 
     def get(self, path):
         return self.call("GET", path)
+
+
+class OperatorApi:
+    """What only an operator can do, to bring about what users' clients are to see."""
+
+    def __init__(self, settings):
+        self._settings = settings
+        self._http = RawHttp(settings.url, "operator")
+
+    def call(self, method, path, body=None):
+        """`path` is what follows `/admin/v1/`; `{p}` in it stands for the project id."""
+        target = "/admin/v1/" + path.replace("{p}", self._settings.project_id)
+        content = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"content-type": content, "X-Auth-Token": self._settings.admin_token}
+        return self._http.send(method, target, headers, b"" if body is None else encode_json(body))
+
+    def get(self, path):
+        return self.call("GET", path).expect(200)
+
+    def post(self, path, body):
+        return self.call("POST", path, body).expect(200)
+
+
+class Undo:
+    """What an operator has made for a test, taken back newest first."""
+
+    def __init__(self, operator):
+        self._operator = operator
+        self._steps = []
+
+    def make(self, path, body, *undo_paths):
+        made = self._operator.post(path, body)
+        self.also(undo_paths)
+        return made
+
+    def also(self, undo_paths):
+        self._steps += undo_paths
+
+    def clean(self):
+        steps, self._steps = self._steps[::-1], []
+        for path in steps:
+            wait_until(f"{path} is removed", lambda path=path: self._operator.call("DELETE", path).status in (200, 404))
 
 
 def fresh_name(kind):

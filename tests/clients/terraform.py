@@ -8,11 +8,14 @@ import json
 import time
 from urllib.parse import quote
 
+import operations
 from support import RawHttp, authorization, sdk_date, wait_until
 
 USER_AGENT = "terraform-provider-iac golangsdk/2.0.0"
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
+CPU8, CPU4, GPU = "modelarts.vm.cpu.8ud", "modelarts.vm.cpu.4ud", "modelarts.vm.gpu.t4u8"
+UNDERLYING = "os.modelarts.node/underlying.instance.id"
 FINAL_SCOPE_STATES = {"Enabled", "Disabled"}
 FINAL_DRIVER_PHASES = {"Running", "Abnormal", None}
 _GO_JSON = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False)
@@ -27,7 +30,7 @@ class AccessKeySession:
     """Signs `accept;content-type;user-agent;x-sdk-date` only; X-Project-Id is added after signing, host is not signed."""
 
     def __init__(self, settings, **changes):
-        self._http = RawHttp(settings.url)
+        self._http = RawHttp(settings.url, operations.TERRAFORM)
         self._keys = (changes.get("access_key", settings.access_key), changes.get("secret_key", settings.secret_key))
         self._project_id = changes.get("project_id", settings.project_id)
         self._host = changes.get("host")
@@ -52,7 +55,7 @@ class TokenSession:
     """Token mode: the target goes out as it is written in the provider's source, unsorted and unencoded."""
 
     def __init__(self, settings, token):
-        self._http = RawHttp(settings.url)
+        self._http = RawHttp(settings.url, operations.TERRAFORM)
         self._token = token
 
     def send(self, method, target, body=None, content_type="application/json"):
@@ -193,6 +196,22 @@ class TerraformProvider:
             return reply.status == 404
 
         wait_until(f"{path} is gone", gone)
+
+
+# What a plan asks for
+
+
+def pool_body(name, network, resources):
+    """The create body as captured from the provider, for these resources; `clusters` is null on every standard pool."""
+    labels = {"os.modelarts/name": name}
+    spec = {"clusters": None, "network": {"name": network}, "scope": ["Infer", "Train"], "type": "Dedicate", "resources": resources}
+    return {"apiVersion": "v2", "kind": "Pool", "metadata": {"labels": labels}, "spec": spec}
+
+
+def cpu_resource(flavor=CPU8, **more):
+    volume = {"size": "100", "volumeType": "SSD"}
+    tags = [{"key": "team", "value": "a"}]
+    return {"count": 1, "extendParams": {"dockerBaseSize": "50"}, "flavor": flavor, "rootVolume": volume, "tags": tags, **more}
 
 
 def order_name(pool):

@@ -7,7 +7,14 @@ from huaweicloudsdkcore.region.cache import EnvRegionCache
 from huaweicloudsdkcore.region.region import Region
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
-from huaweicloudsdkmodelarts.v1 import ListPoolsRequest, ModelArtsClient, ShowPoolRequest
+from huaweicloudsdkmodelarts.v1 import (
+    CreatePoolRequest,
+    DeletePoolRequest,
+    ListPoolsRequest,
+    ModelArtsClient,
+    PatchPoolRequest,
+    ShowPoolRequest,
+)
 from huaweicloudsdkmodelarts.v1.region.modelarts_region import ModelArtsRegion
 
 from sdk_calls import build_client, create, dedicated, listed, refused
@@ -101,6 +108,20 @@ def test_the_own_domain_may_be_named_as_the_actual_user(settings, sdk, api):
     unknown = f"{fresh_name('none')}-{settings.project_id}"
     with refused(404, "ModelArts.50015001"):
         sdk.show_pool(ShowPoolRequest(pool_name=unknown, x_model_arts_user_id=own_domain))
+
+
+def test_nobody_acts_for_another_user(settings, sdk, pool):
+    stranger = "f" * 32
+    calls = (
+        lambda: sdk.show_pool(ShowPoolRequest(pool_name=pool, x_model_arts_user_id=stranger)),
+        lambda: sdk.patch_pool(PatchPoolRequest(pool_name=pool, x_model_arts_user_id=stranger, body={})),
+        lambda: sdk.delete_pool(DeletePoolRequest(pool_name=pool, x_model_arts_user_id=stranger)),
+        lambda: sdk.create_pool(CreatePoolRequest(x_model_arts_user_id=stranger, body=dedicated(fresh_name("x"), settings.demo_network))),
+    )
+    for call in calls:
+        with refused(403, "ModelArts.0112"):
+            call()
+    assert "deletionTimestamp" not in sdk.show_pool(ShowPoolRequest(pool_name=pool)).to_json_object()["metadata"]
 
 
 # The signer itself, with what its ModelArts client never sends

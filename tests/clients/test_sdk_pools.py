@@ -22,7 +22,7 @@ from huaweicloudsdkmodelarts.v1 import (
 )
 
 from sdk_calls import (
-    CPU4, CPU8, GPU, create, dedicated, delete, gone, listed, node_names, patch, refused, show, wait_for_nodes, wait_for_phase,
+    CPU4, CPU8, GPU, create, dedicated, delete, gone, listed, node_names, order_of, patch, refused, show, wait_for_nodes, wait_for_phase,
 )
 from support import fresh_name, wait_until
 
@@ -43,20 +43,6 @@ PUBLISHED = """{
 }"""
 
 
-@pytest.fixture
-def new_pool(sdk, settings, ledger):
-    """Creates a pool and waits until it runs; gives its id."""
-
-    def make(**members):
-        name = fresh_name("pool")
-        pool = ledger.pool(name)
-        create(sdk, dedicated(name, settings.demo_network, **members))
-        wait_for_phase(sdk, pool)
-        return pool
-
-    return make
-
-
 @pytest.fixture(scope="module")
 def standing_pool(sdk, settings, module_ledger):
     """One running pool, its job type enabled, for tests that change nothing in it."""
@@ -66,10 +52,6 @@ def standing_pool(sdk, settings, module_ledger):
     wait_for_phase(sdk, pool)
     wait_until("Train is enabled", lambda: [entry.state for entry in show(sdk, pool).status.scope] == ["Enabled"])
     return pool
-
-
-def order_of(pool):
-    return pool.metadata.labels.os_modelarts_order_name
 
 
 # Create
@@ -129,29 +111,6 @@ def test_zones_given_as_a_dict_are_kept_and_used(sdk, settings, api, ledger):
     created = create(sdk, dedicated(name, settings.demo_network, [{"flavor": CPU8, "count": 1, "azs": azs}]))
     assert created.to_json_object()["spec"]["resources"][0]["azs"] == azs
     assert wait_for_nodes(sdk, pool, 1)["status"]["resources"]["available"][0]["azs"] == azs
-
-
-def test_a_sub_pool_names_its_parent_in_a_dict(sdk, api, ledger, new_pool):
-    parent = new_pool()
-    name = fresh_name("sub")
-    child = ledger.pool(name)
-    body = {
-        "apiVersion": "v2",
-        "kind": "Pool",
-        "metadata": {"labels": {"os.modelarts/name": name}},
-        "spec": {"type": "Logical", "parent": parent, "resources": [{"flavor": CPU8, "count": 1, "maxCount": 1}]},
-    }
-    created = create(sdk, body)
-    assert (created.status.parent, created.status.phase) in [(parent, "Waiting"), (parent, "Running")]
-    assert created.to_json_object()["status"]["resources"] == {}
-    assert show(sdk, parent).metadata.annotations.os_modelarts_pool_subpools_count == "1"
-    children = api.get(f"/v2/{{p}}/pools?parent={parent}").expect(200)["items"]
-    assert [item["metadata"]["name"] for item in children] == [child]
-    with refused(400, "ModelArts.50004000", "sub-pool"):
-        delete(sdk, parent)
-    delete(sdk, child)
-    wait_until("the sub-pool is gone", lambda: gone(sdk, child))
-    assert show(sdk, parent).metadata.annotations.os_modelarts_pool_subpools_count == "0"
 
 
 def test_a_gpu_pool_gets_a_driver_that_ends_up_running(sdk, new_pool):
@@ -300,6 +259,50 @@ def test_a_description_is_set_kept_and_removed_without_an_order(sdk, new_pool):
     removed = patch(sdk, pool, {"metadata": {"annotations": {DESCRIPTION: None}}})
     assert removed.metadata.annotations.os_modelarts_description == ""
     assert order_of(removed) == order
+
+
+def test_a_driver_is_changed_on_every_node(sdk, new_pool):
+    pool = new_pool(resources=[{"flavor": GPU, "count": 2}])
+
+    def state():
+        driver = show(sdk, pool).status.driver
+        return (driver.gpu.state, driver.gpu.version) if driver else None
+
+    installed = wait_until("the driver is Running", lambda: state() if state() and state()[0] == "Running" else None)[1]
+    wanted = PoolDriver(gpu_version="440.33", update_strategy="force")
+    patched = patch(sdk, pool, PoolUpdateRequest(spec=PoolSpecUpdate(driver=wanted)))
+    assert patched.spec.driver.gpu_version == "440.33" != installed and patched.status.phase == "Running"
+    wait_until("the driver is changed", lambda: state() == ("Running", "440.33"))
+    nodes = sdk.list_pool_nodes(ListPoolNodesRequest(pool_name=pool)).to_json_object()["items"]
+    assert [node["status"]["driver"] for node in nodes] == [{"phase": "Running", "version": "440.33"}] * 2
+    for wrong in (PoolDriver(gpu_version="0.0"), PoolDriver(npu_version="C82")):
+        with refused(400, "ModelArts.50004000", "driver"):
+            patch(sdk, pool, PoolUpdateRequest(spec=PoolSpecUpdate(driver=wrong)))
+
+
+def test_a_pool_is_shared_and_restricted_by_bits(sdk, operator, new_pool):
+    pool = new_pool()
+    key = "os.modelarts/sharing"
+    shared = patch(sdk, pool, {"metadata": {"labels": {key: "shared"}}})
+    assert shared.to_json_object()["metadata"]["labels"][key] == "shared"
+    assert patch(sdk, pool, {"metadata": {"labels": {key: None}}}).to_json_object()["metadata"]["labels"][key] == "unshared"
+    with refused(400, "ModelArts.50004000", key):
+        patch(sdk, pool, {"metadata": {"labels": {key: "borrowed"}}})
+
+    def restrict(bits):
+        operator.call("PUT", f"{{p}}/pools/{pool}/control-mode", {"controlMode": bits}).expect(200)
+
+    grow = {"spec": {"resources": [{"flavor": CPU8, "count": 2}]}}
+    for bits in (2, 9, 24):
+        restrict(bits)
+        with refused(400, "ModelArts.50004000", f"pool {pool} is restricted"):
+            patch(sdk, pool, grow)
+        described = patch(sdk, pool, {"metadata": {"annotations": {DESCRIPTION: f"bits {bits}"}}})
+        assert (described.spec.control_mode, described.metadata.annotations.os_modelarts_description) == (bits, f"bits {bits}")
+    with refused(400, "ModelArts.50004000", "restricted"):
+        delete(sdk, pool)
+    restrict(0)
+    assert patch(sdk, pool, grow).spec.resources[0].count == 2
 
 
 def test_a_job_type_is_added_and_removed(sdk, new_pool):

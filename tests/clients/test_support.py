@@ -4,8 +4,10 @@ import copy
 
 import pytest
 
+from operations import operation_of, path_like
 from support import authorization, canonical_query
 from terraform import MERGE_PATCH, USER_AGENT, encode_body, plan_differences
+from terraform_data import NODE, unreadable
 
 P = "6f5da086876d4cd084d36f8bd3346036"
 KEYS = ("AKIDEXAMPLE", "wJalrXUtnFEMI/EXAMPLEKEY")
@@ -106,3 +108,36 @@ def test_a_plan_ignores_what_the_provider_ignores():
         elements[0].update(nodePool="a-default", azs=[{"az": "az-1", "count": 1}])
 
     assert plan_differences(pool(), changed(defaults)) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", f"/v2/{P}/pools", "ListPools"),
+        ("GET", POOL, "ShowPool"),
+        ("GET", f"/v1/{P}/pools/tags", "ListPoolTags"),
+        ("GET", f"/v1/{P}/pools/tags/tags", "ShowPoolTags"),
+        ("GET", f"/v1/{P}/nodes/tags", "ListNodeTags"),
+        ("DELETE", f"/v1/{P}/pools/any/tags/delete", "BatchDeletePoolTags"),
+        ("GET", f"/v2/{P}/statistics/pools/any/workloads", "ShowWorkloadStatistics"),
+        ("GET", "/v3", "version 3"),
+    ],
+)
+def test_a_request_belongs_to_one_row_of_the_index(method, path, name):
+    assert operation_of(method, path).name == name
+
+
+def test_a_request_outside_the_index_belongs_to_no_row():
+    for method, path in [("PUT", POOL), ("GET", f"/v2/{P}/services"), ("GET", f"{POOL}/nodes/any/more"), ("GET", f"/admin{POOL}")]:
+        assert operation_of(method, path) is None
+    assert path_like("/v2/P/jobs/{id}", f"/v2/{P}/jobs/1") and not path_like("/v2/P/jobs/{id}", f"/v2/{P}/jobs")
+
+
+def test_what_a_data_source_cannot_read_is_found():
+    node = {"metadata": {"name": "n", "labels": {"a": "1"}}, "status": {"plugins": []}}
+    assert unreadable(node, NODE, ["metadata.labels"]) == []
+    assert unreadable(node, NODE, ["status.phase"]) == ["status.phase is missing"]
+    assert unreadable({**node, "status": {"plugins": {}}}, NODE) == ["status.plugins is not list: {}"]
+    assert unreadable({"metadata": {"name": 7, "labels": {"a": 1}}}, NODE) == [
+        "metadata.name is not str: 7", "metadata.labels[a] is not a string: 1",
+    ]

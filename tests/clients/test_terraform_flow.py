@@ -6,24 +6,12 @@ import copy
 import pytest
 
 from support import RawHttp, fresh_name, wait_until
-from terraform import MERGE_PATCH, AccessKeySession, TokenSession, encode_body, order_name, plan_differences
+from terraform import (
+    CPU4, CPU8, GPU, MERGE_PATCH, UNDERLYING, AccessKeySession, TokenSession, cpu_resource, encode_body, order_name, plan_differences,
+    pool_body,
+)
 
-CPU8, CPU4, GPU = "modelarts.vm.cpu.8ud", "modelarts.vm.cpu.4ud", "modelarts.vm.gpu.t4u8"
 SCRIPT = base64.b64encode(b"#!/bin/sh\ntrue\n").decode()
-UNDERLYING = "os.modelarts.node/underlying.instance.id"
-
-
-def pool_body(name, network, resources):
-    """The create body as captured from the provider, for these resources; `clusters` is null on every standard pool."""
-    labels = {"os.modelarts/name": name}
-    spec = {"clusters": None, "network": {"name": network}, "scope": ["Infer", "Train"], "type": "Dedicate", "resources": resources}
-    return {"apiVersion": "v2", "kind": "Pool", "metadata": {"labels": labels}, "spec": spec}
-
-
-def cpu_resource(flavor=CPU8, **more):
-    volume = {"size": "100", "volumeType": "SSD"}
-    tags = [{"key": "team", "value": "a"}]
-    return {"count": 1, "extendParams": {"dockerBaseSize": "50"}, "flavor": flavor, "rootVolume": volume, "tags": tags, **more}
 
 
 def disk_resource():
@@ -113,6 +101,8 @@ def test_token_mode_sends_its_queries_unencoded(settings, project_token):
     assert settings.demo_network in [item["metadata"]["name"] for item in everything]
     flavors = session.send("GET", f"{prefix}/resourceflavors?labelSelector=os.modelarts/scope").expect(200)
     assert {CPU8, CPU4, GPU} <= {item["metadata"]["name"] for item in flavors["items"]}
+    templates = session.send("GET", f"/v2/{settings.project_id}/plugintemplates?&templateName=volcano").expect(200)
+    assert [item["metadata"]["name"] for item in templates["items"]] == ["volcano"]
     bogus = session.send("GET", f"/v2/{settings.project_id}/pools?&status=bogus")
     bogus.expect_error(400, "ModelArts.50004000", "status")
 
@@ -171,6 +161,25 @@ def test_a_network_keeps_its_peers_in_the_given_order_until_they_are_removed(ter
     terraform.delete_network(name)
 
 
+def test_a_network_waits_for_exactly_its_file_systems(terraform, undo, ledger):
+    turbos = [{"name": f"data-{number}", "sfsId": fresh_name("sfs")} for number in (2, 1)]
+    for turbo in turbos:
+        undo.make("sfs-turbo", {"id": turbo["sfsId"], "address": "10.1.0.9"}, f"sfs-turbo/{turbo['sfsId']}")
+    display_name = fresh_name("net")
+    ledger.network(display_name)
+    name = terraform.create_network({"os.modelarts/name": display_name}, "192.168.20.0/24")
+    terraform.wait_for_network(name)
+    peers = [{"peerSubnetId": "sub-1", "peerVpcId": "vpc-1"}]
+    connection = terraform.connect_network(name, peers, turbos)["spec"]["connection"]
+    shown = [(turbo["name"], turbo["sfsId"]) for turbo in connection["sfsTurboConnectionList"]]
+    assert shown == [(turbo["name"], turbo["sfsId"]) for turbo in turbos], "in the given order"
+    fewer = terraform.connect_network(name, [], turbos[:1])
+    assert [turbo["sfsId"] for turbo in fewer["spec"]["connection"]["sfsTurboConnectionList"]] == [turbos[0]["sfsId"]]
+    assert not fewer["spec"]["connection"].get("peerConnectionList")
+    assert terraform.connect_network(name, [], [])["status"]["connectionStatus"].get("sfsTurboStatus", []) == []
+    terraform.delete_network(name)
+
+
 def test_the_networks_data_source_reads_until_the_last_page(settings, terraform, ledger):
     names = set()
     for _ in range(3):
@@ -210,6 +219,24 @@ def test_a_created_pool_reads_back_without_a_difference(settings, terraform, led
     server_ids = [node["metadata"]["labels"][UNDERLYING] for node in terraform.list_nodes(pool)]
     assert len(server_ids) == 2 and len(set(server_ids)) == 2 and all(server_ids)
     terraform.delete_pool(pool)
+
+
+def test_every_member_of_an_element_reads_back(settings, terraform, super_flavor, ledger):
+    display_name = fresh_name("pool")
+    ledger.pool(display_name)
+    zoned = cpu_resource(labels={"tier": "x"}, azs=[{"az": "az-1", "count": 1}], os={"name": "Ubuntu 22.04"}, nodePool="workers")
+    stepped = {"count": 2, "flavor": super_flavor, "creatingStep": {"step": 2, "type": "hyperinstance"}}
+    driven = {"count": 1, "flavor": GPU, "driver": {"version": "440.33"}}
+    sent = pool_body(display_name, settings.demo_network, [zoned, stepped, driven])
+    shown = terraform.create_pool(sent)
+    assert plan_differences(sent, shown) == []
+    first, third = shown["spec"]["resources"][0], shown["spec"]["resources"][2]
+    assert (first["azs"], first["nodePool"], third["driver"]) == (zoned["azs"], "workers", driven["driver"])
+    nodes = {node["spec"]["flavor"]: node for node in terraform.list_nodes(shown["metadata"]["name"])}
+    assert (nodes[CPU8]["status"]["az"], nodes[CPU8]["spec"]["os"]["name"]) == ("az-1", "Ubuntu 22.04")
+    assert nodes[GPU]["status"]["driver"] == {"phase": "Running", "version": "440.33"}
+    again = terraform.patch_pool(shown["metadata"]["name"], update_body(shown))
+    assert order_name(again) == order_name(shown), "echoes change nothing"
 
 
 def test_an_update_changes_the_description_without_an_order_and_counts_with_one(settings, terraform, ledger):

@@ -149,6 +149,10 @@ impl NodePoolName {
         Self(SmolStr::new(format!("{flavor}-default")))
     }
 
+    pub fn is_default_of(&self, flavor: &FlavorName) -> bool {
+        self.0.strip_suffix("-default") == Some(flavor.as_str())
+    }
+
     /// The rule for names that users choose: 2–50 characters, and not one that reads like a generated default.
     pub fn parse_chosen(text: &str) -> Result<Self, NameError> {
         length(text, 2, 50)?;

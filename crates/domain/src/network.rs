@@ -149,6 +149,10 @@ pub fn parse_network_cidr(text: &str) -> Result<Ipv4Net, String> {
 /// Reads an IPv4 CIDR whose host bits are zero.
 pub fn parse_cidr(text: &str) -> Result<Ipv4Net, String> {
     let cidr: Ipv4Net = text.parse().map_err(|_| format!("{text:?} is not an IPv4 CIDR"))?;
+    // Leading zeros are octal to some and decimal to others.
+    if cidr.to_string() != text {
+        return Err(format!("{text:?} must be written as {cidr}"));
+    }
     if cidr.trunc() != cidr {
         return Err(format!("host bits must be zero, as in {}", cidr.trunc()));
     }
@@ -193,6 +197,8 @@ mod tests {
             "8.8.8.0/24",
             "x",
             "10.0.0.0",
+            "010.0.0.0/16",
+            "10.0.0.0/016",
             "172.0.0.0/12",
             "192.168.0.0/15",
         ] {

@@ -1,12 +1,13 @@
 //! The node: one machine of a physical pool (contract nodes §1, README §8.5).
 
 mod care;
+mod refresh;
 pub mod request;
 
 pub use care::{Care, DRAIN_TAINT, Drain, HA_TAINT, MoveFrom, NodeTask, PinnedDriver, Repair, Taint, TaintEffect, TaskKind};
 
 use crate::meta::Uid;
-use crate::name::{FlavorName, NodeName, NodePoolName, OrderName, PoolName, ProjectId, ZoneName};
+use crate::name::{DomainId, FlavorName, NodeName, NodePoolName, OrderName, PoolName, ProjectId, ZoneName, suffix};
 use crate::pool::{Accelerator, CreatingStep, ElementKey, NodeOs};
 use crate::quantities::Quantities;
 use crate::tag::Tag;
@@ -19,6 +20,9 @@ pub struct Node {
     pub name: NodeName,
     pub uid: Uid,
     pub project: ProjectId,
+    /// The account of the pool's owner; absent in records of before it was kept.
+    #[serde(default)]
+    pub domain: Option<DomainId>,
     pub pool: PoolName,
     pub pool_uid: Uid,
     pub flavor: FlavorName,
@@ -230,4 +234,15 @@ impl NodeTemplate {
 pub struct NodeBatch {
     pub uid: Uid,
     pub step: CreatingStep,
+}
+
+impl NodeBatch {
+    /// A name to tell it from others by, made from its uid: nobody gives it one.
+    pub fn name(&self) -> String {
+        let bytes = self.uid.as_str().bytes();
+        let seed = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("batch-{}", suffix(seed))
+    }
 }

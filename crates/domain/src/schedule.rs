@@ -43,6 +43,38 @@ pub struct Consent {
     pub is_automatic: bool,
 }
 
+/// What an operator announces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    pub node: NodeName,
+    pub catalog: Catalog,
+    pub kind: ScheduledKind,
+    pub description: String,
+    /// `Inquiring`, or `Scheduled` where no consent is asked for.
+    pub state: ScheduledState,
+    pub not_before: Option<Timestamp>,
+    pub redeploy: Vec<Redeploy>,
+}
+
+/// What an operator tells of the work. What is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub state: Option<ScheduledState>,
+    pub description: Option<String>,
+    pub not_before: Option<Timestamp>,
+    pub probe_message: Option<String>,
+    pub job_progress: Option<String>,
+}
+
+/// What a user agrees to as it is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acceptance {
+    /// In the future; absent: now.
+    pub not_before: Option<Timestamp>,
+    pub redeploy: Option<Redeploy>,
+    pub is_automatic: bool,
+}
+
 macro_rules! texts {
     ($(#[$doc:meta])* $name:ident: $($variant:ident => $text:literal),+ $(,)?) => {
         $(#[$doc])*

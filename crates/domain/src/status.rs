@@ -14,16 +14,7 @@ type Table = BTreeMap<ElementKey, BTreeMap<NodeCounter, Zones>>;
 /// The four lists of `status.resources`. Nodes that the spec wants and that have no record yet count as creating, in
 /// the zone that placement would choose now.
 pub fn resource_counts<'a>(pool: &Pool, nodes: impl Iterator<Item = &'a Node>, offers: &Offers) -> ResourceCounts {
-    let mut table = Table::new();
-    for node in nodes {
-        *table
-            .entry(node.element())
-            .or_default()
-            .entry(node.counter())
-            .or_default()
-            .entry(node.az.clone())
-            .or_insert(0) += 1;
-    }
+    let mut table = table(nodes);
     if is_building(pool) {
         for element in &pool.spec.resources {
             let key = element.element();
@@ -54,6 +45,27 @@ pub fn resource_counts<'a>(pool: &Pool, nodes: impl Iterator<Item = &'a Node>, o
     }
 }
 
+fn table<'a>(nodes: impl Iterator<Item = &'a Node>) -> Table {
+    // There are many nodes of few kinds.
+    let mut kinds: Vec<(&Node, NodeCounter, u32)> = Vec::new();
+    for node in nodes {
+        let counter = node.counter();
+        let is_like = |(other, known, _): &&mut (&Node, NodeCounter, u32)| {
+            *known == counter && other.az == node.az && other.flavor == node.flavor && other.node_pool == node.node_pool
+        };
+        match kinds.iter_mut().find(is_like) {
+            Some((_, _, count)) => *count += 1,
+            None => kinds.push((node, counter, 1)),
+        }
+    }
+    let mut table = Table::new();
+    for (node, counter, count) in kinds {
+        let zones = table.entry(node.element()).or_default().entry(counter).or_default();
+        zones.insert(node.az.clone(), count);
+    }
+    table
+}
+
 /// Whether missing nodes are being made: a physical pool with nothing to wait for.
 pub fn is_building(pool: &Pool) -> bool {
     pool.is_physical()
@@ -75,18 +87,23 @@ pub fn present_nodes<'a>(nodes: impl Iterator<Item = &'a Node>, key: &ElementKey
 }
 
 /// The driver version that a node should have: one for it alone, else its node pool's, else the pool's.
-pub fn driver_target(pool: &Pool, node: &Node) -> Option<String> {
+pub fn driver_target<'a>(pool: &'a Pool, node: &'a Node) -> Option<&'a str> {
     let usual = usual_driver_target(pool, node);
-    let own = node.care.driver.as_ref().filter(|own| own.instead_of == usual);
-    own.map(|own| own.version.clone()).or(usual)
+    let own = node.care.driver.as_ref().filter(|own| own.instead_of.as_deref() == usual);
+    own.map(|own| own.version.as_str()).or(usual)
 }
 
 /// As [`driver_target`], without what was asked for the node alone.
-pub fn usual_driver_target(pool: &Pool, node: &Node) -> Option<String> {
+pub fn usual_driver_target<'a>(pool: &'a Pool, node: &Node) -> Option<&'a str> {
     let kind = node.driver.as_ref()?.kind;
-    let element = pool.spec.resources.iter().find(|element| element.element() == node.element());
-    let own = element.and_then(|element| element.driver_version.clone());
-    own.or_else(|| pool.status.drivers.get(&kind).map(|status| status.target.clone()))
+    let is_its = |element: &&PoolResource| element.is(&node.flavor, &node.node_pool);
+    let own = pool
+        .spec
+        .resources
+        .iter()
+        .find(is_its)
+        .and_then(|element| element.driver_version.as_deref());
+    own.or_else(|| pool.status.drivers.get(&kind).map(|status| status.target.as_str()))
 }
 
 /// The offer for an element's flavor; nothing where there is none.

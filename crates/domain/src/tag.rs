@@ -11,36 +11,46 @@ pub struct Tag {
     pub value: String,
 }
 
+/// What is wrong with a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{member} {message}")]
+pub struct TagFault {
+    /// `key` or `value`
+    pub member: &'static str,
+    pub message: &'static str,
+}
+
 impl Tag {
     /// Why this is not a tag, if it is not one.
-    pub fn check(&self) -> Result<(), &'static str> {
-        let allowed = |text: &str| {
-            text.chars()
-                .all(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '.' | ':' | '=' | '+' | '-' | '@'))
-        };
+    pub fn check(&self) -> Result<(), TagFault> {
+        let fault = |member: &'static str, message: &'static str| Err(TagFault { member, message });
+        let allowed = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '.' | ':' | '=' | '+' | '-' | '@');
         if self.key.is_empty() || self.key.chars().count() > 128 {
-            return Err("key must be 1 to 128 characters long");
-        }
-        if self.value.chars().count() > 255 {
-            return Err("value must be at most 255 characters long");
-        }
-        if !allowed(&self.key) || !allowed(&self.value) {
-            return Err("may hold letters, digits, spaces and _ . : = + - @ only");
-        }
-        if self.key.trim() != self.key || self.value.trim() != self.value {
-            return Err("must not begin or end with a space");
+            return fault("key", "must be 1 to 128 characters long");
         }
         if self.key.starts_with("_sys_") {
-            return Err("key must not start with _sys_");
+            return fault("key", "must not start with _sys_");
+        }
+        if self.value.chars().count() > 255 {
+            return fault("value", "must be at most 255 characters long");
+        }
+        for (member, text) in [("key", &self.key), ("value", &self.value)] {
+            if !text.chars().all(allowed) {
+                return fault(member, "may hold letters, digits, spaces and _ . : = + - @ only");
+            }
+            if text.trim() != text {
+                return fault(member, "must not begin or end with a space");
+            }
         }
         Ok(())
     }
 
     /// The further rule for tags that go onto machines (contract pools §3.1).
-    pub fn check_for_nodes(&self) -> Result<(), &'static str> {
+    pub fn check_for_nodes(&self) -> Result<(), TagFault> {
         self.check()?;
         if self.key.starts_with("CCE-") || self.key.starts_with("__type_baremetal") {
-            return Err("key must not start with CCE- or __type_baremetal");
+            let message = "must not start with CCE- or __type_baremetal";
+            return Err(TagFault { member: "key", message });
         }
         Ok(())
     }

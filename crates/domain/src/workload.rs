@@ -1,7 +1,26 @@
 //! Workloads: jobs that run or wait in a pool (contract tags… §4).
 
+use crate::name::FlavorName;
 use crate::pool::JobType;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+
+/// A workload to be submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewWorkload {
+    pub kind: WorkloadKind,
+    pub flavor: FlavorName,
+    /// At least 1.
+    pub nodes: u32,
+    /// `None`: until it is cancelled.
+    pub lasting: Option<SignedDuration>,
+    /// The higher, the earlier.
+    pub priority: u32,
+    /// Name of the user; `None`: the operator.
+    pub owner: Option<String>,
+    pub job_name: Option<String>,
+    pub retries: u32,
+}
 
 /// What a workload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -34,6 +34,9 @@ pub enum AuthType {
 pub struct Grant {
     pub user_id: Option<UserId>,
     pub user_name: Option<String>,
+    /// Kept and shown, without a meaning here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_type: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +133,7 @@ mod tests {
         let internal = AuthType::Internal(vec![Grant {
             user_id: None,
             user_name: Some("friend-name".to_owned()),
+            user_type: None,
         }]);
         for (auth, owner, friend, stranger, operator) in [
             (AuthType::Public, true, true, true, true),

@@ -139,8 +139,8 @@ impl Subject {
     async fn ready_node(&self, pool: &PoolMark) -> NodeFact {
         self.command(&[Command::EnsurePool { pool: pool.clone() }, self.create(pool, 1, 0)])
             .await;
-        let observation = self.until(pool, |seen| seen.nodes.get(&node_name(1)).is_some_and(is_settled)).await;
-        observation.nodes[&node_name(1)].clone()
+        let observation = self.until(pool, |seen| seen.node(&node_name(1)).is_some_and(is_settled)).await;
+        NodeFact::clone(&observation.nodes[&node_name(1)])
     }
 
     async fn a_created_node_comes_up(&self) {
@@ -200,9 +200,11 @@ impl Subject {
         let mut machines = std::collections::BTreeSet::new();
         for pool in [&one, &two] {
             let seen = self
-                .until(pool, |seen| seen.nodes.len() == 2 && seen.nodes.values().all(is_settled))
+                .until(pool, |seen| {
+                    seen.nodes.len() == 2 && seen.nodes.values().all(|fact| is_settled(fact))
+                })
                 .await;
-            machines.extend(seen.nodes.into_values().filter_map(|node| node.instance));
+            machines.extend(seen.nodes.into_values().filter_map(|node| node.instance.clone()));
         }
         assert_eq!(machines.len(), 4);
     }

@@ -7,12 +7,14 @@ use domain::pool::JobType;
 use domain::quantities::Quantities;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything that carries a pool's mark.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observation {
     pub cluster: ClusterFact,
-    pub nodes: BTreeMap<NodeName, NodeFact>,
+    /// Shared with the fleet, which has most of them from the time before.
+    pub nodes: BTreeMap<NodeName, Arc<NodeFact>>,
     pub plugins: BTreeMap<TemplateName, PluginFact>,
     /// External dependencies of job types: `Ok` is up, `Err` says what is wrong. Absent: none, or not known yet.
     pub dependencies: BTreeMap<JobType, Result<(), String>>,
@@ -20,6 +22,12 @@ pub struct Observation {
     pub workloads: BTreeMap<JobType, u32>,
     /// By what workloads are let in. Empty: none are.
     pub quotas: Vec<Quota>,
+}
+
+impl Observation {
+    pub fn node(&self, name: &NodeName) -> Option<&NodeFact> {
+        self.nodes.get(name).map(AsRef::as_ref)
+    }
 }
 
 /// The pool's cluster (`EnsurePool`).
@@ -44,6 +52,7 @@ pub struct NodeFact {
     pub instance: Option<String>,
     /// Allocatable quantities by resource name.
     pub resources: Quantities,
+    /// What of them no workload has.
     pub available: Quantities,
     pub os: Option<String>,
     pub driver: Option<DriverFact>,

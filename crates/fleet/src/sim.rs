@@ -7,6 +7,7 @@ mod change;
 mod facts;
 mod failure;
 mod faults;
+mod filed;
 mod journal;
 mod machine;
 mod pool;
@@ -304,14 +305,13 @@ impl Fleet for SimFleet {
         let rules = &self.shared.rules;
         let state = self.state();
         let shift = state.shift(pool);
-        let fact = |node: &NodeName, machine: &Machine| {
-            let mut fact = machine.fact(machine.bound.as_ref()?, now, rules);
-            fact.is_busy = shift.is_some_and(|shift| shift.is_busy(node));
-            Some(fact)
-        };
-        let nodes = state
-            .nodes(pool)
-            .filter_map(|(node, machine)| Some((node.clone(), fact(node, machine)?)));
+        // Both are in the order of names.
+        let mut hosts = shift.into_iter().flat_map(Shift::hosts).peekable();
+        let nodes = state.nodes(pool).filter_map(|(node, filed)| {
+            while hosts.next_if(|host| *host < node).is_some() {}
+            let is_busy = hosts.next_if(|host| *host == node).is_some();
+            Some((node.clone(), filed.fact(is_busy, rules)?))
+        });
         let mut observation = Observation {
             nodes: nodes.collect(),
             workloads: shift.map(Shift::counts).unwrap_or_default(),
@@ -355,7 +355,7 @@ impl Fleet for SimFleet {
                 .nodes(pool)
                 .filter(|(node, _)| nodes.is_none_or(|nodes| nodes.contains(*node)));
             wanted
-                .map(|(node, machine)| (machine.clone(), spells.remove(node).unwrap_or_default()))
+                .map(|(node, filed)| (filed.machine.clone(), spells.remove(node).unwrap_or_default()))
                 .collect()
         };
         let of = |minute: i64| {

@@ -114,7 +114,15 @@ impl Call {
         })
     }
 
+    fn changes_nothing(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
+    }
+
     fn is_dry_run(&self) -> Result<bool, ApiError> {
+        // What changes nothing has no such parameter, and unknown ones are ignored.
+        if self.changes_nothing() {
+            return Ok(false);
+        }
         let query = self.query()?;
         let mut errors = FieldErrors::new();
         let dry_run = query.boolean("dryRun", &mut errors).unwrap_or(false);
@@ -136,7 +144,8 @@ impl Call {
     }
 
     fn idempotency(&self, project: &ProjectId) -> Result<Option<Idempotency>, ApiError> {
-        let Some(value) = self.headers.get("idempotency-key") else {
+        let value = self.headers.get("idempotency-key").filter(|_| !self.changes_nothing());
+        let Some(value) = value else {
             return Ok(None);
         };
         let key = value

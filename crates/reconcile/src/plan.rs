@@ -9,6 +9,7 @@ mod order;
 mod phase;
 mod quotas;
 mod repair;
+mod roll;
 mod scale;
 mod scope;
 mod tasks;
@@ -41,7 +42,7 @@ pub struct Tree {
     pub order: Option<Versioned<Order>>,
     /// Logical pools inside it, at any depth.
     pub descendants: Vec<Descendant>,
-    /// The events of the root, the oldest first.
+    /// Events of the root, the oldest first: those that are to be forgotten, and all of a root that may go.
     pub events: Vec<KnownEvent>,
     /// What is scheduled for the root's nodes.
     pub scheduled: Vec<store::Key>,
@@ -49,11 +50,12 @@ pub struct Tree {
     pub jobs: Vec<Versioned<Job>>,
 }
 
-/// An event and when it was last told.
+/// An event of a pool.
 #[derive(Debug, Clone)]
 pub struct KnownEvent {
     pub key: store::Key,
-    pub at: Timestamp,
+    /// Too old, or one too many.
+    pub is_surplus: bool,
 }
 
 /// A logical pool of a tree.
@@ -62,7 +64,7 @@ pub struct Descendant {
     pub pool: Versioned<Pool>,
     /// The order of its attempt.
     pub order: Option<Versioned<Order>>,
-    /// Its events, the oldest first.
+    /// Its events, as those of the root.
     pub events: Vec<KnownEvent>,
 }
 
@@ -129,6 +131,13 @@ impl Default for Policy {
             kept_events: 10_000,
             event_retention: domain::event::RETENTION,
         }
+    }
+}
+
+impl Policy {
+    /// Events that were last told before then are forgotten.
+    pub(crate) fn oldest_event(&self, now: Timestamp) -> Timestamp {
+        now.saturating_sub(self.event_retention).unwrap_or(Timestamp::MIN)
     }
 }
 

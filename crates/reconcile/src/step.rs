@@ -12,7 +12,7 @@ use domain::name::NodeName;
 use domain::node::Node;
 use domain::order::Order;
 use domain::plugin::{Plugin, PluginTemplate};
-use domain::pool::{Pool, PoolRef};
+use domain::pool::{Pool, PoolPhase, PoolRef};
 use fleet::{Command, Fleet, FleetError};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,7 +65,7 @@ pub enum StepOutcome {
 
 /// Does one step for the tree of a root pool.
 pub async fn step(context: &StepContext, root: &PoolRef, fence: &Fence, no_capacity: &BTreeSet<NodeName>) -> StepOutcome {
-    let Some(tree) = gather(&context.state.index().read(), root) else {
+    let Some(tree) = gather(&context.state.index().read(), root, &context.policy, context.clock.now()) else {
         return StepOutcome::Done {
             wake: None,
             no_capacity: BTreeSet::new(),
@@ -77,7 +77,7 @@ pub async fn step(context: &StepContext, root: &PoolRef, fence: &Fence, no_capac
     };
     let observed = context.fleet.observe(&tree.root.uid).await;
     // What was written while the fleet was asked must not be judged by what it answered.
-    let Some(tree) = gather(&context.state.index().read(), root) else {
+    let Some(tree) = gather(&context.state.index().read(), root, &context.policy, context.clock.now()) else {
         return StepOutcome::Again;
     };
     let plan = {
@@ -158,21 +158,10 @@ pub fn root_of(pool: &Pool) -> PoolRef {
 }
 
 /// A tree with everything that belongs to it; `None` where there is no such root.
-pub(crate) fn gather(index: &Snapshot<'_>, at: &PoolRef) -> Option<Tree> {
+pub(crate) fn gather(index: &Snapshot<'_>, at: &PoolRef, policy: &Policy, now: Timestamp) -> Option<Tree> {
     let root = index.get::<Pool>(&at.project, &at.name)?;
     let order = |pool: &Pool| -> Option<Versioned<Order>> { index.get::<Order>(&pool.owner.project, &pool.status.attempt.order) };
-    let events = |pool: &Pool| {
-        index
-            .entries(Facet::EventsOfPool, pool.uid.as_str())
-            .filter_map(|entry| {
-                let at = entry.get::<Event>()?.last_at;
-                Some(KnownEvent {
-                    key: entry.key.clone(),
-                    at,
-                })
-            })
-            .collect()
-    };
+    let events = |pool: &Pool| events(index, pool, policy, now);
     let descendants = index.under::<Pool>(Facet::PoolsOfRoot, format!("{}/{}", at.project, at.name));
     Some(Tree {
         nodes: index.under::<Node>(Facet::NodesOfPool, root.uid.as_str()),
@@ -194,6 +183,29 @@ pub(crate) fn gather(index: &Snapshot<'_>, at: &PoolRef) -> Option<Tree> {
         jobs: index.under::<Job>(Facet::JobsOfPool, root.uid.as_str()),
         root,
     })
+}
+
+/// Events of a pool, the oldest first: those that are surplus, and of a pool that may go all of them.
+fn events(index: &Snapshot<'_>, pool: &Pool, policy: &Policy, now: Timestamp) -> Vec<KnownEvent> {
+    let (value, oldest) = (pool.uid.as_str(), policy.oldest_event(now));
+    let too_many = index.filed(Facet::EventsOfPool, value).saturating_sub(policy.kept_events);
+    let known = index.entries(Facet::EventsOfPool, value).enumerate();
+    let known = known.map(|(place, entry)| KnownEvent {
+        key: entry.key.clone(),
+        is_surplus: place < too_many || entry.get::<Event>().is_some_and(|event| event.last_at < oldest),
+    });
+    let stays = match pool.status.phase {
+        PoolPhase::Creating | PoolPhase::Running | PoolPhase::Abnormal { .. } | PoolPhase::ScalingFailed { .. } => {
+            pool.deleted_at.is_none()
+        }
+        PoolPhase::Waiting(_) | PoolPhase::CreationFailed { .. } | PoolPhase::Error { .. } | PoolPhase::Deleting => false,
+    };
+    // There may be thousands, and every step passes here.
+    if stays {
+        known.take_while(|event| event.is_surplus).collect()
+    } else {
+        known.collect()
+    }
 }
 
 fn catalogue(index: &Snapshot<'_>) -> Catalogue {

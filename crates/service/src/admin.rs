@@ -21,7 +21,6 @@ pub use projects::{NewProject, ProjectChange, QuotaChange};
 pub use registry::Registered;
 pub use templates::{TemplateDraft, VersionDraft};
 pub use users::{Account, NewUser, UserChange};
-pub use workloads::NewWorkload;
 
 use crate::Outcome;
 use crate::commit::Decided;

@@ -116,7 +116,7 @@ impl EventFilter {
     fn admits(&self, event: &ToldEvent) -> bool {
         self.is_warning.is_none_or(|is_warning| event.is_warning == is_warning)
             && self.since.is_none_or(|since| event.told.last_at >= since)
-            && self.until.is_none_or(|until| event.told.last_at <= until)
+            && self.until.is_none_or(|until| shown_second(event.told.last_at) <= until)
     }
 
     /// Positions of what is shown, in the order of the sequence. `None`: everything.
@@ -150,6 +150,11 @@ impl EventFilter {
             all,
         }
     }
+}
+
+/// A time as it is shown: whoever asks for what was up to a time that was shown gets what was shown with it.
+pub(crate) fn shown_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 impl Service {

@@ -5,7 +5,6 @@ use crate::error::ServiceError;
 use auth::Action;
 use domain::field::FieldErrors;
 use domain::job::{Job, JobKind};
-use domain::name::PoolName;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,8 @@ use store::index::{Entry, Facet, Versioned};
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
     pub kind: Option<JobKind>,
-    pub pool: Option<PoolName>,
+    /// Id of a pool.
+    pub pool: Option<String>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
 }
@@ -45,7 +45,7 @@ impl Service {
         let found = index.entries(Facet::JobsOfProject, &ctx.project).filter(|entry| {
             entry.get::<Job>().is_some_and(|job| {
                 filter.kind.is_none_or(|kind| job.kind == kind)
-                    && filter.pool.as_ref().is_none_or(|pool| job.pool == *pool)
+                    && filter.pool.as_ref().is_none_or(|pool| job.pool.as_str() == pool)
                     && (since..=until).contains(&job.created_at)
                     && may_see(job)
             })

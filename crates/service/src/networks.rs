@@ -29,6 +29,7 @@ impl Service {
             let home = self.target_workspace(ctx, Action::NetworkCreate, &workspace)?;
             let name = NetworkName::of(&draft.display_name, &ctx.project);
             let index = self.parts.state.index().read();
+            check_peers(&index, &draft)?;
             if index.get::<Network>(&ctx.project, &name).is_some() {
                 return Err(ServiceError::AlreadyExists(ExistsKind::Network));
             }
@@ -37,7 +38,6 @@ impl Service {
             if index.counter(&counter) >= u64::from(quota) {
                 return Err(ServiceError::QuotaExceeded(QuotaKind::Network));
             }
-            check_peers(&index, &draft)?;
             drop(index);
             let network = self.new_network(ctx, draft, name, workspace);
             let mut batch = TypedBatch::default();

@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::context::{CallContext, Service};
 use crate::error::{ExistsKind, ServiceError};
+use crate::pools::patch::Wanted;
 use auth::Action;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::name::{NodePoolName, PoolName};
@@ -53,15 +54,8 @@ impl Service {
             .change_pool(ctx, pool, Action::NodePoolCreate, |current| {
                 let change = decode(current)?;
                 only_physical(current)?;
-                // Everything that is wrong with the request comes before the conflict; the pool's other rules follow it.
-                if current.spec.resources.iter().any(|element| element.node_pool() == change.name) {
-                    return Err(ServiceError::AlreadyExists(ExistsKind::Named {
-                        kind: "NodePool".to_owned(),
-                        name: change.name.to_string(),
-                    }));
-                }
-                *made.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(change.name);
-                Ok(change.edit)
+                *made.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(change.name.clone());
+                Ok(checked_for_conflict(current, change))
             })
             .await?;
         let name = made.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -93,36 +87,51 @@ impl Service {
                     "billing annotations are for added nodes only",
                 ));
             }
-            Ok(change.edit)
+            Ok(change.edit.into())
         })
         .await
     }
 
-    /// Removes the element and its nodes. Gives the pool before and after.
+    /// Removes the element and its nodes. Gives the pool as it was before.
     pub async fn delete_node_pool(
         &self,
         ctx: &CallContext,
         pool: &PoolName,
         name: &str,
         without: impl Fn(&Pool, usize) -> Result<PoolEdit, FieldErrors>,
-    ) -> Result<(Arc<Pool>, Outcome<Pool>), ServiceError> {
-        let before = std::sync::Mutex::new(None);
-        let outcome = self
-            .change_pool(ctx, pool, Action::NodePoolDelete, |current| {
-                let at = place(current, name)?;
-                only_physical(current)?;
-                if current.spec.resources.len() == 1 {
-                    return Err(ServiceError::Refused(
-                        "the last node pool cannot be deleted; delete the pool instead".to_owned(),
-                    ));
-                }
-                *before.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::clone(current));
-                Ok(without(current, at)?)
-            })
-            .await?;
-        let before = before.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok((before.unwrap_or_else(|| Arc::clone(&outcome.object)), outcome))
+    ) -> Result<Outcome<Pool>, ServiceError> {
+        self.change_pool(ctx, pool, Action::NodePoolDelete, |current| {
+            let at = place(current, name)?;
+            only_physical(current)?;
+            if current.spec.resources.len() == 1 {
+                return Err(ServiceError::Refused(
+                    "the last node pool cannot be deleted; delete the pool instead".to_owned(),
+                ));
+            }
+            let mut wanted = Wanted::from(without(current, at)?);
+            wanted.answers_before = true;
+            Ok(wanted)
+        })
+        .await
     }
+}
+
+/// A new node pool; with another name where its own is taken, so that everything else about it can be checked first.
+fn checked_for_conflict(current: &Pool, change: NodePoolChange) -> Wanted {
+    let is_taken = |name: &NodePoolName| current.spec.resources.iter().any(|element| element.node_pool() == *name);
+    let mut wanted = Wanted::from(change.edit);
+    if !is_taken(&change.name) {
+        return wanted;
+    }
+    wanted.conflict = Some(ServiceError::AlreadyExists(ExistsKind::Named {
+        kind: "NodePool".to_owned(),
+        name: change.name.to_string(),
+    }));
+    let mut others = (0..=current.spec.resources.len()).filter_map(|at| NodePoolName::parse(&format!("other-{at}")).ok());
+    if let Some(element) = wanted.edit.draft.resources.last_mut() {
+        element.node_pool = others.find(|name| !is_taken(name));
+    }
+    wanted
 }
 
 fn only_physical(pool: &Pool) -> Result<(), ServiceError> {

@@ -8,7 +8,7 @@ mod state;
 
 pub use state::Results;
 
-use crate::context::{CallContext, Service};
+use crate::context::{CallContext, Service, check_match};
 use crate::error::ServiceError;
 use crate::pools::{Found, Part};
 use auth::Action;
@@ -17,7 +17,7 @@ use domain::name::{NodeName, PoolName};
 use domain::node::Node;
 use domain::pool::Pool;
 use std::sync::Arc;
-use store::index::{Entry, Facet, Versioned};
+use store::index::{Entry, Facet, Snapshot, Versioned};
 
 impl Service {
     /// The nodes of a physical pool, or those bound to a logical one; newest first, then by name. `part`: which of them.
@@ -56,14 +56,22 @@ impl Service {
     }
 
     pub fn show_node(&self, ctx: &CallContext, pool: &PoolName, node: &NodeName) -> Result<Versioned<Node>, ServiceError> {
-        let pool = self.find_pool(ctx, Action::NodeGet, pool)?;
-        let found = self.parts.state.index().read().get::<Node>(&ctx.project, node);
-        let belongs = |found: &Versioned<Node>| found.pool_uid == pool.uid || found.quota.as_ref() == Some(&pool.name);
-        found.filter(belongs).ok_or_else(|| ServiceError::node(node))
+        let pool = self.pool_of(ctx, Action::NodeGet, pool)?;
+        let found = node_of(&self.parts.state.index().read(), &pool, node).ok_or_else(|| ServiceError::node(node))?;
+        check_match(ctx, found.revision())?;
+        Ok(found)
     }
 }
 
 /// Whether a node is bound to a logical pool.
 fn is_bound(entry: &Entry, pool: &Pool) -> bool {
     entry.get::<Node>().is_some_and(|node| node.quota.as_ref() == Some(&pool.name))
+}
+
+/// A node of a physical pool, or one that is bound to a logical pool, which may be in another project than its root.
+fn node_of(index: &Snapshot<'_>, pool: &Pool, node: &NodeName) -> Option<Versioned<Node>> {
+    let root = pool.logical().and_then(|spec| spec.root.as_ref());
+    let project = root.map_or(&pool.owner.project, |root| &root.project);
+    let belongs = |found: &Versioned<Node>| found.pool_uid == pool.uid || found.quota.as_ref() == Some(&pool.name);
+    index.get::<Node>(project, node).filter(belongs)
 }

@@ -26,7 +26,7 @@ pub struct PoolFilter {
     pub workspace: WorkspaceId,
     pub selector: Selector,
     pub status: Option<StatusFilter>,
-    pub parent: Option<PoolName>,
+    pub parent: Option<String>,
 }
 
 impl PoolFilter {
@@ -38,7 +38,7 @@ impl PoolFilter {
         self.status.is_none_or(|status| status.admits(&pool.status.phase))
             && self.parent.as_ref().is_none_or(|parent| {
                 let own = pool.logical().and_then(|spec| spec.parent.as_ref());
-                own.is_some_and(|own| own.name == *parent)
+                own.is_some_and(|own| own.name.as_str() == parent)
             })
             && (self.selector.is_empty() || matches(&self.selector, pool))
     }

@@ -6,8 +6,11 @@ use crate::error::ServiceError;
 use auth::Action;
 use domain::catalogue::Flavor;
 use domain::name::FlavorName;
-use domain::node::{MachineFacts, Node};
+use domain::node::Node;
 use domain::pool::{Pool, PoolPhase};
+use domain::quantities::Quantities;
+use domain::workload::WorkloadKind;
+use fleet::WorkloadFact;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::index::{Facet, Versioned};
@@ -24,6 +27,10 @@ pub struct PoolMetrics {
     pub capacity: Amounts,
     /// With what may be borrowed.
     pub max_capacity: Amounts,
+    /// Workloads that are on nodes, by type.
+    pub placed: BTreeMap<WorkloadKind, u32>,
+    /// Workloads that wait for nodes, by type.
+    pub waiting: BTreeMap<WorkloadKind, u32>,
 }
 
 /// Key of memory.
@@ -33,7 +40,7 @@ pub const CPU: &str = "cpu";
 
 impl Service {
     /// Pools that work, newest first, in workspaces that the caller may use.
-    pub fn runtime_metrics(&self, ctx: &CallContext) -> Result<Vec<PoolMetrics>, ServiceError> {
+    pub async fn runtime_metrics(&self, ctx: &CallContext) -> Result<Vec<PoolMetrics>, ServiceError> {
         self.authorize(ctx, Action::PoolList)?;
         let user = self.effective_user(ctx, Action::PoolList)?;
         let pools = self.visible_pools(ctx, &user);
@@ -46,10 +53,17 @@ impl Service {
             | PoolPhase::Error { .. }
             | PoolPhase::Deleting => false,
         });
-        Ok(working.map(|pool| self.metrics_of(pool, &flavors)).collect())
+        let mut all = Vec::new();
+        for pool in working {
+            let (workloads, inside) = self.workloads_of(&pool).await?;
+            let is_inside = |fact: &&WorkloadFact| inside.as_ref().is_none_or(|pools| pools.contains(&fact.pool.uid));
+            let own: Vec<&WorkloadFact> = workloads.facts().filter(is_inside).collect();
+            all.push(self.metrics_of(pool, &own, &flavors));
+        }
+        Ok(all)
     }
 
-    fn metrics_of(&self, pool: Versioned<Pool>, flavors: &BTreeMap<FlavorName, Arc<Flavor>>) -> PoolMetrics {
+    fn metrics_of(&self, pool: Versioned<Pool>, workloads: &[&WorkloadFact], flavors: &BTreeMap<FlavorName, Arc<Flavor>>) -> PoolMetrics {
         let (mut capacity, mut max_capacity) = (Amounts::new(), Amounts::new());
         let mut allocated = Amounts::new();
         for element in &pool.spec.resources {
@@ -64,7 +78,17 @@ impl Service {
             let index = self.parts.state.index().read();
             for node in index.under::<Node>(Facet::NodesOfPool, pool.uid.as_str()) {
                 if let (Some(machine), Some(flavor)) = (node.machine.as_deref(), flavors.get(&node.flavor)) {
-                    add_used(&mut allocated, machine, flavor);
+                    add_used(&mut allocated, &machine.resources, &machine.available, flavor);
+                }
+            }
+        }
+        let (mut placed, mut waiting) = (BTreeMap::new(), BTreeMap::new());
+        for fact in workloads.iter().filter(|fact| !fact.status.is_over()) {
+            let counts = if fact.hosts.is_empty() { &mut waiting } else { &mut placed };
+            *counts.entry(fact.kind).or_default() += 1;
+            if let Some(flavor) = flavors.get(&fact.flavor).filter(|_| !pool.is_physical()) {
+                for _ in &fact.hosts {
+                    add_used(&mut allocated, &fact.resources, &fact.resources.emptied(), flavor);
                 }
             }
         }
@@ -73,6 +97,8 @@ impl Service {
             allocated,
             capacity,
             max_capacity,
+            placed,
+            waiting,
         }
     }
 }
@@ -95,10 +121,10 @@ fn add_flavor(amounts: &mut Amounts, flavor: &Flavor, count: u32) {
     }
 }
 
-/// What of a node is neither free nor the system's.
-fn add_used(amounts: &mut Amounts, machine: &MachineFacts, flavor: &Flavor) {
-    for (name, total) in machine.resources.iter() {
-        let mut free = machine.available.iter().filter(|(known, _)| *known == name);
+/// What of a total is not free.
+fn add_used(amounts: &mut Amounts, total: &Quantities, free: &Quantities, flavor: &Flavor) {
+    for (name, total) in total.iter() {
+        let mut free = free.iter().filter(|(known, _)| *known == name);
         let free = free.next().map_or(total, |(_, free)| free);
         if name == MEMORY {
             add(amounts, MEMORY, mebibytes(total).saturating_sub(mebibytes(free)));

@@ -4,12 +4,13 @@ use crate::Outcome;
 use crate::commit::Decided;
 use crate::context::{CallContext, Service, check_match};
 use crate::error::ServiceError;
+use crate::events::shown_second;
 use auth::Action;
 use domain::field::{FieldErrors, FieldPath, Reason};
-use domain::name::{NodeName, WorkspaceId};
+use domain::name::WorkspaceId;
 use domain::node::{Node, NodePhase};
 use domain::pool::Pool;
-use domain::schedule::{Catalog, Consent, Redeploy, ScheduledEvent, ScheduledKind, ScheduledState};
+use domain::schedule::{Acceptance, Announcement, Consent, Progress, Redeploy, ScheduledEvent, ScheduledKind, ScheduledState};
 use domain::workspace::EffectiveUser;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -27,38 +28,6 @@ pub struct ScheduledFilter {
     pub pool: Option<String>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
-}
-
-/// What an operator announces.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Announcement {
-    pub node: NodeName,
-    pub catalog: Catalog,
-    pub kind: ScheduledKind,
-    pub description: String,
-    /// `Inquiring`, or `Scheduled` where no consent is asked for.
-    pub state: ScheduledState,
-    pub not_before: Option<Timestamp>,
-    pub redeploy: Vec<Redeploy>,
-}
-
-/// What an operator tells of the work. What is absent stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
-    pub state: Option<ScheduledState>,
-    pub description: Option<String>,
-    pub not_before: Option<Timestamp>,
-    pub probe_message: Option<String>,
-    pub job_progress: Option<String>,
-}
-
-/// What a user agrees to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Acceptance {
-    /// In the future; absent: now.
-    pub not_before: Option<Timestamp>,
-    pub redeploy: Option<Redeploy>,
-    pub is_automatic: bool,
 }
 
 impl Service {
@@ -267,7 +236,7 @@ impl ScheduledFilter {
             && self.node.as_ref().is_none_or(|name| event.node.as_str() == name)
             && self.pool.as_ref().is_none_or(is_pool)
             && self.since.is_none_or(|since| event.published_at >= since)
-            && self.until.is_none_or(|until| event.published_at <= until)
+            && self.until.is_none_or(|until| shown_second(event.published_at) <= until)
     }
 }
 

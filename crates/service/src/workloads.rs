@@ -80,7 +80,7 @@ impl Service {
     }
 
     /// Everything on the nodes of a pool's root, and of which pools it is the pool's: `None` for all.
-    async fn workloads_of(&self, pool: &Versioned<Pool>) -> Result<(Arc<Workloads>, Option<BTreeSet<Uid>>), ServiceError> {
+    pub(crate) async fn workloads_of(&self, pool: &Versioned<Pool>) -> Result<(Arc<Workloads>, Option<BTreeSet<Uid>>), ServiceError> {
         let (root, inside) = {
             let index = self.parts.state.index().read();
             match root_of(&index, pool) {

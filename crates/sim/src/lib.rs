@@ -16,6 +16,7 @@ mod shrink;
 mod store_faults;
 mod users;
 mod world;
+mod year;
 
 pub use fleet_faults::FleetRates;
 pub use kept::Kept;
@@ -23,3 +24,4 @@ pub use kill::{Kill, OPERATIONS, kill, passes};
 pub use shrink::shrink;
 pub use store_faults::FaultRates;
 pub use world::{Faults, Outcome, Settings, run};
+pub use year::{Recorded, Tally, YearReport, YearSettings, year};

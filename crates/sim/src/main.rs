@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use poolkeeper_sim::{Faults, Kept, Outcome, Settings, run, shrink};
+use clock::{Clock, SystemClock};
+use poolkeeper_sim::{Faults, Kept, Outcome, Settings, YearSettings, run, shrink, year};
 
 /// Simulates the control plane under virtual time, with faults.
 #[derive(Debug, Parser)]
@@ -22,6 +23,15 @@ enum Command {
     Show { seed: u64 },
     /// Leave out what does not matter of a seed that breaks, and print it as a file to keep
     Shrink { seed: u64 },
+    /// Run a year of a large installation, and say what it was like
+    Year {
+        #[arg(long, default_value_t = 10_000)]
+        nodes: u32,
+        #[arg(long, default_value_t = 365)]
+        days: u32,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> Result<()> {
@@ -43,6 +53,13 @@ fn main() -> Result<()> {
                 broken += u64::from(!outcome.violations.is_empty());
             }
             println!("{broken} of {count} seeds broke");
+        }
+        Command::Year { nodes, days, seed } => {
+            let begun = SystemClock.now();
+            let report = year(&YearSettings { seed, nodes, days });
+            println!("{report}");
+            println!("wall time  {:.1} s", SystemClock.now().duration_since(begun).as_secs_f64());
+            anyhow::ensure!(report.violations.is_empty(), "something broke");
         }
         Command::Show { seed } => print(&run(&settings(seed))),
         Command::Shrink { seed } => {

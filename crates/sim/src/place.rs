@@ -126,7 +126,7 @@ pub fn furniture(now: Timestamp) -> TypedBatch {
     batch
 }
 
-fn template(name: TemplateName, versions: &[&str]) -> PluginTemplate {
+pub fn template(name: TemplateName, versions: &[&str]) -> PluginTemplate {
     let versions = versions.iter().map(|version| TemplateVersion {
         version: (*version).to_owned(),
         created_at: Timestamp::UNIX_EPOCH,
@@ -181,6 +181,14 @@ pub fn network() -> NetworkDraft {
     }
 }
 
+pub fn network_of_pools() -> PoolNetworkDraft {
+    PoolNetworkDraft {
+        name: Some(NetworkName::of(&names::display("network-1"), &project())),
+        vpc: None,
+        subnet: None,
+    }
+}
+
 /// A request for a physical pool.
 pub fn physical(slot: Slot, machines: Machines, count: u32, is_prepaid: bool) -> PoolDraft {
     let billing = if is_prepaid {
@@ -195,11 +203,7 @@ pub fn physical(slot: Slot, machines: Machines, count: u32, is_prepaid: bool) ->
     };
     PoolDraft {
         scope: Some(vec![JobType::Train]),
-        network: Some(PoolNetworkDraft {
-            name: Some(NetworkName::of(&names::display("network-1"), &project())),
-            vpc: None,
-            subnet: None,
-        }),
+        network: Some(network_of_pools()),
         billing,
         ..blank(display(slot), ResourceDraft::plain(flavor_of(machines), count))
     }
@@ -241,7 +245,7 @@ pub fn unchanged(pool: &Pool) -> PoolDraft {
     }
 }
 
-fn blank(display_name: DisplayName, resource: ResourceDraft) -> PoolDraft {
+pub fn blank(display_name: DisplayName, resource: ResourceDraft) -> PoolDraft {
     PoolDraft {
         display_name,
         workspace: None,

@@ -54,6 +54,11 @@ impl Replica {
         }))
     }
 
+    /// A controller that shares its index with others of its process.
+    pub fn run(controller: Controller) -> Self {
+        Self(tokio::spawn(async move { controller.run(std::future::pending()).await }))
+    }
+
     pub fn follow(state: State, clock: Arc<dyn Clock>) -> Self {
         Self(tokio::spawn(follow(state, clock)))
     }

@@ -29,7 +29,7 @@ use store::{MemStore, State};
 pub(crate) const REPLICAS: usize = 2;
 /// How far the clocks of the replicas are ahead of the fleet's.
 const SKEWS: [SignedDuration; REPLICAS] = [SignedDuration::from_secs(-4), SignedDuration::from_secs(7)];
-const START: i64 = 1_800_000_000;
+pub(crate) const START: i64 = 1_800_000_000;
 /// Every state is one that the next attempt can leave within this time once nothing fails any more: a boot is given up
 /// after half an hour, a job is drained for up to an hour, and back-off ends at some minutes.
 const REST: Duration = Duration::from_hours(8);

@@ -32,8 +32,8 @@ enum Engine {
 
 type Settings = &'static [&'static [&'static str]];
 
-/// Set on every SQLite connection. The cache is per connection; `busy_timeout` matters only where an operator's tool
-/// holds a lock.
+/// Set on every SQLite connection. The cache is per connection, and small: reads are answered from the index, and what a
+/// commit looks at is in the kernel's cache. `busy_timeout` matters only where an operator's tool holds a lock.
 const SQLITE_ALL: &[&str] = &[
     "PRAGMA foreign_keys = OFF",
     "PRAGMA busy_timeout = 5000",
@@ -43,10 +43,10 @@ const SQLITE_ALL: &[&str] = &[
 const SQLITE_WRITER: &[&str] = &[
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",
-    "PRAGMA cache_size = -65536",
+    "PRAGMA cache_size = -16384",
     "PRAGMA wal_autocheckpoint = 4000",
 ];
-const SQLITE_READER: &[&str] = &["PRAGMA query_only = ON", "PRAGMA cache_size = -16384"];
+const SQLITE_READER: &[&str] = &["PRAGMA query_only = ON", "PRAGMA cache_size = -2048"];
 
 /// Every statement here is meant to walk an index. Left alone, PostgreSQL keeps the plan that it made while the tables
 /// were new and small, which reads them as a whole, until its autovacuum looks at them again: measured, commits became six

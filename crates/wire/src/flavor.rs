@@ -1,6 +1,7 @@
 //! Flavors as clients see them (contract flavors §1).
 
 use domain::catalogue::{AcceleratorSpec, Flavor, FlavorVolume, Offer};
+use domain::pool::StepKind;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -50,7 +51,7 @@ pub struct FlavorSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_config_template: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub creating_steps: Vec<StepBody>,
+    pub creating_steps: Vec<CreatingStep>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -68,11 +69,46 @@ pub struct VolumeBody {
     pub size: String,
 }
 
+/// A size in which nodes of the flavor can be had together.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = FlavorCreatingStep)]
+pub struct CreatingStep {
+    #[serde(rename = "displayInfo")]
+    pub display_info: DisplayInfo,
+    pub step: u32,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+}
+
+/// Texts for user interfaces by language.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = StepDisplayInfo)]
+pub struct DisplayInfo {
+    #[serde(rename = "en_US")]
+    pub en_us: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct StepBody {
     pub step: u32,
     #[serde(rename = "type")]
     pub kind: &'static str,
+}
+
+impl From<&domain::pool::CreatingStep> for CreatingStep {
+    fn from(step: &domain::pool::CreatingStep) -> Self {
+        let what = match step.kind {
+            StepKind::Rack => "Rack",
+            StepKind::Hyperinstance => "Supernode",
+        };
+        Self {
+            display_info: DisplayInfo {
+                en_us: format!("{what} of {} nodes", step.step),
+            },
+            step: step.step,
+            kind: step.kind.as_str(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -116,14 +152,7 @@ impl ResourceFlavor {
                 root_volume: flavor.root_volume.as_ref().map(VolumeBody::from),
                 job_flavors: flavor.job_flavors.clone(),
                 node_config_template: flavor.node_config_template.clone(),
-                creating_steps: flavor
-                    .creating_steps
-                    .iter()
-                    .map(|step| StepBody {
-                        step: step.step,
-                        kind: step.kind.as_str(),
-                    })
-                    .collect(),
+                creating_steps: flavor.creating_steps.iter().map(CreatingStep::from).collect(),
             },
             status: FlavorStatus { phase: phase.collect() },
         }

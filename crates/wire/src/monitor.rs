@@ -3,6 +3,7 @@
 use crate::query::Query;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::sample::{Aggregate, Metric, Minute, minute_of};
+use domain::workload::WorkloadKind;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -239,6 +240,56 @@ pub struct MetricsTable {
     pub allocated: MetricsRow,
     pub capacity: MetricsRow,
     pub available: MetricsRow,
+    pub workload: WorkloadRow,
+}
+
+/// Workloads of a pool
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct WorkloadRow {
+    /// On nodes
+    pub allocated: WorkloadNumbers,
+    /// Waiting for nodes
+    pub queue: WorkloadNumbers,
+    pub timestamp: String,
+    pub window: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadNumbers {
+    pub train: u32,
+    pub infer: u32,
+    pub notebook: u32,
+    #[serde(rename = "x-infer")]
+    pub x_infer: u32,
+    /// Always 0: there are none
+    pub warm_up_task: u32,
+    pub sum: u32,
+}
+
+impl WorkloadNumbers {
+    pub fn of(counts: &BTreeMap<WorkloadKind, u32>) -> Self {
+        let count = |kind| counts.get(&kind).copied().unwrap_or_default();
+        Self {
+            train: count(WorkloadKind::Train),
+            infer: count(WorkloadKind::Infer),
+            notebook: count(WorkloadKind::Notebook),
+            x_infer: count(WorkloadKind::XInfer),
+            warm_up_task: 0,
+            sum: counts.values().sum(),
+        }
+    }
+}
+
+impl WorkloadRow {
+    pub fn of(placed: &BTreeMap<WorkloadKind, u32>, waiting: &BTreeMap<WorkloadKind, u32>, now: Timestamp) -> Self {
+        Self {
+            allocated: WorkloadNumbers::of(placed),
+            queue: WorkloadNumbers::of(waiting),
+            timestamp: crate::time::rfc3339(now),
+            window: "1m",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

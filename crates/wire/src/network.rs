@@ -349,7 +349,7 @@ fn peers(place: &Place<'_>) -> Vec<PeerDraft> {
         if item.object().is_none() {
             continue;
         }
-        let (vpc, subnet) = (item.field("peerVpcId").required_text(), item.field("peerSubnetId").required_text());
+        let (vpc, subnet) = (named(&item, "peerVpcId"), named(&item, "peerSubnetId"));
         let is_default_gateway = item.field("defaultGateWay").boolean();
         let (Some(vpc), Some(subnet)) = (vpc, subnet) else { continue };
         if !known.insert((vpc, subnet)) {
@@ -364,10 +364,24 @@ fn peers(place: &Place<'_>) -> Vec<PeerDraft> {
     found
 }
 
+/// A text with something in it.
+fn named<'a>(item: &Place<'a>, field: &str) -> Option<&'a str> {
+    let place = item.field(field);
+    let text = place.required_text()?;
+    if text.is_empty() {
+        place.invalid("must not be empty");
+    }
+    Some(text)
+}
+
 fn turbos(place: &Place<'_>) -> Vec<SfsTurboDraft> {
+    let mut known = BTreeSet::new();
     let items = place.items().into_iter().filter_map(|item| {
         item.object()?;
-        let (name, id) = (item.field("name").required_text(), item.field("sfsId").required_text());
+        let (name, id) = (named(&item, "name"), named(&item, "sfsId"));
+        if id.is_some_and(|id| !known.insert(id)) {
+            item.refuse(Reason::Duplicate, "the same file system occurs twice");
+        }
         Some(SfsTurboDraft {
             name: name?.to_owned(),
             id: id?.to_owned(),

@@ -3,6 +3,7 @@
 use crate::pool::{DataVolume, Metadata, NodeOs, Volume};
 use crate::time::rfc3339;
 use domain::node as model;
+use domain::quantities::Quantities;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -152,6 +153,9 @@ fn labels(node: &model::Node) -> Texts {
     put("os.modelarts.node/nodepool", node.node_pool.to_string());
     put("os.modelarts.node/nodepoolname", node.node_pool.to_string());
     put("os.modelarts/tenant.project.id", node.project.to_string());
+    if let Some(domain) = &node.domain {
+        put("os.modelarts/tenant.domain.id", domain.to_string());
+    }
     put("os.modelarts/resource.id", node.uid.hyphenated());
     put("os.modelarts/billing.status", "0".to_owned());
     put("os.modelarts.node/ha.redundant.enabled", node.is_ha_spare.to_string());
@@ -163,10 +167,22 @@ fn labels(node: &model::Node) -> Texts {
     }
     if let Some(batch) = &node.batch {
         put("os.modelarts.node/batch.uid", batch.uid.hyphenated());
+        put("os.modelarts.node/batch.name", batch.name());
         put("os.modelarts.node/batch.type", batch.step.kind.as_str().to_owned());
         put("os.modelarts.node/batch.count", batch.step.step.to_string());
     }
     labels
+}
+
+/// 16 binary digits, the rightmost is card 1 and `1` is in use. Which cards are, nobody tells; how many, the quantities do.
+fn npu_placement(machine: &model::MachineFacts) -> Option<String> {
+    let cards = |quantities: &Quantities| -> usize {
+        let cards = quantities.iter().filter(|(name, _)| name.starts_with("huawei.com/"));
+        cards.filter_map(|(_, amount)| amount.parse::<usize>().ok()).sum()
+    };
+    let total = cards(&machine.resources);
+    let used = total.saturating_sub(cards(&machine.available)).min(16);
+    (total > 0).then(|| format!("{}{}", "0".repeat(16 - used), "1".repeat(used)))
 }
 
 fn annotations(node: &model::Node) -> Texts {
@@ -181,6 +197,9 @@ fn annotations(node: &model::Node) -> Texts {
             progress["endTime"] = rfc3339(at).into();
         }
         notes.insert("os.modelarts.node/drain".to_owned(), progress.to_string());
+    }
+    if let Some(placement) = node.machine.as_deref().and_then(npu_placement) {
+        notes.insert("os.modelarts/npu-topology-placement".to_owned(), placement);
     }
     let Some(template) = node.template.as_deref() else { return notes };
     if !template.tags.is_empty() {

@@ -84,6 +84,9 @@ impl NodePoolList {
     }
 }
 
+/// Nodes of one element at most.
+const MAX_COUNT: u32 = 2000;
+
 /// A node pool that a request wants, and the change of the pool that gives it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodePoolEdit {
@@ -143,9 +146,9 @@ fn new_element(body: &Value, errors: &RefCell<FieldErrors>) -> Option<(NodePoolN
     if count.is_absent() {
         count.required();
     }
-    let count = count.integer(1, 2000);
+    let count = count.integer(1, MAX_COUNT);
     let most = resources.field("maxCount");
-    if let (Some(count), Some(most_count)) = (count, most.integer(0, 2000))
+    if let (Some(count), Some(most_count)) = (count, most.integer(0, MAX_COUNT))
         && most_count > count
     {
         most.invalid(format!("must not be more than count ({count})"));
@@ -171,7 +174,17 @@ pub fn decode_change(current: &model::Pool, at: usize, body: &Value) -> Result<N
     let errors = RefCell::new(FieldErrors::new());
     let merged = changed_element(element, present, body, &errors);
     elements[at] = finish(merged, errors)?;
-    let (edit, mentions_billing) = edit(current, &elements, body)?;
+    let (mut edit, mentions_billing) = edit(current, &elements, body)?;
+    if let Some(draft) = edit.draft.resources.get_mut(at) {
+        let sent = &body["spec"]["resources"];
+        // What has been taken away is not what was not mentioned.
+        if is_emptied(&sent["labels"], sent.get("labels").is_some()) {
+            draft.labels.get_or_insert_default();
+        }
+        if sent.get("tags").is_some_and(Value::is_null) {
+            draft.tags.get_or_insert_default();
+        }
+    }
     Ok(NodePoolEdit {
         name: element.node_pool(),
         edit,
@@ -179,10 +192,30 @@ pub fn decode_change(current: &model::Pool, at: usize, body: &Value) -> Result<N
     })
 }
 
+/// Whether a patch takes labels away: all of them, or some by name.
+fn is_emptied(labels: &Value, is_sent: bool) -> bool {
+    let has_removals = |members: &Map<String, Value>| members.values().any(Value::is_null);
+    is_sent && labels.as_object().map_or(labels.is_null(), has_removals)
+}
+
 fn changed_element(element: &model::PoolResource, mut present: Value, body: &Value, errors: &RefCell<FieldErrors>) -> Option<Value> {
     let root = Place::root(body, errors);
-    root.body()?;
-    root.field("metadata").may_have_fields();
+    let members = root.body()?;
+    let metadata = root.field("metadata");
+    metadata.may_have_fields();
+    for (sent, place, current) in [
+        (members.get("apiVersion"), root.field("apiVersion"), "v2"),
+        (members.get("kind"), root.field("kind"), "NodePool"),
+        (
+            metadata.value().and_then(|metadata| metadata.get("name")),
+            metadata.field("name"),
+            element.node_pool().as_str(),
+        ),
+    ] {
+        if sent.is_some_and(|sent| sent != current) {
+            errors.borrow_mut().immutable(place.path().clone());
+        }
+    }
     let resources = root.field("spec").field("resources");
     if resources.is_absent() {
         resources.required();
@@ -201,14 +234,13 @@ fn changed_element(element: &model::PoolResource, mut present: Value, body: &Val
             errors.borrow_mut().immutable(resources.path().field(field));
         }
     }
-    let name = root.field("metadata").field("name");
-    if name.text().is_some_and(|text| text != element.node_pool().as_str()) {
-        errors.borrow_mut().immutable(name.path().clone());
-    }
+    // It is told of, not asked for: what counts is `count`.
+    resources.field("maxCount").integer(0, MAX_COUNT);
+    let is_count_kept = !sent.contains_key("count") || resources.field("count").integer(0, MAX_COUNT) == Some(element.count);
     let members = present.as_object_mut()?;
     members.remove("maxCount");
     // A new count without zones is placed automatically (contract pools §9.2).
-    if sent.contains_key("count") && !sent.contains_key("azs") && sent.get("count") != Some(&json!(element.count)) {
+    if !is_count_kept && !sent.contains_key("azs") {
         members.remove("azs");
     }
     let mut patch = resources.value()?.clone();

@@ -1,5 +1,6 @@
 //! Plug-ins and their templates as clients see them (contract `plugins.md`).
 
+use crate::admin::keep;
 use crate::decode::{Place, finish};
 use crate::time::rfc3339;
 use domain::field::{FieldErrors, Reason};
@@ -299,16 +300,16 @@ pub fn decode_create(body: &Value) -> Result<(TemplateName, Wanted), FieldErrors
     finish(found, errors)
 }
 
-/// The body of a patch of the plug-in that is made from a template.
-pub fn decode_patch(name: &TemplateName, body: &Value) -> Result<Wanted, FieldErrors> {
+/// The body of a patch of a plug-in.
+pub fn decode_patch(plugin: &model::Plugin, body: &Value) -> Result<Wanted, FieldErrors> {
     let errors = RefCell::new(FieldErrors::new());
     let root = Place::root(body, &errors);
     let found = root.body().map(|_| {
+        keep(&root, &["metadata", "spec"]);
+        keep(&root.field("spec"), &["template"]);
+        unchanged_envelope(&root, plugin);
         let place = template(&root, false);
-        let sent = place.field("name");
-        if sent.text().is_some_and(|sent| sent != name.as_str()) {
-            sent.refuse(Reason::Immutable, "cannot be modified");
-        }
+        unchanged(&place, "name", &[plugin.template.as_str()]);
         for member in ["version", "inputs"] {
             if crate::admin::is_removed(&place, member) {
                 place.field(member).invalid("must not be null");
@@ -317,6 +318,22 @@ pub fn decode_patch(name: &TemplateName, body: &Value) -> Result<Wanted, FieldEr
         wanted(&place)
     });
     finish(found, errors)
+}
+
+/// What names the plug-in may be repeated, either way round, but not changed.
+fn unchanged_envelope(root: &Place<'_>, plugin: &model::Plugin) {
+    let metadata = root.field("metadata");
+    metadata.may_have_fields();
+    unchanged(&metadata, "name", &[&plugin.full_name()]);
+    unchanged(root, "apiVersion", &["v2", "Plugin"]);
+    unchanged(root, "kind", &["Plugin", "v2"]);
+}
+
+fn unchanged(place: &Place<'_>, member: &str, current: &[&str]) {
+    let sent = place.value().and_then(|value| value.get(member));
+    if sent.is_some_and(|sent| sent.as_str().is_none_or(|sent| !current.contains(&sent))) {
+        place.field(member).refuse(Reason::Immutable, "cannot be modified");
+    }
 }
 
 /// The published table swaps the descriptions of the two, so both ways round are taken.

@@ -4,7 +4,7 @@ use crate::decode::{Place, finish};
 use crate::time::{parse_rfc3339, rfc3339};
 use domain::field::FieldErrors;
 use domain::schedule as model;
-use domain::schedule::Redeploy;
+use domain::schedule::{Acceptance, Redeploy};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -74,14 +74,6 @@ impl From<&model::ScheduledEvent> for ScheduledEvent {
             underlying_instance_id: event.machine.clone(),
         }
     }
-}
-
-/// The body of an acceptance; all of it may be absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Acceptance {
-    pub not_before: Option<Timestamp>,
-    pub redeploy: Option<Redeploy>,
-    pub is_automatic: bool,
 }
 
 /// The body of an acceptance, as it is described.

@@ -188,7 +188,7 @@ fn tags(root: &Place<'_>, is_filled: bool, is_lenient: bool) -> Vec<Tag> {
             value: value.unwrap_or_default().to_owned(),
         };
         match tag.check() {
-            Err(message) if !is_lenient => place.invalid(message),
+            Err(fault) if !is_lenient => place.field(fault.member).invalid(fault.message),
             Ok(()) | Err(_) if found.iter().any(|earlier| earlier.key == tag.key) && !is_lenient => {
                 place.field("key").refuse(Reason::Duplicate, "is there twice");
             }
@@ -235,7 +235,8 @@ pub fn decode_search(body: &Value) -> Result<Search, FieldErrors> {
         Some(Search {
             tags,
             name,
-            limit: root.field("limit").integer(1, 1_000),
+            // What is above the maximum is as the maximum.
+            limit: root.field("limit").integer(1, u32::MAX),
             offset: root.field("offset").integer(0, u32::MAX),
         })
     })

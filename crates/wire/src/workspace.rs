@@ -9,6 +9,9 @@ use serde_json::Value;
 use std::cell::RefCell;
 use utoipa::ToSchema;
 
+/// Longest `user_type` of a grant.
+const MAX_USER_TYPE: usize = 64;
+
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Workspace {
     pub id: String,
@@ -33,6 +36,8 @@ pub struct Grant {
     pub user_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_type: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -75,6 +80,7 @@ impl From<&model::Workspace> for Workspace {
                 let grants = grants.iter().map(|grant| Grant {
                     user_id: grant.user_id.as_ref().map(ToString::to_string),
                     user_name: grant.user_name.clone(),
+                    user_type: grant.user_type.clone(),
                 });
                 ("INTERNAL", grants.collect())
             }
@@ -156,7 +162,10 @@ fn auth(root: &Place<'_>) -> Option<AuthType> {
 fn grants(place: &Place<'_>) -> Vec<model::Grant> {
     let grants = place.items().into_iter().filter_map(|item| {
         item.object()?;
-        let (id, name) = (item.field("user_id"), item.field("user_name"));
+        let (id, name, kind) = (item.field("user_id"), item.field("user_name"), item.field("user_type"));
+        if kind.text().is_some_and(|text| text.chars().count() > MAX_USER_TYPE) {
+            kind.invalid(format!("must be at most {MAX_USER_TYPE} characters long"));
+        }
         if id.is_absent() && name.is_absent() {
             item.invalid("must have user_id or user_name");
             return None;
@@ -164,6 +173,7 @@ fn grants(place: &Place<'_>) -> Vec<model::Grant> {
         Some(model::Grant {
             user_id: id.name(UserId::parse),
             user_name: name.text().map(ToOwned::to_owned),
+            user_type: kind.text().map(ToOwned::to_owned),
         })
     });
     grants.collect()

@@ -200,6 +200,16 @@ impl PoolResource {
             node_pool: self.node_pool(),
         }
     }
+
+    /// Whether a node pool of a flavor is this element.
+    pub fn is(&self, flavor: &FlavorName, node_pool: &NodePoolName) -> bool {
+        let has_name = || {
+            self.node_pool
+                .as_ref()
+                .map_or_else(|| node_pool.is_default_of(flavor), |own| own == node_pool)
+        };
+        self.flavor == *flavor && has_name()
+    }
 }
 
 /// What identifies an element of `spec.resources`: elements of two versions of a spec with equal keys are the same.

@@ -33,6 +33,33 @@ pub struct PoolStatus {
     pub dependencies: BTreeMap<JobType, String>,
 }
 
+impl PoolStatus {
+    /// Follows `spec.scope`: what is wanted and off is being enabled, what is on and not wanted is being disabled. Every job
+    /// type ever requested has an entry.
+    pub fn want_scopes(&mut self, wanted: &[JobType]) {
+        for job_type in wanted {
+            match self.scopes.iter_mut().find(|scope| scope.job_type == *job_type) {
+                None => self.scopes.push(ScopeStatus {
+                    job_type: *job_type,
+                    state: ScopeState::Enabling,
+                    plugins: Vec::new(),
+                    message: None,
+                }),
+                Some(scope) if scope.state == ScopeState::Disabled => {
+                    scope.state = ScopeState::Enabling;
+                    scope.message = None;
+                }
+                Some(_) => {}
+            }
+        }
+        let is_unwanted = |scope: &&mut ScopeStatus| scope.state.is_on() && !wanted.contains(&scope.job_type);
+        for scope in self.scopes.iter_mut().filter(is_unwanted) {
+            scope.state = ScopeState::Disabling;
+            scope.message = None;
+        }
+    }
+}
+
 /// `status.phase` with what belongs to it. Legal transitions: [`PoolPhase::may_become`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PoolPhase {
@@ -250,6 +277,20 @@ pub struct DriverStatus {
     pub target: String,
     pub state: DriverState,
     pub message: Option<String>,
+}
+
+impl DriverStatus {
+    /// Another version is asked for: that the upgrade is still to begin shows at once.
+    pub fn aim_at(&mut self, version: &str) {
+        if self.target == version {
+            return;
+        }
+        version.clone_into(&mut self.target);
+        if self.version != version && self.state != DriverState::Creating {
+            self.state = DriverState::Upgrading;
+            self.message = None;
+        }
+    }
 }
 
 /// README §8.3

@@ -4,7 +4,6 @@ use super::Refusal;
 use super::machine::{Bound, Machine};
 use super::pool::PoolState;
 use super::rules::Rules;
-use super::shift::Shift;
 use super::state::{Changes, Fleetwide, Stock};
 use super::work::{Ending, Submission, Work, WorkState};
 use crate::command::{Command, NodeRequest};
@@ -206,15 +205,8 @@ impl<'a> Change<'a> {
     /// Puts the workloads of a node back into the queue.
     fn evict(&mut self, pool: &Uid, node: &NodeName) {
         let there = |work: &&Work| work.nodes().any(|used| used == node);
-        let uids: Vec<Uid> = self
-            .base
-            .shift(pool)
-            .into_iter()
-            .flat_map(Shift::work)
-            .filter(there)
-            .map(|work| work.submission.uid.clone())
-            .collect();
-        for uid in uids {
+        let on_it = self.base.shift(pool).and_then(|shift| shift.on(node));
+        if let Some(uid) = on_it.map(|work| work.submission.uid.clone()) {
             let known = self.work(&uid).filter(there).cloned();
             if let Some(mut work) = known {
                 work.requeue();

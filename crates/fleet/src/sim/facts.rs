@@ -43,7 +43,7 @@ impl Shift {
         };
         let host = |node: &NodeName| HostFact {
             node: node.clone(),
-            ip: floor.nodes.get(node).and_then(|machine| machine.address(floor.now, floor.rules)),
+            ip: floor.node(node).and_then(|filed| filed.machine.address(floor.now, floor.rules)),
         };
         let Submission { uid, name, .. } = &work.submission;
         WorkloadFact {

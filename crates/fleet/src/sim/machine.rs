@@ -241,13 +241,11 @@ impl Machine {
         all.filter(|at| *at > now).min()
     }
 
-    /// What the machine is to a workload that has been on it since a time.
-    pub fn fitness(&self, since: Timestamp, now: Timestamp, rules: &Rules) -> Fitness {
+    /// What the machine is to a workload.
+    pub fn fitness(&self, now: Timestamp, rules: &Rules) -> Fitness {
         let Some(bound) = &self.bound else { return Fitness::Taken };
-        let is_installing = bound.driver.as_ref().is_some_and(|job| {
-            let is_done = self.driver_fact(bound, job, now, rules).progress == DriverProgress::Done;
-            job.at > since || !is_done
-        });
+        let is_done = |job: &DriverJob| self.driver_fact(bound, job, now, rules).progress == DriverProgress::Done;
+        let is_installing = bound.driver.as_ref().is_some_and(|job| !is_done(job));
         match self.state(bound, now, rules) {
             MachineState::Releasing | MachineState::Booting | MachineState::Checking => Fitness::Taken,
             MachineState::Faulty(_) | MachineState::Failed(_) => Fitness::Broken,

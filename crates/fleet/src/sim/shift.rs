@@ -1,6 +1,7 @@
 //! The workloads of one physical pool: who runs where. A function of what was submitted, of machines, and of time.
 
-use super::machine::{Fitness, Machine};
+use super::filed::Filed;
+use super::machine::Fitness;
 use super::rules::Rules;
 use super::work::{Ending, Spell, Work, WorkState};
 use crate::workload::Quota;
@@ -10,6 +11,7 @@ use domain::name::{FlavorName, NodeName};
 use domain::pool::JobType;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Workloads that are over and still shown, for each physical pool.
 const KEPT: usize = 500;
@@ -17,50 +19,55 @@ const KEPT: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct Shift {
     work: BTreeMap<Uid, Work>,
+    /// Those of them that wait or run.
+    active: BTreeSet<Uid>,
+    /// Those that are over, the first to end first.
+    over: BTreeSet<(Timestamp, Uid)>,
+    /// Who runs on which node.
+    hosts: BTreeMap<NodeName, Uid>,
+    /// Pools that workloads were last let into. `None`: not known, or there is a new workload.
+    pools: Option<Vec<Uid>>,
     /// Why those that wait do.
     pub(super) waits: BTreeMap<Uid, Wait>,
-    busy: BTreeSet<NodeName>,
     /// What has changed since it was last written down.
     pub unsaved: BTreeSet<Uid>,
 }
 
 /// What workloads run on and by: a physical pool at a time.
 pub(super) struct Floor<'a> {
-    pub nodes: BTreeMap<&'a NodeName, &'a Machine>,
+    pub pool: Uid,
+    pub nodes: Option<&'a BTreeMap<NodeName, Arc<Filed>>>,
+    /// Of all pools, by flavor: nodes that may be given a workload, whether they have one or not.
+    pub open: &'a BTreeMap<(Uid, FlavorName), BTreeSet<NodeName>>,
     pub quotas: &'a [Quota],
     pub now: Timestamp,
     pub rules: &'a Rules,
-    /// Where the quota of each pool stands among all.
-    places: BTreeMap<&'a Uid, usize>,
 }
 
-impl<'a> Floor<'a> {
-    pub fn new(nodes: BTreeMap<&'a NodeName, &'a Machine>, quotas: &'a [Quota], now: Timestamp, rules: &'a Rules) -> Self {
-        // Of two quotas of one pool, the first counts.
-        let places = quotas.iter().enumerate().rev().map(|(at, quota)| (&quota.pool.uid, at));
-        Self {
-            nodes,
-            quotas,
-            now,
-            rules,
-            places: places.collect(),
-        }
+/// Why a workload leaves its nodes.
+#[derive(Debug, Clone, Copy)]
+enum Leave {
+    Done(Timestamp),
+    Broken,
+    Taken,
+}
+
+impl Floor<'_> {
+    pub fn node(&self, node: &NodeName) -> Option<&Filed> {
+        self.nodes?.get(node).map(AsRef::as_ref)
     }
 
     fn fitness(&self, node: &NodeName, since: Timestamp) -> Fitness {
-        self.nodes
-            .get(node)
-            .map_or(Fitness::Taken, |machine| machine.fitness(since, self.now, self.rules))
+        self.node(node).map_or(Fitness::Taken, |filed| filed.standing.fitness(since))
     }
 
-    /// Whether a workload may be put on a node now.
-    fn is_open(&self, machine: &Machine) -> bool {
-        let is_held = machine.bound.as_ref().is_none_or(|bound| bound.held_at.is_some());
-        !is_held && machine.fitness(self.now, self.now, self.rules) == Fitness::Fit
+    /// Nodes of a flavor that may be given a workload.
+    fn open(&self, flavor: &FlavorName) -> impl Iterator<Item = &NodeName> {
+        self.open.get(&(self.pool.clone(), flavor.clone())).into_iter().flatten()
     }
 
     fn quota(&self, pool: &Uid) -> Option<usize> {
-        self.places.get(pool).copied()
+        self.quotas.iter().position(|quota| quota.pool.uid == *pool)
     }
 }
 
@@ -74,15 +81,68 @@ impl Shift {
     }
 
     pub fn put(&mut self, work: Work) {
-        self.work.insert(work.submission.uid.clone(), work);
+        self.delist(&work.submission.uid);
+        self.enlist(work);
+        self.pools = None;
+    }
+
+    fn enlist(&mut self, work: Work) {
+        let uid = work.submission.uid.clone();
+        match &work.state {
+            WorkState::Waiting => {
+                self.active.insert(uid.clone());
+            }
+            WorkState::Placed { nodes, .. } => {
+                self.active.insert(uid.clone());
+                self.hosts.extend(nodes.iter().map(|node| (node.clone(), uid.clone())));
+            }
+            WorkState::Over { at, .. } => {
+                self.over.insert((*at, uid.clone()));
+            }
+        }
+        self.work.insert(uid, work);
+    }
+
+    fn delist(&mut self, uid: &Uid) -> Option<Work> {
+        let work = self.work.remove(uid)?;
+        self.active.remove(uid);
+        if let WorkState::Over { at, .. } = &work.state {
+            self.over.remove(&(*at, uid.clone()));
+        }
+        for node in work.nodes() {
+            if self.hosts.get(node) == Some(uid) {
+                self.hosts.remove(node);
+            }
+        }
+        Some(work)
+    }
+
+    /// Changes a workload, and all lists with it.
+    fn edit(&mut self, uid: &Uid, edit: impl FnOnce(&mut Work)) {
+        if let Some(mut work) = self.delist(uid) {
+            edit(&mut work);
+            self.enlist(work);
+            self.unsaved.insert(uid.clone());
+        }
+    }
+
+    /// Those that wait or run.
+    fn active(&self) -> impl Iterator<Item = &Work> {
+        self.active.iter().filter_map(|uid| self.work.get(uid))
     }
 
     pub fn is_empty(&self) -> bool {
         self.work.is_empty()
     }
 
-    pub fn is_busy(&self, node: &NodeName) -> bool {
-        self.busy.contains(node)
+    /// Nodes with workloads on them.
+    pub fn hosts(&self) -> impl Iterator<Item = &NodeName> {
+        self.hosts.keys()
+    }
+
+    /// The workload on a node.
+    pub fn on(&self, node: &NodeName) -> Option<&Work> {
+        self.work.get(self.hosts.get(node)?)
     }
 
     /// When workloads were on each node.
@@ -99,18 +159,18 @@ impl Shift {
     /// Workloads that run or wait, by job type.
     pub fn counts(&self) -> BTreeMap<JobType, u32> {
         let mut counts = BTreeMap::new();
-        for work in self.work().filter(|work| !work.is_over()) {
+        for work in self.active() {
             *counts.entry(work.submission.kind.job_type()).or_default() += 1;
         }
         counts
     }
 
-    /// Lets happen what is due. `true`: something did.
-    pub fn advance(&mut self, floor: &Floor<'_>) -> bool {
+    /// Lets happen what is due, and what follows from the machines of these nodes, which have changed. `true`: something did.
+    pub fn advance(&mut self, floor: &Floor<'_>, touched: &BTreeSet<NodeName>) -> bool {
         let mut has_changed = self.close(floor);
         // Whoever has no time to give back goes at once, and others start: until nothing changes any more.
-        for _ in 0..=self.work.len() * (floor.quotas.len() + 1) {
-            let has_left = self.leave(floor);
+        for _ in 0..=self.active.len() * (floor.quotas.len() + 1) {
+            let has_left = self.leave(floor, touched);
             let has_started = self.assign(floor);
             has_changed |= has_left || has_started;
             if !has_left && !has_started {
@@ -118,23 +178,27 @@ impl Shift {
             }
         }
         self.forget();
-        self.busy = self.work.values().flat_map(Work::nodes).cloned().collect();
         has_changed
     }
 
     /// The first instant after `now` at which something happens by itself.
     pub fn next_turn(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
-        let turns = self.work().flat_map(|work| [work.done_at(rules), work.evicted_at(rules)]);
+        let turns = self.active().flat_map(|work| [work.done_at(rules), work.evicted_at(rules)]);
         turns.flatten().filter(|at| *at > now).min()
     }
 
     /// The first instant after `now` at which a workload that has nodes is up on them.
     pub fn next_launch(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
-        self.work().filter_map(|work| work.up(rules)).filter(|at| *at > now).min()
+        self.active().filter_map(|work| work.up(rules)).filter(|at| *at > now).min()
     }
 
     /// Drops the workloads of pools that are gone.
     fn close(&mut self, floor: &Floor<'_>) -> bool {
+        let is_same = |pools: &Vec<Uid>| pools.iter().eq(floor.quotas.iter().map(|quota| &quota.pool.uid));
+        if self.pools.as_ref().is_some_and(is_same) {
+            return false;
+        }
+        self.pools = Some(floor.quotas.iter().map(|quota| quota.pool.uid.clone()).collect());
         let gone: Vec<Uid> = self
             .work
             .values()
@@ -148,77 +212,76 @@ impl Shift {
     }
 
     fn drop_work(&mut self, uid: &Uid) {
-        self.work.remove(uid);
+        self.delist(uid);
         self.waits.remove(uid);
         self.unsaved.insert(uid.clone());
     }
 
     /// Those that are done, that have lost a node, or whose time to give back is over.
-    fn leave(&mut self, floor: &Floor<'_>) -> bool {
-        let mut has_changed = false;
-        for work in self.work.values_mut() {
+    fn leave(&mut self, floor: &Floor<'_>, touched: &BTreeSet<NodeName>) -> bool {
+        let shaken: BTreeSet<&Uid> = touched.iter().filter_map(|node| self.hosts.get(node)).collect();
+        let mut leaving = Vec::new();
+        for work in self.active() {
             let WorkState::Placed { at, nodes, .. } = &work.state else {
                 continue;
             };
-            let worst = nodes.iter().map(|node| floor.fitness(node, *at)).max();
+            let uid = &work.submission.uid;
+            // Only where a machine has changed can there be one that has lost it.
+            let nodes = shaken.contains(uid).then_some(nodes).into_iter().flatten();
+            let worst = nodes.map(|node| floor.fitness(node, *at)).max();
             let (done_at, evicted_at) = (work.done_at(floor.rules), work.evicted_at(floor.rules));
-            if let Some(done_at) = done_at.filter(|at| *at <= floor.now) {
-                work.end(Ending::Completed, done_at);
+            let why = if let Some(done_at) = done_at.filter(|at| *at <= floor.now) {
+                Leave::Done(done_at)
             } else if worst == Some(Fitness::Broken) {
-                work.lose_machine(floor.now);
+                Leave::Broken
             } else if worst == Some(Fitness::Taken) || evicted_at.is_some_and(|at| at <= floor.now) {
-                work.requeue();
+                Leave::Taken
             } else {
                 continue;
-            }
-            has_changed = true;
-            self.unsaved.insert(work.submission.uid.clone());
+            };
+            leaving.push((uid.clone(), why));
         }
-        has_changed
+        for (uid, why) in &leaving {
+            self.edit(uid, |work| match why {
+                Leave::Done(at) => work.end(Ending::Completed, *at),
+                Leave::Broken => work.lose_machine(floor.now),
+                Leave::Taken => work.requeue(),
+            });
+        }
+        !leaving.is_empty()
     }
 
     /// Lets in who may, and asks borrowers to give back.
     fn assign(&mut self, floor: &Floor<'_>) -> bool {
         let flavors: BTreeSet<FlavorName> = self
-            .work
-            .values()
+            .active()
             .filter(|work| work.is_waiting())
             .map(|work| work.submission.flavor.clone())
             .collect();
         let mut waits = BTreeMap::new();
         let mut has_changed = false;
         for flavor in flavors {
-            let steps = self.decide(&flavor, floor);
-            let mut open = self.open_nodes(&flavor, floor);
-            for (uid, step) in steps {
-                let nodes = match step {
-                    Step::Start(_) => self.get(&uid).and_then(|work| take_nodes(&mut open, work.submission.nodes)),
-                    Step::GiveBack(_) | Step::Wait(..) => None,
-                };
-                has_changed |= self.take_step(&uid, step, nodes, floor.now, &mut waits);
+            for (uid, step) in self.decide(&flavor, floor) {
+                has_changed |= self.take_step(&uid, step, floor, &mut waits);
             }
         }
         self.waits = waits;
         has_changed
     }
 
-    /// `nodes`: those that are there for a start.
-    fn take_step(
-        &mut self,
-        uid: &Uid,
-        step: Step,
-        nodes: Option<BTreeSet<NodeName>>,
-        now: Timestamp,
-        waits: &mut BTreeMap<Uid, Wait>,
-    ) -> bool {
-        let Some(work) = self.work.get_mut(uid) else { return false };
-        let before = work.clone();
+    fn take_step(&mut self, uid: &Uid, step: Step, floor: &Floor<'_>, waits: &mut BTreeMap<Uid, Wait>) -> bool {
+        let free = match step {
+            Step::Start(_) => self.free_nodes(uid, floor),
+            Step::GiveBack(_) | Step::Wait(..) => None,
+        };
+        let Some(work) = self.work.get(uid) else { return false };
+        let mut next = work.clone();
         match step {
-            Step::Start(_) => match nodes {
+            Step::Start(_) => match free {
                 Some(nodes) => {
-                    work.is_promised = false;
-                    work.state = WorkState::Placed {
-                        at: now,
+                    next.is_promised = false;
+                    next.state = WorkState::Placed {
+                        at: floor.now,
                         nodes,
                         asked_at: None,
                     };
@@ -226,29 +289,29 @@ impl Shift {
                 None => drop(waits.insert(uid.clone(), Wait::Nodes)),
             },
             Step::GiveBack(_) => {
-                if let WorkState::Placed { asked_at, .. } = &mut work.state {
-                    *asked_at = Some(now);
+                if let WorkState::Placed { asked_at, .. } = &mut next.state {
+                    *asked_at = Some(floor.now);
                 }
             }
             Step::Wait(_, wait) => {
-                work.is_promised = wait == Wait::Returning;
+                next.is_promised = wait == Wait::Returning;
                 waits.insert(uid.clone(), wait);
             }
         }
-        let has_changed = *work != before;
+        let has_changed = *work != next;
         if has_changed {
-            self.unsaved.insert(uid.clone());
+            self.edit(uid, |work| *work = next);
         }
         has_changed && !matches!(step, Step::Wait(..))
     }
 
-    /// Nodes of a flavor on which there is nothing and may be something.
-    fn open_nodes<'a>(&self, flavor: &FlavorName, floor: &Floor<'a>) -> BTreeSet<&'a NodeName> {
-        let used: BTreeSet<&NodeName> = self.work.values().flat_map(Work::nodes).collect();
-        let is_open = |(node, machine): &(&&NodeName, &&Machine)| {
-            machine.registration.flavor == *flavor && !used.contains(**node) && floor.is_open(machine)
-        };
-        floor.nodes.iter().filter(is_open).map(|(node, _)| *node).collect()
+    /// Nodes for a workload, where there are enough.
+    fn free_nodes(&self, uid: &Uid, floor: &Floor<'_>) -> Option<BTreeSet<NodeName>> {
+        let work = self.work.get(uid)?;
+        let wanted = work.submission.nodes as usize;
+        let free = floor.open(&work.submission.flavor).filter(|node| !self.hosts.contains_key(*node));
+        let found: BTreeSet<NodeName> = free.take(wanted).cloned().collect();
+        (found.len() == wanted).then_some(found)
     }
 
     /// One round over the workloads of a flavor.
@@ -256,7 +319,7 @@ impl Shift {
         let Some(mut ledger) = self.ledger(flavor, floor) else {
             return Vec::new();
         };
-        let mut own: Vec<&Work> = self.work.values().filter(|work| work.submission.flavor == *flavor).collect();
+        let mut own: Vec<&Work> = self.active().filter(|work| work.submission.flavor == *flavor).collect();
         own.sort_by_key(|work| work.number);
         let mut waiting = Vec::new();
         for work in &own {
@@ -309,35 +372,24 @@ impl Shift {
             }
         };
         let levels: Vec<Level> = floor.quotas.iter().map(level).collect();
-        let used: BTreeSet<&NodeName> = self.work.values().flat_map(Work::nodes).collect();
-        let counts = |(node, machine): &(&&NodeName, &&Machine)| {
-            machine.registration.flavor == *flavor && (used.contains(**node) || floor.is_open(machine))
+        // Of those in use, the ones that are not open: both are in the order of names.
+        let mut open = floor.open(flavor).peekable();
+        let is_closed = |host: &&NodeName| {
+            while open.next_if(|node| node < host).is_some() {}
+            open.next_if(|node| node == host).is_none()
         };
-        let capacity = floor.nodes.iter().filter(counts).count() as u64;
+        let is_its = |host: &&NodeName| floor.node(host).is_some_and(|filed| filed.machine.registration.flavor == *flavor);
+        let closed = self.hosts.keys().filter(is_closed).filter(is_its).count();
+        let capacity = (floor.open(flavor).count() + closed) as u64;
         Some(Ledger::new(Tree::new(&levels).ok()?, capacity))
     }
 
     /// Forgets what has been over for long.
     fn forget(&mut self) {
-        let mut over: Vec<(Timestamp, Uid)> = Vec::new();
-        for (uid, work) in &self.work {
-            if let WorkState::Over { at, .. } = &work.state {
-                over.push((*at, uid.clone()));
-            }
-        }
-        if over.len() > KEPT {
-            over.sort();
-            for (_, uid) in &over[..over.len() - KEPT] {
-                self.drop_work(uid);
-            }
+        while self.over.len() > KEPT
+            && let Some((_, uid)) = self.over.first().cloned()
+        {
+            self.drop_work(&uid);
         }
     }
-}
-
-/// So many of the nodes, the first by name. `None`: there are not enough, and none is taken.
-fn take_nodes(open: &mut BTreeSet<&NodeName>, count: u32) -> Option<BTreeSet<NodeName>> {
-    if open.len() < count as usize {
-        return None;
-    }
-    Some((0..count).filter_map(|_| open.pop_first()).cloned().collect())
 }

@@ -1,7 +1,8 @@
 //! Everything the fleet knows, and the lists that make it quick to find.
 
 use super::JournalError;
-use super::machine::Machine;
+use super::filed::Filed;
+use super::machine::{Bound, Machine};
 use super::pool::PoolState;
 use super::rules::Rules;
 use super::shift::{Floor, Shift};
@@ -28,9 +29,11 @@ pub(super) type Stock = (FlavorName, ZoneName);
 /// Everything the fleet knows.
 #[derive(Debug, Default)]
 pub(super) struct Fleetwide {
-    machines: BTreeMap<String, Filed>,
+    machines: BTreeMap<String, Arc<Filed>>,
     pools: BTreeMap<Uid, PoolState>,
-    nodes: BTreeMap<Uid, BTreeMap<NodeName, String>>,
+    nodes: BTreeMap<Uid, BTreeMap<NodeName, Arc<Filed>>>,
+    /// Nodes that may be given a workload, by pool and flavor, whether they have one or not.
+    open: BTreeMap<(Uid, FlavorName), BTreeSet<NodeName>>,
     /// Machines that are free and in order.
     free: BTreeMap<Stock, BTreeSet<String>>,
     offers: Offers,
@@ -44,8 +47,8 @@ pub(super) struct Fleetwide {
     /// Workloads by physical pool.
     shifts: BTreeMap<Uid, Shift>,
     shift_timers: BTreeMap<Uid, Timestamp>,
-    /// Pools whose workloads may have to be looked at.
-    stirred: BTreeSet<Uid>,
+    /// Pools whose workloads may have to be looked at, with the nodes whose machines have changed.
+    stirred: BTreeMap<Uid, BTreeSet<NodeName>>,
     /// What was shown of them last, while it is still so.
     shown: BTreeMap<Uid, Shown>,
     next_work: u64,
@@ -65,14 +68,6 @@ enum Thing {
     Pool(Uid),
     /// The workloads of a pool.
     Shift(Uid),
-}
-
-/// A machine and where it is filed.
-#[derive(Debug)]
-struct Filed {
-    machine: Machine,
-    is_free: bool,
-    timer: Option<Timestamp>,
 }
 
 /// New values of what a change touches. `None`: gone.
@@ -156,13 +151,13 @@ impl Fleetwide {
     }
 
     /// Nodes of a pool with their machines.
-    pub fn nodes(&self, pool: &Uid) -> impl Iterator<Item = (&NodeName, &Machine)> {
+    pub fn nodes(&self, pool: &Uid) -> impl Iterator<Item = (&NodeName, &Filed)> {
         let nodes = self.nodes.get(pool).into_iter().flatten();
-        nodes.filter_map(|(node, id)| Some((node, self.machine(id)?)))
+        nodes.map(|(node, filed)| (node, &**filed))
     }
 
     pub fn machine_of(&self, pool: &Uid, node: &NodeName) -> Option<&Machine> {
-        self.machine(self.nodes.get(pool)?.get(node)?)
+        Some(&self.nodes.get(pool)?.get(node)?.machine)
     }
 
     /// The next machine that is free and in order.
@@ -198,8 +193,14 @@ impl Fleetwide {
 
     /// A physical pool as its workloads find it.
     pub fn floor<'a>(&'a self, pool: &Uid, now: Timestamp, rules: &'a Rules) -> Floor<'a> {
-        let quotas = self.pool(pool).map_or(&[][..], |state| &state.quotas);
-        Floor::new(self.nodes(pool).collect(), quotas, now, rules)
+        Floor {
+            pool: pool.clone(),
+            nodes: self.nodes.get(pool),
+            open: &self.open,
+            quotas: self.pool(pool).map_or(&[], |state| &state.quotas),
+            now,
+            rules,
+        }
     }
 
     /// The workloads of a physical pool, made anew where something about them has changed.
@@ -283,7 +284,7 @@ impl Fleetwide {
         }
         for work in changes.work.into_values().flatten() {
             self.next_work = self.next_work.max(work.number.saturating_add(1));
-            self.stirred.insert(work.root.clone());
+            self.stirred.entry(work.root.clone()).or_default();
             self.dirty.insert(work.root.clone());
             self.shifts.entry(work.root.clone()).or_default().put(work);
         }
@@ -309,7 +310,7 @@ impl Fleetwide {
                 }
                 Thing::Shift(uid) => {
                     self.shift_timers.remove(&uid);
-                    self.stirred.insert(uid);
+                    self.stirred.entry(uid).or_default();
                 }
             }
             // What happens at the same time is seen together.
@@ -321,10 +322,10 @@ impl Fleetwide {
 
     /// Lets the workloads of all pools get on in which something has happened.
     fn advance_shifts(&mut self, now: Timestamp, rules: &Rules) {
-        for uid in std::mem::take(&mut self.stirred) {
+        for (uid, touched) in std::mem::take(&mut self.stirred) {
             self.shown.remove(&uid);
             let Some(mut shift) = self.shifts.remove(&uid) else { continue };
-            if shift.advance(&self.floor(&uid, now, rules)) {
+            if shift.advance(&self.floor(&uid, now, rules), &touched) {
                 self.dirty.insert(uid.clone());
             }
             if let Some(at) = self.shift_timers.remove(&uid) {
@@ -345,7 +346,7 @@ impl Fleetwide {
             self.timers.remove(&(at, Thing::Pool(uid.clone())));
         }
         self.dirty.insert(uid.clone());
-        self.stirred.insert(uid.clone());
+        self.stirred.entry(uid.clone()).or_default();
         let Some(pool) = pool else {
             self.pools.remove(&uid);
             return;
@@ -361,12 +362,6 @@ impl Fleetwide {
         machine.settle(now, rules);
         let id = machine.id().to_owned();
         let is_free = machine.bound.is_none() && !machine.is_broken(now, rules);
-        if let Some(bound) = &machine.bound {
-            let nodes = self.nodes.entry(bound.pool.uid.clone()).or_default();
-            nodes.insert(bound.node.clone(), id.clone());
-            self.dirty.insert(bound.pool.uid.clone());
-            self.stirred.insert(bound.pool.uid.clone());
-        }
         if is_free {
             self.free.entry(stock(&machine)).or_default().insert(id.clone());
         }
@@ -376,21 +371,47 @@ impl Fleetwide {
         let timer = machine.next_turn(now, rules);
         self.timers.extend(timer.map(|at| (at, Thing::Machine(id.clone()))));
         self.next_number = self.next_number.max(machine.number.saturating_add(1));
-        self.machines.insert(id, Filed { machine, is_free, timer });
+        let filed = Arc::new(Filed::new(machine, is_free, timer, (now, rules)));
+        if let Some(bound) = &filed.machine.bound {
+            let nodes = self.nodes.entry(bound.pool.uid.clone()).or_default();
+            nodes.insert(bound.node.clone(), Arc::clone(&filed));
+            if filed.standing.is_open {
+                let open = self.open.entry((bound.pool.uid.clone(), filed.machine.registration.flavor.clone()));
+                open.or_default().insert(bound.node.clone());
+            }
+            self.stir(bound);
+        }
+        self.machines.insert(id, filed);
+    }
+
+    fn stir(&mut self, bound: &Bound) {
+        self.dirty.insert(bound.pool.uid.clone());
+        let touched = self.stirred.entry(bound.pool.uid.clone()).or_default();
+        touched.insert(bound.node.clone());
     }
 
     fn unfile(&mut self, id: &str) -> Option<Machine> {
-        let Filed { machine, is_free, timer } = self.machines.remove(id)?;
-        if let Some(bound) = &machine.bound {
-            self.dirty.insert(bound.pool.uid.clone());
-            self.stirred.insert(bound.pool.uid.clone());
+        let filed = self.machines.remove(id)?;
+        if let Some(bound) = &filed.machine.bound {
+            self.stir(bound);
             if let Some(nodes) = self.nodes.get_mut(&bound.pool.uid) {
                 nodes.remove(&bound.node);
                 if nodes.is_empty() {
                     self.nodes.remove(&bound.pool.uid);
                 }
             }
+            let drawer = (bound.pool.uid.clone(), filed.machine.registration.flavor.clone());
+            if filed.standing.is_open
+                && let Some(open) = self.open.get_mut(&drawer)
+            {
+                open.remove(&bound.node);
+                if open.is_empty() {
+                    self.open.remove(&drawer);
+                }
+            }
         }
+        let (is_free, timer) = (filed.is_free, filed.timer);
+        let machine = Arc::unwrap_or_clone(filed).machine;
         if is_free && let Some(free) = self.free.get_mut(&stock(&machine)) {
             free.remove(id);
         }

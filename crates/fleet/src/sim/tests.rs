@@ -74,7 +74,7 @@ impl Fixture {
     }
 
     async fn fact(&self) -> NodeFact {
-        self.seen().await.nodes.into_values().next().unwrap()
+        NodeFact::clone(self.seen().await.nodes.values().next().unwrap())
     }
 
     async fn pause(&self, seconds: u64) {

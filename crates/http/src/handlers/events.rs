@@ -8,11 +8,10 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use domain::field::{FieldErrors, FieldPath, Reason};
-use domain::name::WorkspaceId;
-use domain::schedule::{ScheduledEvent, ScheduledKind, ScheduledState};
+use domain::schedule::{Acceptance, ScheduledEvent, ScheduledKind, ScheduledState};
 use jiff::Timestamp;
 use service::events::{Begin, EventFilter, ToldEvent};
-use service::scheduled::{Acceptance, ScheduledFilter};
+use service::scheduled::ScheduledFilter;
 use wire::event::{Event, EventListMeta};
 use wire::query::Query;
 use wire::scheduled::{self as body, ScheduledEventList};
@@ -123,15 +122,8 @@ pub(crate) async fn scheduled(State(app): State<App>, call: Call) -> Result<Resp
 
 fn scheduled_filter(query: &Query, errors: &mut FieldErrors) -> ScheduledFilter {
     let sent = |name: &str| query.get(name).filter(|text| !text.is_empty());
-    let workspace = sent("workspaceId").and_then(|text| {
-        let id = WorkspaceId::parse(text);
-        if let Err(error) = &id {
-            errors.push(FieldPath::of("workspaceId"), Reason::Invalid, error.to_string());
-        }
-        id.ok()
-    });
     ScheduledFilter {
-        workspace,
+        workspace: super::pools::wanted_workspace(query, errors),
         states: choices(query, "state", ScheduledState::ALL, errors),
         kinds: choices(query, "type", ScheduledKind::ALL, errors),
         id: sent("id").map(ToOwned::to_owned),
@@ -170,12 +162,7 @@ pub(crate) async fn accept(State(app): State<App>, call: Call) -> Result<Respons
         if call.body.is_empty() {
             return Ok(Acceptance::default());
         }
-        let sent = body::decode_accept(&call.json()?)?;
-        Ok(Acceptance {
-            not_before: sent.not_before,
-            redeploy: sent.redeploy,
-            is_automatic: sent.is_automatic,
-        })
+        body::decode_accept(&call.json()?)
     };
     let outcome = app.service().accept_scheduled(&ctx, call.param("event_id"), decode).await?;
     let event: &ScheduledEvent = &outcome.object;

@@ -9,7 +9,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::job::JobKind;
-use domain::name::PoolName;
 use service::jobs::JobFilter;
 use wire::query::Query;
 
@@ -26,7 +25,7 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
         let mut errors = FieldErrors::new();
         let filter = JobFilter {
             kind: kind(&query, &mut errors),
-            pool: query.get("name").and_then(|text| PoolName::parse(text).ok()),
+            pool: query.get("name").filter(|text| !text.is_empty()).map(ToOwned::to_owned),
             since: query.timestamp("since", &mut errors),
             until: query.timestamp("until", &mut errors),
         };

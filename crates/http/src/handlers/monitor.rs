@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use service::monitor::Span;
 use service::runtime::{Amounts, PoolMetrics};
-use wire::monitor::{self as body, MetricsRow, Statistic};
+use wire::monitor::{self as body, MetricsRow, Statistic, WorkloadRow};
 
 pub(crate) async fn show(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let ctx = call.context()?;
@@ -33,7 +33,7 @@ pub(crate) async fn show(State(app): State<App>, call: Call) -> Result<Response,
 }
 
 pub(crate) async fn runtime(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
-    let all = app.service().runtime_metrics(&call.context()?)?;
+    let all = app.service().runtime_metrics(&call.context()?).await?;
     let now = app.parts.clock.now();
     let item = |metrics: &PoolMetrics| {
         let rest = |of: &Amounts| -> Amounts {
@@ -49,6 +49,7 @@ pub(crate) async fn runtime(State(app): State<App>, call: Call) -> Result<Respon
                 allocated: MetricsRow::of(&metrics.allocated, None, now),
                 capacity: MetricsRow::of(&metrics.capacity, Some(&metrics.max_capacity), now),
                 available: MetricsRow::of(&rest(&metrics.capacity), Some(&rest(&metrics.max_capacity)), now),
+                workload: WorkloadRow::of(&metrics.placed, &metrics.waiting, now),
             },
         }
     };

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use domain::field::{FieldErrors, FieldPath, Reason};
-use domain::name::{OrderName, WorkspaceId};
+use domain::name::OrderName;
 use service::ServiceError;
 use service::orders::{OrderFilter, OrderPhaseFilter};
 use wire::query::Query;
@@ -25,10 +25,7 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
         let query = call.query()?;
         let mut errors = FieldErrors::new();
         let filter = OrderFilter {
-            workspace: query
-                .get("workspaceId")
-                .filter(|text| !text.is_empty())
-                .and_then(|text| WorkspaceId::parse(text).ok()),
+            workspace: super::pools::wanted_workspace(&query, &mut errors),
             involved: query.get("involvedName").filter(|text| !text.is_empty()).map(ToOwned::to_owned),
             since: query.timestamp("since", &mut errors),
             until: query.timestamp("until", &mut errors),

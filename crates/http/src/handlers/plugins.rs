@@ -89,7 +89,7 @@ fn resource(object: fleet::PluginObject) -> body::PluginResource {
 
 pub(crate) async fn update(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let ctx = call.context()?;
-    let decode = |plugin: &Plugin| body::decode_patch(&plugin.template, &call.json()?).map(wish);
+    let decode = |plugin: &Plugin| body::decode_patch(plugin, &call.json()?).map(wish);
     let outcome = app
         .service()
         .patch_plugin(&ctx, &pool_name(&call)?, call.param("template_name"), decode)

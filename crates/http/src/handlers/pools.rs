@@ -22,14 +22,19 @@ pub(crate) fn pool_name(call: &Call) -> Result<PoolName, ApiError> {
     call.name("pool_name", PoolName::parse, || ServiceError::NotFound(Missing::Pool))
 }
 
+/// The workspace that a list is asked for, or the default one.
 pub(crate) fn workspace(query: &Query, errors: &mut FieldErrors) -> WorkspaceId {
-    match query.get("workspaceId").filter(|text| !text.is_empty()) {
-        None => WorkspaceId::default_workspace(),
-        Some(text) => WorkspaceId::parse(text).unwrap_or_else(|error| {
-            errors.push(FieldPath::of("workspaceId"), Reason::Invalid, error.to_string());
-            WorkspaceId::default_workspace()
-        }),
+    wanted_workspace(query, errors).unwrap_or_else(WorkspaceId::default_workspace)
+}
+
+/// The workspace that a list is asked for, if it is asked for one.
+pub(crate) fn wanted_workspace(query: &Query, errors: &mut FieldErrors) -> Option<WorkspaceId> {
+    let text = query.get("workspaceId").filter(|text| !text.is_empty())?;
+    let id = WorkspaceId::parse(text);
+    if let Err(error) = &id {
+        errors.push(FieldPath::of("workspaceId"), Reason::Invalid, error.to_string());
     }
+    id.ok()
 }
 
 pub(crate) fn selector(query: &Query, errors: &mut FieldErrors) -> Selector {
@@ -59,10 +64,7 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
             workspace: workspace(&query, &mut errors),
             selector: selector(&query, &mut errors),
             status: status_filter(&query, &mut errors),
-            parent: query
-                .get("parent")
-                .filter(|text| !text.is_empty())
-                .and_then(|text| PoolName::parse(text).ok()),
+            parent: query.get("parent").filter(|text| !text.is_empty()).map(ToOwned::to_owned),
         };
         let wanted = Paging::read(&query, MAXIMUM, &mut errors);
         errors.into_result()?;

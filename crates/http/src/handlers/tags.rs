@@ -85,12 +85,12 @@ pub(crate) async fn search(State(app): State<App>, call: Call) -> Result<Respons
         };
         let mut errors = FieldErrors::new();
         let query = call.query()?;
-        let asked = |name, least, most, own: Option<u32>, errors: &mut FieldErrors| {
-            let number = query.integer(name, least, most, errors).or(own.map(i64::from));
+        let asked = |name, least, own: Option<u32>, errors: &mut FieldErrors| {
+            let number = query.integer(name, least, i64::MAX, errors).or(own.map(i64::from));
             number.map(|number| usize::try_from(number).unwrap_or(usize::MAX))
         };
-        limit = asked("limit", 1, 1_000, sent.limit, &mut errors).unwrap_or(FOUND);
-        offset = asked("offset", 0, i64::MAX, sent.offset, &mut errors).unwrap_or(0);
+        limit = asked("limit", 1, sent.limit, &mut errors).unwrap_or(FOUND).min(FOUND);
+        offset = asked("offset", 0, sent.offset, &mut errors).unwrap_or(0);
         errors.into_result()?;
         Ok(PoolSearch {
             tags: sent.tags,

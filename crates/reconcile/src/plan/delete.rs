@@ -101,7 +101,8 @@ impl Work<'_> {
 
     /// As `take`, without an item of the order: the pool itself is one.
     fn take_quietly(&mut self, name: &NodeName) {
-        if let Some(node) = self.nodes.get_mut(name).filter(|node| !node.phase.is_deleting()) {
+        let stays = self.nodes.get(name).is_some_and(|node| !node.phase.is_deleting());
+        if let Some(node) = self.nodes.get_mut(name).filter(|_| stays) {
             node.phase = domain::node::NodePhase::Deleting {
                 cause: DeleteCause::PoolDeleted,
                 since: self.now,

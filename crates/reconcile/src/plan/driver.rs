@@ -14,46 +14,47 @@ use std::collections::BTreeSet;
 impl Work<'_> {
     /// The version that a node should have.
     pub fn driver_target(&self, node: &Node) -> Option<String> {
-        status::driver_target(&self.pool, node)
+        status::driver_target(&self.pool, node).map(ToOwned::to_owned)
     }
 
     pub fn drivers(&mut self, observed: &Observation) {
-        let names: Vec<NodeName> = self
-            .nodes
-            .values()
-            .filter(|node| node.driver.is_some() && node.was_available && !node.phase.is_deleting())
-            // A machine that starts anew or is installed anew is not to be disturbed.
-            .filter(|node| node.care.task.as_ref().is_none_or(|task| task.began_at.is_none()))
-            .map(|node| node.name.clone())
-            .collect();
-        let mut places = Places {
-            taken: names.iter().filter(|name| self.is_in_work(name)).count(),
-        };
-        let share = |percent: u32| (names.len() * percent as usize / 100).max(1);
+        let (mut all, mut places) = (0, Places { taken: 0 });
+        // Idle nodes take their turn first.
+        let mut ordered: Vec<(bool, NodeName)> = Vec::new();
+        for (node, fact) in self.nodes.with(&observed.nodes).filter(|(node, _)| may_be_upgraded(node)) {
+            all += 1;
+            places.taken += usize::from(in_work(node));
+            if let Some(fact) = fact.filter(|fact| !self.is_upgraded(node, fact)) {
+                ordered.push((fact.is_busy, node.name.clone()));
+            }
+        }
+        ordered.sort();
+        let share = |percent: u32| (all * percent as usize / 100).max(1);
         let (idle, force) = (
             share(self.policy.idle_upgrade_percent),
             self.policy.force_upgrade_percent.map_or(usize::MAX, share),
         );
-        // Idle nodes take their turn first.
-        let mut ordered = names.clone();
-        ordered.sort_by_key(|name| (observed.nodes.get(name).is_some_and(|fact| fact.is_busy), name.clone()));
-        for name in ordered {
-            let Some(fact) = observed.nodes.get(&name) else { continue };
-            let Some(mut node) = self.nodes.remove(&name) else { continue };
-            let was_in_work = in_work(&node);
-            let most = match self.driver_strategy(&node) {
+        for (_, name) in ordered {
+            let Some(fact) = observed.node(&name) else { continue };
+            let Some(node) = self.nodes.get(&name) else { continue };
+            let was_in_work = in_work(node);
+            let most = match self.driver_strategy(node) {
                 UpdateStrategy::Idle => idle,
                 UpdateStrategy::Force => force,
             };
-            self.advance_driver(&mut node, fact, places.admits(was_in_work, most));
-            places.note(was_in_work, in_work(&node));
-            self.nodes.insert(name, node);
+            self.advance_driver(&name, fact, places.admits(was_in_work, most));
+            places.note(was_in_work, self.nodes.get(&name).is_some_and(in_work));
         }
         self.summarise_drivers();
     }
 
-    fn is_in_work(&self, name: &NodeName) -> bool {
-        self.nodes.get(name).is_some_and(in_work)
+    /// It has its driver, and is not closed any more.
+    fn is_upgraded(&self, node: &Node, fact: &NodeFact) -> bool {
+        let is_done = |driver: &NodeDriver| {
+            let target = status::driver_target(&self.pool, node);
+            driver.state == NodeDriverState::Settled && driver.installed.as_deref() == target && target.is_some()
+        };
+        !fact.is_held && node.driver.as_ref().is_some_and(is_done)
     }
 
     /// Follows `spec.driver`; accelerators that came with a new flavor get the template's newest version, those that went
@@ -111,10 +112,11 @@ impl Work<'_> {
     }
 
     /// Takes one step of the node's state machine.
-    fn advance_driver(&mut self, node: &mut Node, fact: &NodeFact, has_place: bool) {
+    fn advance_driver(&mut self, name: &NodeName, fact: &NodeFact, has_place: bool) {
+        let Some(node) = self.nodes.get(name) else { return };
         let Some(target) = self.driver_target(node) else { return };
         let strategy = self.driver_strategy(node);
-        let Some(driver) = &mut node.driver else { return };
+        let Some(driver) = &node.driver else { return };
         let seen = Seen {
             now: self.now,
             target: &target,
@@ -131,11 +133,13 @@ impl Work<'_> {
             },
         };
         let next = machine::advance(&driver.state, &seen);
-        if driver.state != next.state {
+        // Most nodes wait for their turn, and are not copied for that.
+        let has_changed = driver.state != next.state;
+        if has_changed && let Some(driver) = self.nodes.get_mut(name).and_then(|node| node.driver.as_mut()) {
             driver.state = next.state;
         }
         for act in next.acts {
-            let (pool, node) = (self.mark(), node.name.clone());
+            let (pool, node) = (self.mark(), name.clone());
             self.commands.push(match act {
                 Act::Hold => Command::HoldNode { pool, node },
                 Act::Open => Command::OpenNode { pool, node },
@@ -160,18 +164,13 @@ impl Work<'_> {
     /// `status.driver`: the version changes when the last node is done.
     fn summarise_drivers(&mut self) {
         let is_created = !matches!(self.pool.status.phase, PoolPhase::Creating);
-        let nodes: Vec<Node> = self
-            .nodes
-            .values()
-            .filter(|node| node.was_available && !node.phase.is_deleting())
-            .cloned()
-            .collect();
-        let targets: Vec<Option<String>> = nodes.iter().map(|node| self.driver_target(node)).collect();
-        for (kind, status) in &mut self.pool.status.drivers {
+        let nodes = self.nodes.values().filter(|node| node.was_available && !node.phase.is_deleting());
+        let nodes: Vec<(&Node, Option<&str>)> = nodes.map(|node| (node, status::driver_target(&self.pool, node))).collect();
+        let mut next = self.pool.status.drivers.clone();
+        for (kind, status) in &mut next {
             let own: Vec<_> = nodes
                 .iter()
-                .zip(&targets)
-                .filter_map(|(node, target)| Some((&node.name, node.driver.as_ref().filter(|driver| driver.kind == *kind)?, target)))
+                .filter_map(|(node, target)| Some((&node.name, node.driver.as_ref().filter(|driver| driver.kind == *kind)?, *target)))
                 .collect();
             let is_new = !self.input.tree.root.status.drivers.contains_key(kind);
             if own.is_empty() || is_new {
@@ -182,7 +181,7 @@ impl Work<'_> {
                 .find(|(_, driver, _)| matches!(driver.state, NodeDriverState::Failed { .. }));
             // A node that the fleet does not report has not been looked at, and may be settled with the version before.
             let is_settled = own.iter().all(|(_, driver, target)| {
-                driver.state == NodeDriverState::Settled && driver.installed.is_some() && driver.installed == **target
+                driver.state == NodeDriverState::Settled && driver.installed.is_some() && driver.installed.as_deref() == *target
             });
             let (state, message) = match failed {
                 Some((name, driver, _)) => (DriverState::Abnormal, Some(told(name, driver))),
@@ -198,7 +197,14 @@ impl Work<'_> {
                 status.message = message;
             }
         }
+        self.pool.status.drivers = next;
     }
+}
+
+fn may_be_upgraded(node: &Node) -> bool {
+    // A machine that starts anew or is installed anew is not to be disturbed.
+    let is_disturbed = node.care.task.as_ref().is_some_and(|task| task.began_at.is_some());
+    node.driver.is_some() && node.was_available && !node.phase.is_deleting() && !is_disturbed
 }
 
 /// Which driver was given up, and why.

@@ -199,6 +199,7 @@ pub fn available(name: &str, of: &str, az: &str) -> Node {
         machine: None,
         template: None,
         is_locked: false,
+        domain: None,
         is_ha_spare: false,
         quota: None,
         batch: None,

@@ -23,28 +23,25 @@ impl Work<'_> {
     }
 
     pub fn observe_nodes(&mut self, observed: &Observation) {
-        let names: Vec<NodeName> = self.nodes.keys().cloned().collect();
+        let is_news = |(node, fact): &(&Node, Option<&NodeFact>)| !fact.is_some_and(|fact| is_as_known(node, fact));
+        let news = self.nodes.with(&observed.nodes).filter(is_news);
+        let names: Vec<NodeName> = news.map(|(node, _)| node.name.clone()).collect();
         for name in names {
             let Some(mut node) = self.nodes.remove(&name) else { continue };
-            if self.observe_node(&mut node, observed.nodes.get(&name)) {
-                self.nodes.insert(name, node);
+            if self.observe_node(&mut node, observed.node(&name)) {
+                self.nodes.insert(node);
             }
         }
         let orphans: Vec<NodeName> = observed
             .nodes
             .keys()
             // A name that is in use elsewhere is that of a node on its way to another pool, which takes the machine over.
-            .filter(|name| !self.nodes.contains_key(*name) && !self.was_known(name) && !(self.input.taken)(name))
+            .filter(|name| !self.nodes.contains_key(name) && !self.nodes.was_known(name) && !(self.input.taken)(name))
             .cloned()
             .collect();
         for node in orphans {
             self.commands.push(Command::DeleteNode { pool: self.mark(), node });
         }
-    }
-
-    /// Whether it has a record already.
-    pub fn was_known(&self, name: &NodeName) -> bool {
-        self.input.tree.nodes.iter().any(|node| node.name == *name)
     }
 
     /// `false`: the node is gone, and so is its record.
@@ -63,15 +60,14 @@ impl Work<'_> {
             return stays;
         }
         let Some(fact) = fact else { return self.observe_absence(node) };
-        let facts = MachineFacts {
-            private_ip: fact.private_ip.clone(),
-            instance: fact.instance.clone(),
-            resources: fact.resources.clone(),
-            available: fact.available.clone(),
-            os: fact.os.clone(),
-        };
-        if node.machine.as_deref() != Some(&facts) {
-            node.machine = Some(Box::new(facts));
+        if !is_machine_known(node, fact) {
+            node.machine = Some(Box::new(MachineFacts {
+                private_ip: fact.private_ip.clone(),
+                instance: fact.instance.clone(),
+                resources: fact.resources.clone(),
+                available: fact.available.clone(),
+                os: fact.os.clone(),
+            }));
         }
         if self.follow_task(node, fact) {
             return true;
@@ -213,6 +209,32 @@ impl Work<'_> {
     pub fn is_building(&self) -> bool {
         domain::status::is_building(&self.pool) && !matches!(self.pool.status.phase, PoolPhase::Error { .. })
     }
+}
+
+/// A node that is up and of which nothing is reported that its record does not say: nothing follows from it.
+fn is_as_known(node: &Node, fact: &NodeFact) -> bool {
+    let is_driver_known = match (&node.driver, &fact.driver) {
+        (Some(driver), Some(reported)) => driver.installed == reported.installed,
+        (None, _) | (_, None) => true,
+    };
+    matches!(node.phase, NodePhase::Available { .. })
+        && node.was_available
+        && node.care.task.is_none()
+        && node.care.coming_from.is_none()
+        && fact.state == MachineState::Ready
+        && fact.silent_since.is_none()
+        && is_driver_known
+        && is_machine_known(node, fact)
+}
+
+fn is_machine_known(node: &Node, fact: &NodeFact) -> bool {
+    node.machine.as_ref().is_some_and(|known| {
+        known.private_ip == fact.private_ip
+            && known.instance == fact.instance
+            && known.resources == fact.resources
+            && known.available == fact.available
+            && known.os == fact.os
+    })
 }
 
 fn observe_driver(node: &mut Node, fact: &NodeFact) {

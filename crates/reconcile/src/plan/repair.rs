@@ -114,7 +114,7 @@ impl Work<'_> {
                 .is_some_and(|fact| !matches!(fact.state, MachineState::Releasing));
             if can_be_treated && let Some(mut node) = self.nodes.remove(&name) {
                 self.repair_node(&mut node, counted);
-                self.nodes.insert(name, node);
+                self.nodes.insert(node);
             }
         }
     }
@@ -150,13 +150,19 @@ impl Work<'_> {
     fn forget_repairs(&mut self) {
         let (now, proven) = (self.now, self.policy.repair.proven);
         let mut next = None;
-        for node in self.nodes.values_mut().filter(|node| node.care.repair.is_some()) {
+        let mut well = Vec::new();
+        for node in self.nodes.values().filter(|node| node.care.repair.is_some()) {
             let NodePhase::Available { since } = node.phase else { continue };
             let over = since.saturating_add(proven).unwrap_or(Timestamp::MAX);
             if now >= over {
-                node.care.repair = None;
+                well.push(node.name.clone());
             } else {
                 next = Some(next.map_or(over, |earlier: Timestamp| earlier.min(over)));
+            }
+        }
+        for name in well {
+            if let Some(node) = self.nodes.get_mut(&name) {
+                node.care.repair = None;
             }
         }
         if let Some(at) = next {

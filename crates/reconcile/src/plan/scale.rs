@@ -31,8 +31,8 @@ impl Work<'_> {
                 self.add(element, &zone, count);
             }
         }
-        let keys: BTreeSet<ElementKey> = wanted.iter().map(PoolResource::element).collect();
-        let orphaned: Vec<ElementKey> = self.nodes.values().map(Node::element).filter(|key| !keys.contains(key)).collect();
+        let is_orphaned = |node: &&Node| !wanted.iter().any(|element| element.is(&node.flavor, &node.node_pool));
+        let orphaned: BTreeSet<ElementKey> = self.nodes.values().filter(is_orphaned).map(Node::element).collect();
         for key in orphaned {
             let count = status::present_nodes(self.nodes.values(), &key).values().sum();
             self.remove(&key, &Removal::Anywhere(count), observed);
@@ -104,7 +104,7 @@ impl Work<'_> {
                 order.item(node.name.as_str(), ItemAction::CreateNode, now);
             }
             self.commands.push(self.create_command(&node));
-            self.nodes.insert(node.name.clone(), node);
+            self.nodes.insert(Box::new(node));
         }
     }
 
@@ -146,6 +146,7 @@ impl Work<'_> {
             uid: self.uid(self.pool.status.node_sequence),
             name,
             project: self.pool.owner.project.clone(),
+            domain: Some(self.pool.owner.domain.clone()),
             pool: self.pool.name.clone(),
             pool_uid: self.pool.uid.clone(),
             flavor: element.flavor.clone(),
@@ -246,13 +247,14 @@ impl Work<'_> {
 
     /// Sends a node away. One that this very plan was to make is not made.
     pub fn take(&mut self, name: &NodeName, cause: DeleteCause) {
-        if !self.was_known(name) {
+        if !self.nodes.was_known(name) {
             self.nodes.remove(name);
             self.commands.retain(|command| command.node() != Some(name));
             return;
         }
         let mark = self.mark();
-        let Some(node) = self.nodes.get_mut(name).filter(|node| !node.phase.is_deleting()) else {
+        let stays = self.nodes.get(name).is_some_and(|node| !node.phase.is_deleting());
+        let Some(node) = self.nodes.get_mut(name).filter(|_| stays) else {
             return;
         };
         node.phase = NodePhase::Deleting { cause, since: self.now };

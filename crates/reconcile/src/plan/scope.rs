@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Work<'_> {
     pub fn scopes(&mut self, observed: &Observation) {
         let wanted = self.pool.physical().map(|spec| spec.scope.clone()).unwrap_or_default();
-        self.list_scopes(&wanted);
+        self.pool.status.want_scopes(&wanted);
         let is_up = self.pool.status.cluster_ready && !matches!(self.pool.status.phase, PoolPhase::Creating);
         if !is_up {
             return;
@@ -26,33 +26,6 @@ impl Work<'_> {
             .into_iter()
             .map(|scope| self.advance_scope(scope, &needed, observed))
             .collect();
-    }
-
-    /// Every job type ever requested has an entry; what is no longer wanted is being disabled.
-    fn list_scopes(&mut self, wanted: &[JobType]) {
-        let scopes = &mut self.pool.status.scopes;
-        for job_type in wanted {
-            match scopes.iter_mut().find(|scope| scope.job_type == *job_type) {
-                None => scopes.push(ScopeStatus {
-                    job_type: *job_type,
-                    state: ScopeState::Enabling,
-                    plugins: Vec::new(),
-                    message: None,
-                }),
-                Some(scope) if scope.state == ScopeState::Disabled => {
-                    scope.state = ScopeState::Enabling;
-                    scope.message = None;
-                }
-                Some(_) => {}
-            }
-        }
-        for scope in scopes
-            .iter_mut()
-            .filter(|scope| scope.state.is_on() && !wanted.contains(&scope.job_type))
-        {
-            scope.state = ScopeState::Disabling;
-            scope.message = None;
-        }
     }
 
     fn plugins_of(&self, job_type: JobType) -> Vec<TemplateName> {

@@ -3,10 +3,12 @@
 
 use super::work::Work;
 use domain::job::{Job, JobNodeState};
+use domain::name::NodeName;
 use domain::node::{DRAIN_TAINT, DeleteCause, Node, NodeDriverState, NodePhase, NodeTask, NodeTemplate, TaskKind};
 use domain::order::ItemStatus;
 use fleet::{Command, MachineState, NodeFact, Observation, PoolMark, RequestProgress, ResetRequest};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 impl Work<'_> {
     /// `None`: its machine is here, or was never elsewhere. Else whether its record stays while it is waited for.
@@ -153,8 +155,15 @@ impl Work<'_> {
     /// Drains, and evicts jobs from nodes that are to have none.
     pub fn drain_nodes(&mut self, observed: &Observation) {
         let mark = self.mark();
-        for node in self.nodes.values_mut() {
-            let Some(fact) = observed.nodes.get(&node.name).filter(|_| !node.phase.is_deleting()) else {
+        let is_meant = |node: &Node| !node.phase.is_deleting() && (node.care.drain.is_some() || node.care.evicts());
+        let meant: Vec<_> = self
+            .nodes
+            .values()
+            .filter(|node| is_meant(node))
+            .map(|node| node.name.clone())
+            .collect();
+        for name in meant {
+            let (Some(node), Some(fact)) = (self.nodes.get_mut(&name), observed.node(&name)) else {
                 continue;
             };
             if let Some(drain) = node.care.drain.as_mut().filter(|drain| drain.done_at.is_none())
@@ -176,19 +185,23 @@ impl Work<'_> {
     /// Closes nodes to new jobs and opens them again, for all reasons together.
     pub fn hold_nodes(&mut self, observed: &Observation) {
         let mark = self.mark();
-        for node in self.nodes.values().filter(|node| node.was_available && !node.phase.is_deleting()) {
-            let Some(fact) = observed.nodes.get(&node.name) else { continue };
-            let is_closed = node.care.is_closed();
-            if is_closed {
-                self.commands
-                    .retain(|command| !matches!(command, Command::OpenNode { node: open, .. } if *open == node.name));
-            }
-            let wants = is_closed || is_held_by_driver(node);
-            let is_said = self.commands.iter().any(|command| match command {
-                Command::HoldNode { node: known, .. } | Command::OpenNode { node: known, .. } => *known == node.name,
-                _ => false,
-            });
-            if wants == fact.is_held || is_said {
+        let is_closed = |name: &NodeName| {
+            let node = self.nodes.get(name).filter(|node| node.was_available && !node.phase.is_deleting());
+            node.is_some_and(|node| node.care.is_closed()) && observed.nodes.contains_key(name)
+        };
+        self.commands
+            .retain(|command| !matches!(command, Command::OpenNode { node, .. } if is_closed(node)));
+        let said = self.commands.iter().filter_map(|command| match command {
+            Command::HoldNode { node, .. } | Command::OpenNode { node, .. } => Some(node.clone()),
+            _ => None,
+        });
+        let said: BTreeSet<NodeName> = said.collect();
+        for (node, fact) in self.nodes.with(&observed.nodes) {
+            let Some(fact) = fact.filter(|_| node.was_available && !node.phase.is_deleting()) else {
+                continue;
+            };
+            let wants = node.care.is_closed() || is_held_by_driver(node);
+            if wants == fact.is_held || said.contains(&node.name) {
                 continue;
             }
             let (pool, node) = (mark.clone(), node.name.clone());

@@ -9,6 +9,7 @@ mod logical;
 mod properties;
 mod recipe;
 mod render;
+mod roll;
 mod scale;
 mod scope;
 mod stories;

@@ -1,12 +1,12 @@
 //! What a plan is being made of.
 
+use super::roll::{Change, Roll};
 use super::{KnownEvent, Plan, PlanInput};
 use crate::plan::Policy;
 use domain::event::{Event, Occurrence};
 use domain::job::Job;
 use domain::meta::Uid;
-use domain::name::{NodeName, TemplateName};
-use domain::node::Node;
+use domain::name::TemplateName;
 use domain::order::Order;
 use domain::plugin::Plugin;
 use domain::pool::{Pool, PoolPhase, PoolRef};
@@ -22,7 +22,7 @@ pub(super) struct Work<'a> {
     pub now: Timestamp,
     pub policy: &'a Policy,
     pub pool: Pool,
-    pub nodes: BTreeMap<NodeName, Node>,
+    pub nodes: Roll<'a>,
     pub plugins: BTreeMap<TemplateName, Plugin>,
     pub order: Option<Order>,
     /// Jobs that work on its nodes, or did.
@@ -47,7 +47,7 @@ impl<'a> Work<'a> {
             now: input.now,
             policy: input.policy,
             pool: Pool::clone(&tree.root),
-            nodes: tree.nodes.iter().map(|node| (node.name.clone(), Node::clone(node))).collect(),
+            nodes: Roll::new(&tree.nodes),
             plugins: tree
                 .plugins
                 .iter()
@@ -166,13 +166,8 @@ impl<'a> Work<'a> {
     }
 
     /// Takes away events that are too many or too old.
-    fn forget_events(&self, events: &[KnownEvent], batch: &mut TypedBatch) {
-        let surplus = events.len().saturating_sub(self.policy.kept_events);
-        let oldest = self.now.saturating_sub(self.policy.event_retention).unwrap_or(Timestamp::MIN);
-        for (at, event) in events.iter().enumerate() {
-            if at >= surplus && event.at >= oldest {
-                break;
-            }
+    fn forget_events(events: &[KnownEvent], batch: &mut TypedBatch) {
+        for event in events.iter().filter(|event| event.is_surplus) {
             batch.delete(event.key.clone(), Expect::Any);
         }
     }
@@ -184,17 +179,12 @@ impl<'a> Work<'a> {
             let event = self.pool.record(occurrence, self.now);
             batch.put(event, Expect::Absent);
         }
-        self.forget_events(&tree.events, batch);
-        for node in &tree.nodes {
-            match self.nodes.get(&node.name) {
-                None => batch.delete(node.entry.key.clone(), Expect::At(node.revision())),
-                Some(next) if *next != *node.object => batch.put(next.clone(), Expect::At(node.revision())),
-                Some(_) => {}
-            }
-        }
-        for (name, node) in &self.nodes {
-            if !tree.nodes.iter().any(|known| known.name == *name) {
-                batch.put(node.clone(), Expect::Absent);
+        Self::forget_events(&tree.events, batch);
+        for change in self.nodes.changes() {
+            match change {
+                Change::Added(node) => batch.put(node.clone(), Expect::Absent),
+                Change::Changed(stored, node) => batch.put(node.clone(), Expect::At(stored.revision())),
+                Change::Deleted(stored) => batch.delete(stored.entry.key.clone(), Expect::At(stored.revision())),
             }
         }
         for plugin in &tree.plugins {
@@ -227,9 +217,9 @@ impl<'a> Work<'a> {
             match next {
                 Some(next) if *next != *known.pool.object => {
                     batch.put(next.clone(), Expect::At(known.pool.revision()));
-                    self.forget_events(&known.events, batch);
+                    Self::forget_events(&known.events, batch);
                 }
-                Some(_) => self.forget_events(&known.events, batch),
+                Some(_) => Self::forget_events(&known.events, batch),
                 None => {
                     batch.delete(known.pool.entry.key.clone(), Expect::At(known.pool.revision()));
                     known.events.iter().for_each(|event| batch.delete(event.key.clone(), Expect::Any));

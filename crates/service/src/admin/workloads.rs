@@ -1,36 +1,30 @@
 //! Workloads of a simulated fleet, where nobody else submits them.
 
+use crate::commit::Decided;
 use crate::context::{CallContext, Service};
 use crate::error::{Missing, ServiceError};
 use crate::workloads::root_of;
 use domain::catalogue::Flavor;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::meta::Uid;
-use domain::name::{FlavorName, PoolName};
+use domain::name::PoolName;
 use domain::pool::{Pool, PoolPhase, Restricted, ScopeState};
 use domain::principal::Principal;
 use domain::quantities::Quantities;
-use domain::workload::WorkloadKind;
+use domain::workload::NewWorkload;
 use fleet::WorkloadFact;
 use fleet::sim::{Refusal, Registration, Submission};
-use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use store::TypedBatch;
 use store::index::Versioned;
 
-/// A workload to be submitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewWorkload {
-    pub kind: WorkloadKind,
-    pub flavor: FlavorName,
-    /// At least 1.
-    pub nodes: u32,
-    /// `None`: until it is cancelled.
-    pub lasting: Option<SignedDuration>,
-    /// The higher, the earlier.
-    pub priority: u32,
-    /// Name of the user; `None`: the operator.
-    pub owner: Option<String>,
-    pub job_name: Option<String>,
-    pub retries: u32,
+/// A workload that may be delivered to a pool.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Admitted {
+    root: Uid,
+    pool: Uid,
+    submission: Submission,
 }
 
 impl Service {
@@ -54,21 +48,43 @@ impl Service {
         decode: impl Fn() -> Result<NewWorkload, FieldErrors>,
     ) -> Result<Option<WorkloadFact>, ServiceError> {
         let fleet = self.machines(&ctx.principal)?;
+        // Nothing of it is stored here but what belongs to a key: the fleet knows it by its id.
+        let admitted = self.change(ctx, || {
+            Ok(Decided {
+                batch: TypedBatch::default(),
+                object: Arc::new(self.admit_workload(ctx, name, &decode)?),
+                unchanged: None,
+            })
+        });
+        let Admitted { root, pool, submission } = Admitted::clone(&admitted.await?.object);
+        if ctx.is_dry_run {
+            return Ok(None);
+        }
+        let uid = submission.uid.clone();
+        let outcome = fleet.submit(&root, &pool, submission).await;
+        outcome.map_err(super::machines::unavailable)?.map_err(|refusal| match refusal {
+            // The next step of the controller tells the fleet of the pool.
+            Refusal::Closed => ServiceError::Unavailable(refusal.to_string()),
+            Refusal::TooLarge { .. } => ServiceError::field(FieldPath::of("nodes"), Reason::Capacity, refusal.to_string()),
+        })?;
+        self.workload(&ctx.principal, uid.as_str()).map(Some)
+    }
+
+    fn admit_workload(
+        &self,
+        ctx: &CallContext,
+        name: &PoolName,
+        decode: impl Fn() -> Result<NewWorkload, FieldErrors>,
+    ) -> Result<Admitted, ServiceError> {
         let pool = self.parts.state.index().read().get::<Pool>(&ctx.project, name);
         let pool = pool.ok_or(ServiceError::NotFound(Missing::Pool))?;
         let new = decode()?;
         let resources = self.resources_of(&pool, &new)?;
         let root = self.check_delivery(&pool, &new)?;
-        if ctx.is_dry_run {
-            return Ok(None);
-        }
-        let uid = match &ctx.idempotency {
-            Some(idempotency) => Uid::from_text(idempotency.key.get(..32).unwrap_or(&idempotency.key)),
-            None => self.new_uid(self.now()),
-        };
+        let uid = self.new_uid(self.now());
         let name = format!("job-{uid}");
         let submission = Submission {
-            uid: uid.clone(),
+            uid,
             job_name: new.job_name.unwrap_or_else(|| name.clone()),
             name,
             kind: new.kind,
@@ -80,13 +96,11 @@ impl Service {
             lasting: new.lasting,
             retries: new.retries,
         };
-        let outcome = fleet.submit(&root.uid, &pool.uid, submission).await;
-        outcome.map_err(super::machines::unavailable)?.map_err(|refusal| match refusal {
-            // The next step of the controller tells the fleet of the pool.
-            Refusal::Closed => ServiceError::Unavailable(refusal.to_string()),
-            Refusal::TooLarge { .. } => ServiceError::field(FieldPath::of("nodes"), Reason::Capacity, refusal.to_string()),
-        })?;
-        self.workload(&ctx.principal, uid.as_str()).map(Some)
+        Ok(Admitted {
+            root: root.uid.clone(),
+            pool: pool.uid.clone(),
+            submission,
+        })
     }
 
     /// What a workload needs on each of its nodes: all of it.

@@ -86,7 +86,7 @@ impl Service {
 }
 
 /// A pool that is not there yet, or no longer, has no nodes to work on.
-fn check_working(pool: &Pool) -> Result<(), ServiceError> {
+pub(super) fn check_working(pool: &Pool) -> Result<(), ServiceError> {
     match pool.status.phase {
         PoolPhase::Running | PoolPhase::Abnormal { .. } | PoolPhase::ScalingFailed { .. } | PoolPhase::Error { .. }
             if pool.deleted_at.is_none() =>

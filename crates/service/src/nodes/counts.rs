@@ -60,6 +60,7 @@ impl Service {
         }
         check_whole_batches(&next.spec.resources)?;
         let names: Vec<NodeName> = going.iter().map(|node| node.name.clone()).collect();
+        check_none_is_torn(&nodes, &names)?;
         let staying = nodes
             .iter()
             .filter(|node| !node.phase.is_deleting() && !names.contains(&node.name))
@@ -156,6 +157,27 @@ pub(super) fn raise(element: &mut PoolResource, node: &Node) {
             }),
         }
     }
+}
+
+/// A rack or supernode goes as a whole, so that what stays of an element are whole ones too.
+fn check_none_is_torn(nodes: &[Node], going: &[NodeName]) -> Result<(), ServiceError> {
+    let is_going = |node: &&Node| going.contains(&node.name);
+    for node in nodes.iter().filter(is_going) {
+        let Some(batch) = node.batch.as_deref() else { continue };
+        let mate = nodes.iter().find(|mate| {
+            let is_same = mate.batch.as_deref().is_some_and(|other| other.uid == batch.uid);
+            is_same && !mate.phase.is_deleting() && !is_going(mate)
+        });
+        if let Some(mate) = mate {
+            return Err(ServiceError::Refused(format!(
+                "nodes {} and {} are of one {} and go together",
+                node.name,
+                mate.name,
+                batch.step.kind.as_str()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Nodes of racks and supernodes come and go together (semantics §5 rule 10).

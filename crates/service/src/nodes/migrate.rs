@@ -117,7 +117,11 @@ impl Service {
             })
             .collect();
         check_room(&next)?;
-        self.check_addresses_for(ctx, target, arrived.len())?;
+        let network = |pool: &Pool| pool.physical().map(|spec| spec.network.clone());
+        // Inside one network, nodes take their addresses along.
+        if network(pool) != network(target) {
+            self.check_addresses_for(ctx, target, arrived.len())?;
+        }
         let mut nodes = self.nodes_under(target);
         nodes.extend(arrived.iter().cloned());
         let taken = self.carry_out_with(ctx, target, PoolChange::of_resources(next, Scaling::Out), &nodes, offers)?;

@@ -8,7 +8,7 @@ use crate::context::{CallContext, Service};
 use crate::error::ServiceError;
 use auth::Action;
 use domain::catalogue::Offers;
-use domain::field::{FieldErrors, FieldPath, Reason};
+use domain::field::{FieldError, FieldErrors, FieldPath, Reason};
 use domain::name::{NodeName, NodePoolName, PoolName};
 use domain::node::request::{Resize, ResizeEnd};
 use domain::node::{Node, NodeBatch};
@@ -61,7 +61,9 @@ impl Service {
             let network = pool.physical().map(|spec| &spec.network);
             admission::references(&index, &ctx.project, network, None, offers.clone())
         };
-        check_references(&next.spec, Some(&pool.spec), &known).into_result()?;
+        check_references(&next.spec, Some(&pool.spec), &known)
+            .into_result()
+            .map_err(|errors| told(&errors))?;
         let scaling = if next.wanted() < pool.wanted() { Scaling::In } else { Scaling::Out };
         let change = PoolChange::of_resources(next, scaling);
         self.check_sums(pool, &change)?;
@@ -130,6 +132,17 @@ impl Service {
         }
         Ok(chosen)
     }
+}
+
+/// What is wrong with an element is wrong with the target: nothing else changes.
+fn told(errors: &FieldErrors) -> FieldErrors {
+    let mut told = FieldErrors::new();
+    for FieldError { path, reason, message } in errors {
+        let rest = path.as_str().strip_prefix("spec.resources[").and_then(|rest| rest.split_once(']'));
+        let path = rest.map_or_else(|| path.clone(), |(_, rest)| FieldPath::of(&format!("target{rest}")));
+        told.push(path, *reason, message.clone());
+    }
+    told
 }
 
 fn refuse<T>(field: &str, message: &str) -> Result<T, ServiceError> {

@@ -1,6 +1,7 @@
 //! Batch actions that change nodes where they are: locks, updates, binding, draining, reboots, resets.
 
-use super::batch::{Asked, check_can_be_asked, decided, put_node};
+use super::batch::{Asked, check_can_be_asked, check_working, decided, put_node};
+use super::node_of;
 use crate::Outcome;
 use crate::admission;
 use crate::context::{CallContext, Service};
@@ -52,9 +53,17 @@ impl Service {
     ) -> Result<Outcome<Results>, ServiceError> {
         let now = self.now();
         self.update_each(ctx, pool, Some(Restricted::Configuration), decode, |pool, update, node| {
-            apply_update(pool, update, node, now)
+            self.has_driver(update, node) && apply_update(pool, update, node, now)
         })
         .await
+    }
+
+    /// Whether a wished driver is one for the node's accelerator; other wishes need none.
+    fn has_driver(&self, update: &Update, node: &Node) -> bool {
+        let Update::Driver { version, .. } = update else { return true };
+        let templates = admission::driver_templates(&self.parts.state.index().read());
+        let template = node.driver.as_ref().and_then(|driver| templates.get(&driver.kind));
+        template.is_some_and(|template| template.has_version(version))
     }
 
     /// Applies a change to every named node that takes it, and tells which did.
@@ -137,12 +146,11 @@ impl Service {
             let found = self.find_pool(ctx, Action::NodeUpdate, pool)?;
             let wants = decode()?;
             self.refuse_restricted(&found.object, Restricted::Configuration)?;
+            check_working(&found)?;
             let mut batch = TypedBatch::default();
             let index = self.parts.state.index().read();
             for (at, (name, quota)) in wants.nodes.iter().enumerate() {
-                let node = index.get::<Node>(&ctx.project, name);
-                let node = node.filter(|node| node.pool_uid == found.uid || node.quota.as_ref() == Some(&found.name));
-                let node = node.ok_or_else(|| ServiceError::node(name))?;
+                let node = node_of(&index, &found, name).ok_or_else(|| ServiceError::node(name))?;
                 refuse_deleting(&node)?;
                 if node.quota == *quota {
                     return Err(ServiceError::Refused(format!("the quota of node {name} does not change")));
@@ -304,10 +312,7 @@ fn apply_update(pool: &Pool, update: &Update, node: &mut Node, now: Timestamp) -
             }
         }
         Update::Driver { version, strategy } => {
-            if node.driver.is_none() {
-                return false;
-            }
-            let usual = status::usual_driver_target(pool, node);
+            let usual = status::usual_driver_target(pool, node).map(ToOwned::to_owned);
             node.care.driver = Some(Box::new(PinnedDriver {
                 version: version.clone(),
                 strategy: *strategy,
@@ -345,7 +350,7 @@ impl Checked for Update {
         let is_known = kinds
             .iter()
             .filter_map(|kind| templates.get(kind))
-            .any(|template| template.versions.iter().any(|known| known.version == *version));
+            .any(|template| template.has_version(version));
         if is_known {
             Ok(())
         } else {

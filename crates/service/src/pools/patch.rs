@@ -15,11 +15,31 @@ use domain::pool::draft::PoolEdit;
 use domain::pool::validate::{self, PoolChange, Scaling};
 use domain::pool::{Attempt, BillingMode, Pool, PoolPhase, PoolResource, Purpose, Restricted, Sharing, Waiting, tree};
 use domain::status;
+use domain::tag::MAX_TAGS;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::index::{Facet, Versioned};
 use store::{Expect, TypedBatch};
+
+/// What is wanted of a pool.
+pub(crate) struct Wanted {
+    pub edit: PoolEdit,
+    /// Check 12: told once everything else that is wrong with the request has been.
+    pub conflict: Option<ServiceError>,
+    /// The answer is the pool as it was, for what is shown a last time.
+    pub answers_before: bool,
+}
+
+impl From<PoolEdit> for Wanted {
+    fn from(edit: PoolEdit) -> Self {
+        Self {
+            edit,
+            conflict: None,
+            answers_before: false,
+        }
+    }
+}
 
 impl Service {
     /// Changes a pool. `edit` makes the wanted pool from the current one and is asked again whenever that has changed.
@@ -29,22 +49,22 @@ impl Service {
         name: &PoolName,
         edit: impl Fn(&Pool) -> Result<PoolEdit, FieldErrors>,
     ) -> Result<Outcome<Pool>, ServiceError> {
-        self.change_pool(ctx, name, Action::PoolUpdate, |pool| edit(pool).map_err(ServiceError::from))
-            .await
+        self.change_pool(ctx, name, Action::PoolUpdate, |pool| Ok(edit(pool)?.into())).await
     }
 
-    /// As [`Service::patch_pool`], for another action.
+    /// As [`Service::patch_pool`], for another action. `edit` may find that something has a wanted name already.
     pub(crate) async fn change_pool(
         &self,
         ctx: &CallContext,
         name: &PoolName,
         action: Action,
-        edit: impl Fn(&Arc<Pool>) -> Result<PoolEdit, ServiceError>,
+        edit: impl Fn(&Arc<Pool>) -> Result<Wanted, ServiceError>,
     ) -> Result<Outcome<Pool>, ServiceError> {
         let _turn = self.locks.lock(self.tree_of(ctx, name)).await;
         self.change_with_offers(ctx, |offers| {
             let found = self.find_pool(ctx, action, name)?;
-            let edit = edit(&found.object)?;
+            let wanted = edit(&found.object)?;
+            let (edit, conflict) = (wanted.edit, wanted.conflict);
             let change = validate::apply_edit(&found, &edit)?;
             if change.is_nothing(&found) {
                 return Ok(unchanged(&found));
@@ -55,21 +75,32 @@ impl Service {
                 None
             };
             self.admit_change(ctx, &found, &change, offers)?;
+            if let Some(conflict) = conflict {
+                return Err(conflict);
+            }
+            self.check_amounts(ctx, &found, &change, offers)?;
             let mut decided = self.carry_out(ctx, &found, change, offers)?;
             if let Some(target) = target {
                 decided.batch.check(target.entry.key.clone(), Expect::At(target.revision()));
+            }
+            if wanted.answers_before {
+                decided.object = Arc::clone(&found.object);
             }
             Ok(decided)
         })
         .await
     }
 
-    /// Checks 10 to 13.
+    /// Checks 10 and 11.
     fn admit_change(&self, ctx: &CallContext, found: &Versioned<Pool>, change: &PoolChange, offers: &Offers) -> Result<(), ServiceError> {
         self.check_new_references(ctx, found, change, offers)?;
         self.check_restrictions(found, change)?;
         check_phase(found, change)?;
-        self.check_sharing(found, change)?;
+        self.check_sharing(found, change)
+    }
+
+    /// Check 13, and what depends on the nodes.
+    fn check_amounts(&self, ctx: &CallContext, found: &Versioned<Pool>, change: &PoolChange, offers: &Offers) -> Result<(), ServiceError> {
         if change.works_on_resources() {
             self.check_sums(found, change)?;
             self.check_locks(found, change)?;
@@ -219,7 +250,36 @@ impl Service {
         offers: &Offers,
     ) -> Result<Decided<Pool>, ServiceError> {
         let nodes = self.nodes_under(found);
-        self.carry_out_with(ctx, found, change, &nodes, offers)
+        let mut decided = self.carry_out_with(ctx, found, change, &nodes, offers)?;
+        self.refresh_nodes(found, &decided.object, &mut decided.batch)?;
+        Ok(decided)
+    }
+
+    /// Changed labels and tags of elements, for the nodes that are there already.
+    fn refresh_nodes(&self, found: &Pool, next: &Pool, batch: &mut TypedBatch) -> Result<(), ServiceError> {
+        let changed = |before: &PoolResource, after: &PoolResource| before.labels != after.labels || before.tags != after.tags;
+        let index = self.parts.state.index().read();
+        for (at, after) in next.spec.resources.iter().enumerate() {
+            let key = after.element();
+            let before = found.spec.resources.iter().find(|element| element.element() == key);
+            let Some(before) = before.filter(|before| changed(before, after)) else {
+                continue;
+            };
+            for node in index.under::<Node>(Facet::NodesOfPool, found.uid.as_str()) {
+                if node.element() != key || node.phase.is_deleting() {
+                    continue;
+                }
+                let refreshed = node.refreshed(before, after).map_err(|_| {
+                    let path = FieldPath::of("spec").field("resources").index(at).field("tags");
+                    let message = format!("node {} would have more than {MAX_TAGS} tags", node.name);
+                    ServiceError::field(path, Reason::Forbidden, message)
+                })?;
+                if refreshed != *node.object {
+                    batch.put(refreshed, Expect::At(node.revision()));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The nodes of a physical pool as they are.
@@ -245,6 +305,7 @@ impl Service {
         if is_spec_change {
             next.generation += 1;
         }
+        show_begun(&change, nodes, &mut next);
         if change.works_on_resources() {
             self.start_attempt(ctx, found, &change, &mut next, &mut batch, now);
             let index = self.parts.state.index().read();
@@ -335,6 +396,22 @@ impl Service {
             previous: awaits_payment.then_some(confirmed),
         };
         batch.put(order, Expect::Absent);
+    }
+}
+
+/// Shows at once what the change sets going: whoever waits for final states must not take the old ones for them.
+fn show_begun(change: &PoolChange, nodes: &[Node], next: &mut Pool) {
+    let Some(spec) = next.physical().cloned() else { return };
+    if !change.added_scopes.is_empty() || !change.removed_scopes.is_empty() {
+        next.status.want_scopes(&spec.scope);
+    }
+    for (kind, status) in &mut next.status.drivers {
+        let has_any = nodes
+            .iter()
+            .any(|node| node.driver.as_ref().is_some_and(|driver| driver.kind == *kind));
+        if let Some(version) = spec.driver.version(*kind).filter(|_| has_any) {
+            status.aim_at(version);
+        }
     }
 }
 

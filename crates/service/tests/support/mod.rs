@@ -161,6 +161,7 @@ impl World {
             machine: None,
             template: None,
             is_locked: false,
+            domain: None,
             is_ha_spare: false,
             quota: None,
             batch: None,

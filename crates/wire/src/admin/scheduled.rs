@@ -5,8 +5,7 @@ use crate::decode::Place;
 use crate::scheduled::{ScheduledEvent, moment};
 use domain::field::FieldErrors;
 use domain::name::NodeName;
-use domain::schedule::{Catalog, Redeploy, ScheduledKind, ScheduledState};
-use jiff::Timestamp;
+use domain::schedule::{Announcement, Catalog, Progress, Redeploy, ScheduledKind, ScheduledState};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -45,26 +44,6 @@ pub struct ProgressBody {
     pub not_before: String,
     pub probe_msg: String,
     pub job_progress: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Announcement {
-    pub node: NodeName,
-    pub catalog: Catalog,
-    pub kind: ScheduledKind,
-    pub description: String,
-    pub state: ScheduledState,
-    pub not_before: Option<Timestamp>,
-    pub redeploy: Vec<Redeploy>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
-    pub state: Option<ScheduledState>,
-    pub description: Option<String>,
-    pub not_before: Option<Timestamp>,
-    pub probe_message: Option<String>,
-    pub job_progress: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]

@@ -4,8 +4,8 @@ use super::{decode, moment, only};
 use crate::decode::Place;
 use domain::field::FieldErrors;
 use domain::name::FlavorName;
-use domain::workload::WorkloadKind;
-use jiff::{SignedDuration, Timestamp};
+use domain::workload::{NewWorkload, WorkloadKind};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -41,23 +41,10 @@ pub struct WorkloadBody {
     pub retries: Option<u32>,
 }
 
-/// A workload that a body asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkloadRequest {
-    pub kind: WorkloadKind,
-    pub flavor: FlavorName,
-    pub nodes: u32,
-    pub lasting: Option<SignedDuration>,
-    pub priority: u32,
-    pub owner: Option<String>,
-    pub job_name: Option<String>,
-    pub retries: u32,
-}
-
 const FIELDS: [&str; 8] = ["type", "flavor", "nodes", "lasting", "priority", "owner", "jobName", "retries"];
 
 /// The body that submits a workload.
-pub fn decode_workload(body: &Value) -> Result<WorkloadRequest, FieldErrors> {
+pub fn decode_workload(body: &Value) -> Result<NewWorkload, FieldErrors> {
     decode(body, |root| {
         only(root, &FIELDS);
         let kind = kind(&root.field("type"));
@@ -74,7 +61,7 @@ pub fn decode_workload(body: &Value) -> Result<WorkloadRequest, FieldErrors> {
         let priority = integer(&root.field("priority"), 1, priorities);
         let retries = integer(&root.field("retries"), USUAL_RETRIES, (0, MAX_RETRIES));
         let (owner, job_name) = (name(&root.field("owner")), name(&root.field("jobName")));
-        Some(WorkloadRequest {
+        Some(NewWorkload {
             lasting: super::machine::lasting(&root.field("lasting")),
             kind: kind?,
             flavor: flavor?,
@@ -156,6 +143,7 @@ impl WorkloadView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::SignedDuration;
     use serde_json::json;
 
     #[test]

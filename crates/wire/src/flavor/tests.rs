@@ -68,7 +68,6 @@ const LEFT_OUT: [(&str, &[&str]); 1] = [(
         "gpu.chip",
         "npu.card",
         "npu.chip",
-        "creatingSteps[].displayInfo.en_US",
         "flavorBootType",
         "localDiskDetail",
         "billingCode",

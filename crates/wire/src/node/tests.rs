@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::{assert_documented, assert_holds, members};
 use domain::meta::Uid;
-use domain::name::{FlavorName, NodeName, NodePoolName, OrderName, PoolName, ProjectId, ZoneName};
+use domain::name::{DomainId, FlavorName, NodeName, NodePoolName, OrderName, PoolName, ProjectId, ZoneName};
 use domain::node::{DeleteCause, MachineFacts, NodeBatch, NodeDriverState, NodePhase, NodeTemplate};
 use domain::pool::{Accelerator, BillingMode, CreatingStep, RootVolume, StepKind};
 use domain::tag::Tag;
@@ -95,11 +95,9 @@ const LEFT_OUT: [(&str, &[&str]); 4] = [
     (
         "metadata.labels",
         &[
-            "os.modelarts.node/batch.name",
             "os.modelarts.node/volcano.scheduler.cabinet-exclusive",
             "cce.kubectl.kubernetes.io/cabinet",
             "os.modelarts.node/spod.id",
-            "os.modelarts/tenant.domain.id",
         ],
     ),
     (
@@ -145,6 +143,7 @@ fn plain() -> model::Node {
         machine: None,
         template: None,
         is_locked: false,
+        domain: None,
         is_ha_spare: false,
         quota: None,
         batch: None,
@@ -179,6 +178,27 @@ fn the_published_node_is_shown() {
                 "resources": {"cpu": "3920m", "memory": "6270Mi"}, "availableResources": {"cpu": "2970m", "memory": "4558Mi"}}
         }),
     );
+}
+
+#[test]
+fn cards_in_use_are_shown() {
+    let with = |resources: &[(&str, &str)], available: &[(&str, &str)]| {
+        let facts = MachineFacts {
+            resources: resources.iter().copied().collect(),
+            available: available.iter().copied().collect(),
+            ..MachineFacts::default()
+        };
+        let shown = shown(&model::Node {
+            machine: Some(Box::new(facts)),
+            ..plain()
+        });
+        shown["metadata"]["annotations"]["os.modelarts/npu-topology-placement"].clone()
+    };
+    let cards = "huawei.com/ascend-snt9";
+    assert_eq!(with(&[(cards, "8")], &[(cards, "8")]), "0000000000000000");
+    assert_eq!(with(&[(cards, "8")], &[(cards, "5")]), "0000000000000111");
+    assert_eq!(with(&[(cards, "8"), ("cpu", "4")], &[(cards, "0")]), "0000000011111111");
+    assert_eq!(with(&[("cpu", "4")], &[("cpu", "0")]), Value::Null);
 }
 
 #[test]
@@ -240,6 +260,7 @@ fn the_fullest_node_is_shown_under_the_documented_names() {
             billing_mode: Some(BillingMode::Prepaid),
         })),
         is_locked: true,
+        domain: Some(DomainId::parse("d1").unwrap()),
         is_ha_spare: true,
         quota: Some(PoolName::parse("pool-a26d-prjid").unwrap()),
         batch: Some(Box::new(NodeBatch {

@@ -54,6 +54,7 @@ pub fn decode_update(body: &Value) -> Result<(Vec<NodeName>, Update), FieldError
         } else {
             effect.choice(&effects)
         };
+        check_types(&root.field("tags"), &root.field("driver"));
         let update = match action.required_text()? {
             "openHaRedundant" => Update::OpenHa(effect?),
             "closeHaRedundant" => Update::CloseHa,
@@ -67,6 +68,20 @@ pub fn decode_update(body: &Value) -> Result<(Vec<NodeName>, Update), FieldError
         };
         Some((names, update))
     })
+}
+
+/// What the action does not need has to be of its type all the same.
+fn check_types(tags: &Place<'_>, driver: &Place<'_>) {
+    for item in tags.items() {
+        if item.object().is_some() {
+            item.field("key").text();
+            item.field("value").text();
+        }
+    }
+    if driver.object().is_some() {
+        driver.field("version").text();
+        driver.field("updateStrategy").text();
+    }
 }
 
 fn driver(place: &Place<'_>) -> Option<Update> {
@@ -91,8 +106,8 @@ fn tags(place: &Place<'_>) -> Vec<Tag> {
             key: item.field("key").required_text()?.to_owned(),
             value: item.field("value").required_text()?.to_owned(),
         };
-        if let Err(message) = tag.check_for_nodes() {
-            item.invalid(message);
+        if let Err(fault) = tag.check_for_nodes() {
+            item.field(fault.member).invalid(fault.message);
         }
         if !known.insert(tag.key.clone()) {
             item.refuse(Reason::Duplicate, format!("key {} occurs twice", tag.key));
@@ -252,7 +267,7 @@ pub fn decode_resize(body: &Value) -> Result<Resize, FieldErrors> {
             Some((text, gone))
         };
         let batches = items.iter().filter_map(batch).collect();
-        let (source, target) = (resize_end(&root.field("source")), resize_end(&root.field("target")));
+        let (source, target) = (resize_end(root, "source"), resize_end(root, "target"));
         Some(Resize {
             batches,
             source: source?,
@@ -261,7 +276,8 @@ pub fn decode_resize(body: &Value) -> Result<Resize, FieldErrors> {
     })
 }
 
-fn resize_end(place: &Place<'_>) -> Option<ResizeEnd> {
+fn resize_end(root: &Place<'_>, field: &str) -> Option<ResizeEnd> {
+    let place = root.field(field);
     if place.is_absent() {
         place.required();
     }
@@ -276,7 +292,8 @@ fn resize_end(place: &Place<'_>) -> Option<ResizeEnd> {
     kind.required_text();
     let kind = kind.choice(&[("rack", StepKind::Rack), ("hyperinstance", StepKind::Hyperinstance)]);
     if kind == Some(StepKind::Rack) {
-        step.field("type").invalid("only support hyperinstance scale currently");
+        // The documented sentence, without a place in front of it.
+        root.invalid("only support hyperinstance scale currently");
     }
     if step.field("step").is_absent() {
         step.field("step").required();

@@ -86,9 +86,8 @@ fn a_listed_template_has_both_spellings() {
     "#);
 }
 
-#[test]
-fn a_plugin_shows_what_runs_beside_what_is_wanted() {
-    let mut plugin = model::Plugin {
+fn sample() -> model::Plugin {
+    model::Plugin {
         project: ProjectId::parse("6f5da086876d4cd084d36f8bd3346036").unwrap(),
         pool: PoolName::parse("pool-ae01-6f5da086876d4cd084d36f8bd3346036").unwrap(),
         pool_uid: Uid::from_text("1"),
@@ -104,7 +103,12 @@ fn a_plugin_shows_what_runs_beside_what_is_wanted() {
         running_values: None,
         since: Timestamp::UNIX_EPOCH,
         reason: None,
-    };
+    }
+}
+
+#[test]
+fn a_plugin_shows_what_runs_beside_what_is_wanted() {
+    let mut plugin = sample();
     assert_eq!(
         serde_json::to_value(Plugin::from(&plugin)).unwrap()["status"],
         json!({"phase": "Pending"})
@@ -178,7 +182,7 @@ fn wrong_creates_are_refused_with_their_paths() {
 
 #[test]
 fn a_patch_may_leave_out_the_name_but_not_change_it() {
-    let own = name("volcano");
+    let own = sample();
     let patch = |template: Value| decode_patch(&own, &json!({"spec": {"template": template}}));
     assert_eq!(patch(json!({})), Ok(Wanted::default()));
     assert_eq!(decode_patch(&own, &json!({})), Ok(Wanted::default()));
@@ -186,5 +190,22 @@ fn a_patch_may_leave_out_the_name_but_not_change_it() {
     assert!(patch(json!({"name": "other"})).is_err());
     assert!(patch(json!({"version": null})).is_err());
     assert!(patch(json!({"inputs": null})).is_err());
-    assert!(decode_patch(&own, &json!([])).is_err());
+    assert!(patch(json!({"name": null})).is_err());
+    assert!(patch(json!({"name": 5})).is_err());
+    let named = json!({"apiVersion": "v2", "kind": "Plugin", "metadata": {"name": own.full_name()}});
+    assert_eq!(decode_patch(&own, &named), Ok(Wanted::default()));
+    assert!(decode_patch(&own, &json!({"apiVersion": "Plugin", "kind": "v2"})).is_ok());
+    for wrong in [
+        json!([]),
+        json!({"spec": null}),
+        json!({"spec": {"template": null}}),
+        json!({"spec": 5}),
+        json!({"apiVersion": 5}),
+        json!({"kind": "Pool"}),
+        json!({"metadata": {"name": "other"}}),
+        json!({"metadata": null}),
+        json!({"metadata": []}),
+    ] {
+        assert!(decode_patch(&own, &wrong).is_err(), "{wrong}");
+    }
 }

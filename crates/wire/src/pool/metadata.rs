@@ -6,7 +6,7 @@ use domain::label::{MAX_ANNOTATION_VALUE, MAX_KEYS, MAX_LABEL_VALUE, check_key};
 use domain::name::{DisplayName, NodePrefix, WorkspaceId};
 use domain::pool::draft::BillingDraft;
 use domain::pool::{BillingMode, PeriodType, Sharing};
-use domain::tag::{MAX_TAGS, Tag};
+use domain::tag::{MAX_TAGS, Tag, TagFault};
 use std::collections::BTreeMap;
 
 /// Labels that the server owns: in a create they are ignored.
@@ -161,14 +161,14 @@ fn tags(place: &Place<'_>) -> Option<Vec<Tag>> {
     Some(tags)
 }
 
-pub(super) fn check_tags(place: &Place<'_>, tags: &[Tag], check: impl Fn(&Tag) -> Result<(), &'static str>) {
+pub(super) fn check_tags(place: &Place<'_>, tags: &[Tag], check: impl Fn(&Tag) -> Result<(), TagFault>) {
     if tags.len() > MAX_TAGS {
         place.invalid(format!("may hold at most {MAX_TAGS} tags"));
         return;
     }
     for (at, tag) in tags.iter().enumerate() {
-        if let Err(message) = check(tag) {
-            place.invalid(format!("tag \"{}\": {message}", tag.key));
+        if let Err(fault) = check(tag) {
+            place.invalid(format!("tag \"{}\": {fault}", tag.key));
         }
         if tags[..at].iter().any(|earlier| earlier.key == tag.key) {
             place.refuse(Reason::Duplicate, format!("tag \"{}\" occurs twice", tag.key));

@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::schedule::ScheduledEvent;
 use service::Outcome;
-use service::scheduled::{Announcement, Progress};
 use wire::admin::scheduled::{ScheduledList, decode_announcement, decode_progress};
 use wire::scheduled as body;
 
@@ -20,18 +19,7 @@ fn rendered(app: &App, outcome: &Outcome<ScheduledEvent>) -> Response {
 
 pub(crate) async fn create(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let ctx = context(&call)?;
-    let decode = || {
-        let sent = decode_announcement(&document(&call)?)?;
-        Ok(Announcement {
-            node: sent.node,
-            catalog: sent.catalog,
-            kind: sent.kind,
-            description: sent.description,
-            state: sent.state,
-            not_before: sent.not_before,
-            redeploy: sent.redeploy,
-        })
-    };
+    let decode = || decode_announcement(&document(&call)?);
     let outcome = app.service().announce(&ctx, decode).await?;
     Ok(rendered(&app, &outcome))
 }
@@ -52,16 +40,7 @@ pub(crate) async fn show(State(app): State<App>, call: Call) -> Result<Response,
 
 pub(crate) async fn update(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let ctx = context(&call)?;
-    let decode = |_: &ScheduledEvent| {
-        let sent = decode_progress(&document(&call)?)?;
-        Ok(Progress {
-            state: sent.state,
-            description: sent.description,
-            not_before: sent.not_before,
-            probe_message: sent.probe_message,
-            job_progress: sent.job_progress,
-        })
-    };
+    let decode = |_: &ScheduledEvent| decode_progress(&document(&call)?);
     let outcome = app.service().progress_scheduled(&ctx, call.param("event_id"), decode).await?;
     Ok(rendered(&app, &outcome))
 }

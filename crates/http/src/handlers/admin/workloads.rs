@@ -9,7 +9,6 @@ use crate::render;
 use axum::extract::State;
 use axum::response::Response;
 use fleet::WorkloadFact;
-use service::admin::NewWorkload;
 use wire::admin::WorkloadList;
 use wire::admin::workload::{WorkloadView, decode_workload};
 
@@ -37,19 +36,7 @@ fn view(fact: &WorkloadFact) -> WorkloadView {
 
 pub(crate) async fn submit(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let ctx = context(&call)?;
-    let decode = || {
-        let request = decode_workload(&document(&call)?)?;
-        Ok(NewWorkload {
-            kind: request.kind,
-            flavor: request.flavor,
-            nodes: request.nodes,
-            lasting: request.lasting,
-            priority: request.priority,
-            owner: request.owner,
-            job_name: request.job_name,
-            retries: request.retries,
-        })
-    };
+    let decode = || decode_workload(&document(&call)?);
     let submitted = app.service().submit_workload(&ctx, &pool_name(&call)?, decode).await?;
     Ok(match submitted {
         Some(fact) => render::json(&view(&fact)),

@@ -82,7 +82,7 @@ fn a_machine_that_nobody_knows_goes_before_the_pool_does() {
     world.step();
     world.release();
     let ghost = ready(&available("ghost", "cpu", "az-1"));
-    world.fleet().nodes.insert(node("ghost"), ghost);
+    world.fleet().nodes.insert(node("ghost"), ghost.into());
     assert_snapshot!(world.step(), @r"
     pool root: shows 0/0/0/1 -> 0/0/0/0
     - node n1

@@ -10,6 +10,7 @@ use proptest::collection::btree_map;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use std::sync::Arc;
 
 fn machine_state() -> impl Strategy<Value = MachineState> {
     prop_oneof![
@@ -87,7 +88,7 @@ pub fn observation() -> impl Strategy<Value = Observation> {
     let dependency = prop_oneof![Just(Ok(())), text().prop_map(Err)];
     (
         cluster,
-        btree_map(select(names).prop_map(node), node_fact(), 0..8),
+        btree_map(select(names).prop_map(node), node_fact().prop_map(Arc::new), 0..8),
         btree_map(template_name(), plugin, 0..3),
         btree_map(select(JobType::ALL.to_vec()), dependency, 0..3),
         btree_map(select(JobType::ALL.to_vec()), 0..3_u32, 0..3),

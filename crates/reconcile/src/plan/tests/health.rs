@@ -209,7 +209,7 @@ fn the_time_of_grace_begins_when_the_machine_vanishes_not_when_the_node_fell_ill
 fn a_machine_that_carries_the_mark_of_the_pool_and_that_nobody_knows_is_given_back() {
     let mut world = World::running(&[("cpu", 1)]);
     let ghost = ready(&available("ghost", "cpu", "az-1"));
-    world.fleet().nodes.insert(node("ghost"), ghost);
+    world.fleet().nodes.insert(node("ghost"), ghost.into());
     assert_snapshot!(world.step(), @r"
     > delete-node ghost
     ");

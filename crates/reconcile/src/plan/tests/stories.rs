@@ -86,7 +86,7 @@ fn happen(world: &mut World, event: &Event) {
         if let Some(name) = name(world, at)
             && let Some(fact) = world.fleet().nodes.get_mut(&name)
         {
-            change(fact);
+            change(std::sync::Arc::make_mut(fact));
         }
     };
     match event {
@@ -107,7 +107,7 @@ fn happen(world: &mut World, event: &Event) {
         }
         Event::Ghost => {
             let ghost = ready(&available("ghost", "cpu", "az-1"));
-            world.fleet().nodes.insert(node("ghost"), ghost);
+            world.fleet().nodes.insert(node("ghost"), ghost.into());
         }
         Event::Cluster(state) => {
             if world.fleet().cluster != ClusterFact::Absent {
@@ -144,7 +144,7 @@ fn obey_all(world: &mut World) {
     if matches!(fleet.cluster, ClusterFact::Starting | ClusterFact::Unreachable) {
         fleet.cluster = ClusterFact::Ready;
     }
-    for fact in fleet.nodes.values_mut() {
+    for fact in fleet.nodes.values_mut().map(std::sync::Arc::make_mut) {
         fact.is_busy = false;
         if fact.state != MachineState::Releasing {
             fact.state = MachineState::Ready;

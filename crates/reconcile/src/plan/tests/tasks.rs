@@ -205,7 +205,7 @@ fn a_moved_node_is_asked_for_until_it_is_there_and_none_is_made_in_its_place() {
     world.step();
     assert_eq!(commands(&world), ["move-node moved"]);
     let fact = fixtures::ready(of(&world.nodes(), "moved"));
-    world.fleet().nodes.insert(node("moved"), fact);
+    world.fleet().nodes.insert(node("moved"), fact.into());
     world.settle();
     assert_eq!(of(&world.nodes(), "moved").phase.as_str(), "Available");
     assert!(world.tree().unwrap().order.unwrap().phase.is_ended());

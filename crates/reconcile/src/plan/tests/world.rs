@@ -103,7 +103,7 @@ impl World {
     /// A node that is well, in the records and in the fleet.
     pub fn add(&mut self, node: Node) {
         let fact = ready(&node);
-        self.fleet().nodes.insert(node.name.clone(), fact);
+        self.fleet().nodes.insert(node.name.clone(), fact.into());
         self.put(node);
     }
 
@@ -161,7 +161,7 @@ impl World {
     }
 
     pub fn tree(&self) -> Option<Tree> {
-        gather(&self.index.read(), &self.root)
+        gather(&self.index.read(), &self.root, &self.policy, self.now)
     }
 
     pub fn pool(&self) -> Pool {
@@ -198,12 +198,12 @@ impl World {
     }
 
     pub fn fact(&mut self, name: &str) -> &mut NodeFact {
-        self.fleet().nodes.get_mut(&fixtures::node(name)).unwrap()
+        Arc::make_mut(self.fleet().nodes.get_mut(&fixtures::node(name)).unwrap())
     }
 
     /// Every machine that is coming up is well.
     pub fn boot(&mut self) {
-        for fact in self.fleet().nodes.values_mut() {
+        for fact in self.fleet().nodes.values_mut().map(Arc::make_mut) {
             if matches!(fact.state, MachineState::Booting | MachineState::Checking) {
                 fact.state = MachineState::Ready;
                 fact.silent_since = None;
@@ -220,7 +220,7 @@ impl World {
     /// Drivers and plug-ins that are being installed or removed are done.
     pub fn install(&mut self) {
         let fleet = self.fleet();
-        for driver in fleet.nodes.values_mut().filter_map(|fact| fact.driver.as_mut()) {
+        for driver in fleet.nodes.values_mut().filter_map(|fact| Arc::make_mut(fact).driver.as_mut()) {
             finish_driver(driver);
         }
         fleet.plugins.retain(|_, fact| fact.state != PluginState::Removing);
@@ -238,7 +238,7 @@ impl World {
     /// Time goes by; machines that are up show signs of life.
     pub fn pass(&mut self, seconds: u64) {
         self.now = self.now.checked_add(Duration::from_secs(seconds)).unwrap();
-        for fact in self.fleet().nodes.values_mut() {
+        for fact in self.fleet().nodes.values_mut().map(Arc::make_mut) {
             fact.silent_since = None;
         }
     }
@@ -425,19 +425,21 @@ impl World {
                         installed: None,
                         progress: DriverProgress::Installing { version },
                     });
-                    fleet.nodes.entry(request.node.clone()).or_insert_with(|| NodeFact {
-                        state: MachineState::Booting,
-                        az: request.az.clone(),
-                        silent_since: None,
-                        private_ip: None,
-                        instance: None,
-                        resources: domain::quantities::Quantities::default(),
-                        available: domain::quantities::Quantities::default(),
-                        os: None,
-                        driver,
-                        is_busy: false,
-                        is_held: false,
-                        request: None,
+                    fleet.nodes.entry(request.node.clone()).or_insert_with(|| {
+                        Arc::new(NodeFact {
+                            state: MachineState::Booting,
+                            az: request.az.clone(),
+                            silent_since: None,
+                            private_ip: None,
+                            instance: None,
+                            resources: domain::quantities::Quantities::default(),
+                            available: domain::quantities::Quantities::default(),
+                            os: None,
+                            driver,
+                            is_busy: false,
+                            is_held: false,
+                            request: None,
+                        })
                     });
                 }
                 Command::DeleteNode { node, .. } => change(fleet, node, |fact| fact.state = MachineState::Releasing),
@@ -474,7 +476,7 @@ impl World {
 
 fn change(fleet: &mut Observation, node: &NodeName, change: impl FnOnce(&mut NodeFact)) {
     if let Some(fact) = fleet.nodes.get_mut(node) {
-        change(fact);
+        change(Arc::make_mut(fact));
     }
 }
 

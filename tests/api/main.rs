@@ -20,6 +20,7 @@ mod plugins;
 mod tags;
 mod unauthorized;
 mod virtuals;
+mod watches;
 mod workloads;
 
 /// Runs each function against a fresh server on either store.

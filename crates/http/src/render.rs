@@ -58,9 +58,9 @@ fn render(object: &Object) -> Bytes {
         Object::Workspace(workspace) => encode(&wire::workspace::Workspace::from(workspace.as_ref())),
         Object::Plugin(plugin) => encode(&wire::plugin::Plugin::from(plugin.as_ref())),
         Object::Job(job) => encode(&wire::job::Job::from(job.as_ref())),
+        Object::Event(event) => encode(&wire::event::Event::from(event.as_ref())),
         Object::PluginTemplate(_)
         | Object::Flavor(_)
-        | Object::Event(_)
         | Object::OsConfig(_)
         | Object::Domain(_)
         | Object::Project(_)

@@ -20,6 +20,14 @@ pub struct EventFilter {
     pub is_ascending: bool,
 }
 
+impl EventFilter {
+    pub(crate) fn admits(&self, event: &Event) -> bool {
+        self.is_warning.is_none_or(|is_warning| event.is_warning == is_warning)
+            && self.since.is_none_or(|since| event.last_at >= since)
+            && self.until.is_none_or(|until| event.last_at <= until)
+    }
+}
+
 impl Service {
     /// The events of a pool. What is too old is not shown, whether it is still stored or not.
     pub fn list_events(
@@ -38,11 +46,7 @@ impl Service {
             .filter(|event| event.last_at >= oldest)
             .map(AsRef::as_ref);
         let mut found = event::fold(all);
-        found.retain(|event| {
-            filter.is_warning.is_none_or(|is_warning| event.is_warning == is_warning)
-                && filter.since.is_none_or(|since| event.last_at >= since)
-                && filter.until.is_none_or(|until| event.last_at <= until)
-        });
+        found.retain(|event| filter.admits(event));
         if !filter.is_ascending {
             found.reverse();
         }

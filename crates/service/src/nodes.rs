@@ -15,7 +15,7 @@ use domain::name::{NodeName, PoolName};
 use domain::node::Node;
 use domain::pool::Pool;
 use std::sync::Arc;
-use store::index::{Entry, Facet, Versioned};
+use store::index::{Entry, Facet, Snapshot, Versioned};
 
 impl Service {
     /// The nodes of a physical pool, or those bound to a logical one; newest first, then by name.
@@ -25,19 +25,7 @@ impl Service {
     }
 
     pub(crate) fn nodes_of(&self, pool: &Versioned<Pool>) -> Vec<Arc<Entry>> {
-        let index = self.parts.state.index().read();
-        let Some(spec) = pool.logical() else {
-            return index.entries(Facet::NodesOfPool, pool.uid.as_str()).cloned().collect();
-        };
-        let Some(root) = spec.root.as_ref().and_then(|root| index.get::<Pool>(&root.project, &root.name)) else {
-            return Vec::new();
-        };
-        let bound = |entry: &&Arc<Entry>| entry.get::<Node>().is_some_and(|node| node.quota.as_ref() == Some(&pool.name));
-        index
-            .entries(Facet::NodesOfPool, root.uid.as_str())
-            .filter(bound)
-            .cloned()
-            .collect()
+        nodes_in(&self.parts.state.index().read(), pool)
     }
 
     pub fn show_node(&self, ctx: &CallContext, pool: &PoolName, node: &NodeName) -> Result<Versioned<Node>, ServiceError> {
@@ -46,4 +34,20 @@ impl Service {
         let belongs = |found: &Versioned<Node>| found.pool_uid == pool.uid || found.quota.as_ref() == Some(&pool.name);
         found.filter(belongs).ok_or_else(|| ServiceError::node(node))
     }
+}
+
+/// The nodes of a physical pool, or those bound to a logical one; newest first, then by name.
+pub(crate) fn nodes_in(index: &Snapshot<'_>, pool: &Versioned<Pool>) -> Vec<Arc<Entry>> {
+    let Some(spec) = pool.logical() else {
+        return index.entries(Facet::NodesOfPool, pool.uid.as_str()).cloned().collect();
+    };
+    let Some(root) = spec.root.as_ref().and_then(|root| index.get::<Pool>(&root.project, &root.name)) else {
+        return Vec::new();
+    };
+    let bound = |entry: &&Arc<Entry>| entry.get::<Node>().is_some_and(|node| node.quota.as_ref() == Some(&pool.name));
+    index
+        .entries(Facet::NodesOfPool, root.uid.as_str())
+        .filter(bound)
+        .cloned()
+        .collect()
 }

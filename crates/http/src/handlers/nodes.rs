@@ -4,6 +4,7 @@ use super::pools::pool_name;
 use crate::app::App;
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::handlers::watch::{self, Wanted};
 use crate::render::{self, Paging};
 use axum::extract::State;
 use axum::response::Response;
@@ -20,6 +21,10 @@ use wire::node_batch as batch;
 pub(crate) const MAXIMUM: usize = 500;
 
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    if let Some(wanted) = Wanted::read(&call)? {
+        let watch = app.service().watch_nodes(&call.context()?, &pool_name(&call)?, wanted.after)?;
+        return watch::answer(&app, watch).await;
+    }
     let entries = app.service().list_nodes(&call.context()?, &pool_name(&call)?)?;
     let query = call.query()?;
     let mut errors = FieldErrors::new();

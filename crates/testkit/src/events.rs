@@ -32,10 +32,9 @@ impl Events {
     /// The next event. `None`: the stream has ended.
     pub async fn next(&mut self) -> anyhow::Result<Option<Event>> {
         loop {
-            if let Some((text, rest)) = self.unread.split_once("\n\n") {
-                let event = parse(text)?;
-                self.unread = rest.to_owned();
-                return Ok(Some(event));
+            if let Some(end) = self.unread.find("\n\n") {
+                let text: String = self.unread.drain(..end + 2).collect();
+                return parse(text.trim_end()).map(Some);
             }
             match self.response.chunk().await? {
                 Some(chunk) => self.unread.push_str(std::str::from_utf8(&chunk)?),

@@ -360,8 +360,11 @@ fn event(message: &str) -> domain::event::Event {
     }
 }
 
-/// What is remembered after a revision: its revision, and what the message was before and after.
-fn changes(index: &Index, after: u64) -> Option<Vec<(u64, Option<String>, Option<String>)>> {
+/// The revision of a change, and the message before and after it.
+type Told = (u64, Option<String>, Option<String>);
+
+/// What is remembered after a revision.
+fn changes(index: &Index, after: u64) -> Option<Vec<Told>> {
     let message = |entry: &Option<Arc<Entry>>| {
         entry
             .as_ref()

@@ -113,16 +113,16 @@ impl History {
 }
 
 impl EventFilter {
-    fn admits(&self, event: &ToldEvent) -> bool {
-        self.is_warning.is_none_or(|is_warning| event.is_warning == is_warning)
-            && self.since.is_none_or(|since| event.told.last_at >= since)
-            && self.until.is_none_or(|until| shown_second(event.told.last_at) <= until)
+    pub(crate) fn admits(&self, is_warning: bool, last_at: Timestamp) -> bool {
+        self.is_warning.is_none_or(|wanted| wanted == is_warning)
+            && self.since.is_none_or(|since| last_at >= since)
+            && self.until.is_none_or(|until| shown_second(last_at) <= until)
     }
 
     /// Positions of what is shown, in the order of the sequence. `None`: everything.
     fn found(&self, all: &History) -> Option<Vec<usize>> {
         let is_everything = self.is_warning.is_none() && self.since.is_none() && self.until.is_none();
-        let shown = |(at, event): (usize, &ToldEvent)| self.admits(event).then_some(at);
+        let shown = |(at, event): (usize, &ToldEvent)| self.admits(event.is_warning, event.told.last_at).then_some(at);
         (!is_everything).then(|| all.told.iter().enumerate().filter_map(shown).collect())
     }
 

@@ -41,18 +41,7 @@ impl Service {
     }
 
     pub(crate) fn nodes_of(&self, pool: &Versioned<Pool>) -> Vec<Arc<Entry>> {
-        let index = self.parts.state.index().read();
-        let Some(spec) = pool.logical() else {
-            return index.entries(Facet::NodesOfPool, pool.uid.as_str()).cloned().collect();
-        };
-        let Some(root) = spec.root.as_ref().and_then(|root| index.get::<Pool>(&root.project, &root.name)) else {
-            return Vec::new();
-        };
-        index
-            .entries(Facet::NodesOfPool, root.uid.as_str())
-            .filter(|entry| is_bound(entry, pool))
-            .cloned()
-            .collect()
+        nodes_in(&self.parts.state.index().read(), pool)
     }
 
     pub fn show_node(&self, ctx: &CallContext, pool: &PoolName, node: &NodeName) -> Result<Versioned<Node>, ServiceError> {
@@ -74,4 +63,19 @@ fn node_of(index: &Snapshot<'_>, pool: &Pool, node: &NodeName) -> Option<Version
     let project = root.map_or(&pool.owner.project, |root| &root.project);
     let belongs = |found: &Versioned<Node>| found.pool_uid == pool.uid || found.quota.as_ref() == Some(&pool.name);
     index.get::<Node>(project, node).filter(belongs)
+}
+
+/// The nodes of a physical pool, or those bound to a logical one; newest first, then by name.
+pub(crate) fn nodes_in(index: &Snapshot<'_>, pool: &Versioned<Pool>) -> Vec<Arc<Entry>> {
+    let Some(spec) = pool.logical() else {
+        return index.entries(Facet::NodesOfPool, pool.uid.as_str()).cloned().collect();
+    };
+    let Some(root) = spec.root.as_ref().and_then(|root| index.get::<Pool>(&root.project, &root.name)) else {
+        return Vec::new();
+    };
+    index
+        .entries(Facet::NodesOfPool, root.uid.as_str())
+        .filter(|entry| is_bound(entry, pool))
+        .cloned()
+        .collect()
 }

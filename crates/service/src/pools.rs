@@ -34,7 +34,7 @@ impl PoolFilter {
         self.status.is_none() && self.parent.is_none() && self.selector.is_empty()
     }
 
-    fn admits(&self, pool: &Pool, matches: impl Fn(&Selector, &Pool) -> bool) -> bool {
+    pub(crate) fn admits(&self, pool: &Pool, matches: impl Fn(&Selector, &Pool) -> bool) -> bool {
         self.status.is_none_or(|status| status.admits(&pool.status.phase))
             && self.parent.as_ref().is_none_or(|parent| {
                 let own = pool.logical().and_then(|spec| spec.parent.as_ref());
@@ -143,14 +143,7 @@ impl Service {
         filter: impl FnOnce() -> Result<(PoolFilter, Part), FieldErrors>,
         matches: impl Fn(&Selector, &Pool) -> bool,
     ) -> Result<Found, ServiceError> {
-        self.authorize(ctx, Action::PoolList)?;
-        let user = self.effective_user(ctx, Action::PoolList)?;
-        let (filter, part) = filter()?;
-        if let Some(workspace) = self.workspace(&ctx.project, &filter.workspace)
-            && !workspace.admits(&user)
-        {
-            self.check_workspace(ctx, Action::PoolList, &filter.workspace)?;
-        }
+        let (filter, part) = self.pool_filter(ctx, filter)?;
         let workspace = format!("{}/{}", ctx.project, filter.workspace);
         let facet = (Facet::PoolsOfWorkspace, workspace.as_str());
         let index = self.parts.state.index().read();
@@ -159,6 +152,23 @@ impl Service {
         }
         let admits = |entry: &Entry| entry.get::<Pool>().is_some_and(|pool| filter.admits(pool, &matches));
         Ok(part.cut_from(&index, &ctx.project, facet, admits))
+    }
+
+    /// Checks 5 to 7 for a list of pools.
+    pub(crate) fn pool_filter<T>(
+        &self,
+        ctx: &CallContext,
+        filter: impl FnOnce() -> Result<(PoolFilter, T), FieldErrors>,
+    ) -> Result<(PoolFilter, T), ServiceError> {
+        self.authorize(ctx, Action::PoolList)?;
+        let user = self.effective_user(ctx, Action::PoolList)?;
+        let (filter, rest) = filter()?;
+        if let Some(workspace) = self.workspace(&ctx.project, &filter.workspace)
+            && !workspace.admits(&user)
+        {
+            self.check_workspace(ctx, Action::PoolList, &filter.workspace)?;
+        }
+        Ok((filter, rest))
     }
 
     /// Checks 5 to 7a for a pool of a path.

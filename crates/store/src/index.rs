@@ -5,8 +5,10 @@
 
 mod entries;
 mod facet;
+mod history;
 
 pub use facet::Facet;
+pub use history::Change;
 
 use crate::batch::CounterKey;
 use crate::object::{Kind, Object, Resource};
@@ -15,6 +17,7 @@ use bytes::Bytes;
 use domain::meta::{Revision, Uid};
 use entries::Entries;
 use facet::{facets, sort_time};
+use history::History;
 use smol_str::SmolStr;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +105,7 @@ pub enum IndexChange {
 pub struct Index {
     inner: RwLock<Inner>,
     newest: watch::Sender<Revision>,
+    complete: watch::Sender<Revision>,
 }
 
 /// Where an object stands among those that are filed under the same value: newest first, then by name. The project only
@@ -169,6 +173,7 @@ struct Inner {
     ahead: BTreeSet<Revision>,
     /// Deletions after `complete`, so that an older change does not bring the object back.
     deleted: BTreeMap<Key, Revision>,
+    history: History,
     subscribers: Vec<mpsc::UnboundedSender<Touched>>,
 }
 
@@ -177,6 +182,7 @@ impl Default for Index {
         Self {
             inner: RwLock::default(),
             newest: watch::Sender::new(Revision::default()),
+            complete: watch::Sender::new(Revision::default()),
         }
     }
 }
@@ -191,26 +197,28 @@ impl Index {
     /// Applies the writes of one commit, which every reader sees together. Does nothing if everything up to `revision`
     /// has been applied already. `revision` must be one that the commit got for itself ([`crate::Batch::is_writing`]).
     pub fn apply(&self, revision: Revision, changes: Vec<IndexChange>) {
-        {
+        let complete = {
             let mut inner = self.write();
             for change in changes {
                 inner.apply(revision, change);
             }
             inner.mark(revision);
-        }
-        self.publish(revision);
+            inner.complete
+        };
+        self.publish(revision, complete);
     }
 
     /// Applies a stretch of history as a whole: everything that changed after what is complete, up to `up_to`.
     pub fn advance(&self, changes: Vec<(Revision, IndexChange)>, up_to: Revision) {
-        {
+        let complete = {
             let mut inner = self.write();
             for (revision, change) in changes {
                 inner.apply(revision, change);
             }
             inner.complete(up_to);
-        }
-        self.publish(up_to);
+            inner.complete
+        };
+        self.publish(up_to, complete);
     }
 
     /// Everything up to `revision` has been applied, whether it changed anything here or not.
@@ -221,7 +229,7 @@ impl Index {
     /// Takes over the whole state as it is at `revision`, in one step: what is not in it is gone, but for what newer
     /// commits wrote. Does nothing if the index is as far already.
     pub fn reset(&self, revision: Revision, objects: Vec<(Revision, Object)>, counters: Vec<(Revision, CounterKey, u64)>) {
-        {
+        let complete = {
             let mut inner = self.write();
             if revision <= inner.complete {
                 return;
@@ -245,21 +253,25 @@ impl Index {
             for (at, key, value) in counters {
                 inner.count(at, key, value);
             }
+            inner.history.forget(revision);
             inner.complete(revision);
-        }
-        self.publish(revision);
+            inner.complete
+        };
+        self.publish(revision, complete);
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, revision: Revision) {
-        self.newest.send_if_modified(|newest| {
-            let is_newer = revision > *newest;
-            *newest = revision.max(*newest);
-            is_newer
-        });
+    fn publish(&self, newest: Revision, complete: Revision) {
+        for (sender, revision) in [(&self.newest, newest), (&self.complete, complete)] {
+            sender.send_if_modified(|known| {
+                let is_newer = revision > *known;
+                *known = revision.max(*known);
+                is_newer
+            });
+        }
     }
 
     /// Waits until something newer than `after` has been applied.
@@ -267,6 +279,20 @@ impl Index {
         let mut newest = self.newest.subscribe();
         // The sender lives as long as the index, so there is always an answer.
         newest.wait_for(|newest| *newest > after).await.map_or(after, |newest| *newest)
+    }
+
+    /// Waits until everything up to a revision, and something after `after`, has been applied; gives that revision.
+    pub async fn completed(&self, after: Revision) -> Revision {
+        let mut complete = self.complete.subscribe();
+        complete
+            .wait_for(|complete| *complete > after)
+            .await
+            .map_or(after, |complete| *complete)
+    }
+
+    /// Everything up to here has been applied.
+    pub fn complete(&self) -> Revision {
+        *self.complete.borrow()
     }
 
     /// The newest revision that has been applied.
@@ -315,12 +341,14 @@ impl Inner {
             object,
             rendered: OnceLock::new(),
         });
-        if let Some(old) = self.entries.insert(Arc::clone(&entry)) {
-            self.unlink(&old);
+        let before = self.entries.insert(Arc::clone(&entry));
+        if let Some(old) = &before {
+            self.unlink(old);
         }
         for facet in facets(&entry.object) {
             self.drawers.entry(facet).or_default().insert(Arc::clone(&entry));
         }
+        self.remember(revision, before, Some(Arc::clone(&entry)));
         self.tell(&Touched { entry, is_deleted: false });
     }
 
@@ -332,6 +360,7 @@ impl Inner {
         *at = revision.max(*at);
         if let Some(entry) = self.entries.remove(key) {
             self.unlink(&entry);
+            self.remember(revision, Some(Arc::clone(&entry)), None);
             self.tell(&Touched { entry, is_deleted: true });
         }
     }
@@ -343,6 +372,13 @@ impl Inner {
             if drawer.entries.is_empty() {
                 self.drawers.remove(&facet);
             }
+        }
+    }
+
+    fn remember(&mut self, revision: Revision, before: Option<Arc<Entry>>, after: Option<Arc<Entry>>) {
+        let is_watched = |entry: &Arc<Entry>| entry.key.kind.is_watched();
+        if before.iter().chain(&after).any(is_watched) {
+            self.history.add(Change { revision, before, after });
         }
     }
 
@@ -369,6 +405,7 @@ impl Inner {
         let complete = self.complete;
         self.ahead.retain(|revision| *revision > complete);
         self.deleted.retain(|_, revision| *revision > complete);
+        self.history.settle(complete);
     }
 }
 
@@ -455,6 +492,12 @@ impl Snapshot<'_> {
     /// Everything up to here has been applied.
     pub fn complete(&self) -> Revision {
         self.0.complete
+    }
+
+    /// Changes of pools, nodes and events after a revision, up to [`Snapshot::complete`], in the order in which they were
+    /// committed. `None`: some of them are forgotten.
+    pub fn changes_after(&self, revision: Revision) -> Option<impl Iterator<Item = &Change>> {
+        self.0.history.after(revision)
     }
 
     /// A pool by its uid.

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::handlers::watch::{self, Wanted};
 use crate::render;
 use axum::extract::State;
 use axum::response::Response;
@@ -27,6 +28,15 @@ fn size(number: i64) -> usize {
 
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let ctx = call.context()?;
+    if let Some(wanted) = Wanted::read(&call)? {
+        let read = || {
+            let mut errors = FieldErrors::new();
+            let filter = filter(&call.query()?, &mut errors);
+            errors.into_result()?;
+            Ok((filter, wanted.after))
+        };
+        return watch::answer(&app, app.service().watch_events(&ctx, read)?).await;
+    }
     let read = || {
         let query = call.query()?;
         let mut errors = FieldErrors::new();

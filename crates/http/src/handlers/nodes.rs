@@ -4,6 +4,7 @@ use super::pools::pool_name;
 use crate::app::App;
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::handlers::watch::{self, Wanted};
 use crate::render::{self, Paging};
 use axum::extract::State;
 use axum::response::Response;
@@ -21,6 +22,10 @@ use wire::node_batch as batch;
 const MAXIMUM: usize = 500;
 
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
+    if let Some(wanted) = Wanted::read(&call)? {
+        let watch = app.service().watch_nodes(&call.context()?, &pool_name(&call)?, wanted.after)?;
+        return watch::answer(&app, watch).await;
+    }
     let read = || {
         let mut paging = read_paging(&call)?;
         if paging.is_requested() {

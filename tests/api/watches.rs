@@ -17,7 +17,7 @@ crate::on_both_stores!(
 );
 
 async fn next(events: &mut Events) -> Event {
-    events.next().await.unwrap().expect("the watch goes on")
+    events.next().await.unwrap().unwrap()
 }
 
 /// Everything up to the first event that says so, that one included.

@@ -1,13 +1,18 @@
 //! What is measured. Every case prepares what it needs, measures, and gives one section of the report.
 
+mod against;
+mod capacity;
 mod creates;
+mod crowded;
 mod large_pool;
 mod memory;
 mod patches;
 mod reads;
 mod start;
 
+pub use capacity::capacity;
 pub use creates::creates;
+pub use crowded::{events, nodes, workloads};
 pub use large_pool::large_pool;
 pub use memory::memory;
 pub use patches::patches;
@@ -16,7 +21,7 @@ pub use start::start;
 
 use crate::report::number;
 use crate::stats::Sample;
-use crate::world::{Shape, World};
+use crate::world::{Crowd, Shape, World};
 use anyhow::Result;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -29,6 +34,7 @@ pub struct Bench {
     pub size: Size,
     scratch: TempDir,
     big: OnceCell<World>,
+    crowded: OnceCell<World>,
 }
 
 /// How much is done.
@@ -49,6 +55,7 @@ impl Bench {
             size,
             scratch: TempDir::new_in(scratch)?,
             big: OnceCell::new(),
+            crowded: OnceCell::new(),
         })
     }
 
@@ -72,6 +79,24 @@ impl Bench {
         }
         let world = self.prepare("big", self.big_shape())?;
         Ok(self.big.get_or_init(|| world))
+    }
+
+    /// One pool with very much in it; made once.
+    pub fn crowded(&self) -> Result<&World> {
+        if let Some(world) = self.crowded.get() {
+            return Ok(world);
+        }
+        progress("preparing a crowded pool");
+        let world = World::crowded(self.scratch().join("crowded"), self.crowd_shape())?;
+        Ok(self.crowded.get_or_init(|| world))
+    }
+
+    pub fn crowd_shape(&self) -> Crowd {
+        Crowd {
+            nodes: self.divided(2_000),
+            events: self.divided(10_000),
+            workloads: self.divided(10_000),
+        }
     }
 
     pub fn big_shape(&self) -> Shape {

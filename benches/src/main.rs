@@ -48,7 +48,7 @@ struct RunArguments {
     /// Where the report is written; without it, it is only printed.
     #[arg(long)]
     docs: Option<PathBuf>,
-    /// Only these cases: a to f.
+    /// Only these cases: a to j.
     #[arg(long, value_delimiter = ',')]
     only: Vec<char>,
     /// Rounds of each case.
@@ -64,13 +64,17 @@ struct RunArguments {
 
 type Case = fn(&Bench) -> Result<Section>;
 
-const CASES: [(char, Case); 6] = [
+const CASES: [(char, Case); 10] = [
     ('a', cases::reads),
     ('b', cases::creates),
     ('c', cases::patches),
     ('d', cases::memory),
     ('e', cases::start),
     ('f', cases::large_pool),
+    ('g', cases::nodes),
+    ('h', cases::events),
+    ('i', cases::workloads),
+    ('j', cases::capacity),
 ];
 
 fn main() -> Result<()> {

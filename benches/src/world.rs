@@ -4,6 +4,10 @@
 //! everything at once. All records that belong to it are then copied with other names and ids, in large batches. So each
 //! copy is what the service, the reconciler and the fleet would have written.
 
+mod crowd;
+
+pub use crowd::Crowd;
+
 use crate::load::{Connection, request};
 use anyhow::{Context, Result, bail};
 use clock::{Clock, SystemClock};
@@ -119,18 +123,22 @@ pub fn create(name: &str, nodes: u64, is_prepaid: bool) -> String {
     .to_string()
 }
 
-/// Makes the demo, room for many pools, the machines, and the pool that is to be copied.
-async fn seed(config: &Config, shape: Shape) -> Result<()> {
+/// What every server is started with: a project and a token that are known.
+fn overrides() -> Overrides {
     let demo = Values {
         project_id: Some(PROJECT.to_owned()),
         admin_token: Some(SecretString::from(TOKEN)),
         ..Values::default()
     };
-    let overrides = Overrides {
+    Overrides {
         demo,
         ..Overrides::default()
-    };
-    let server = Server::start(config, overrides).await?;
+    }
+}
+
+/// Makes the demo, room for many pools, the machines, and the pool that is to be copied.
+async fn seed(config: &Config, shape: Shape) -> Result<()> {
+    let server = Server::start(config, overrides()).await?;
     make_room(&server).await?;
     let machine = |id: String| -> Result<Registration> {
         Ok(Registration {

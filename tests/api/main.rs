@@ -21,6 +21,7 @@ mod plugins;
 mod tags;
 mod unauthorized;
 mod virtuals;
+mod watches;
 mod workloads;
 mod workspaces;
 

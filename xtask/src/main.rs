@@ -36,7 +36,7 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Measures the release binary and writes docs/benchmarks.md; about ten minutes on a machine that does nothing else.
+    /// Measures the release binary and writes docs/benchmarks.md; about a quarter of an hour on a machine that does nothing else.
     Bench {
         /// For the benchmarks, after `--`; with any, the report is printed and not written.
         #[arg(last = true)]

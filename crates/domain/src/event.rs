@@ -5,6 +5,7 @@ use crate::pool::PoolPhase;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,16 +108,29 @@ impl Event {
     }
 }
 
-/// Folds what was told several times in a row into one event; `events` are in the order of their sequence.
-pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Event> {
-    let mut folded: Vec<Event> = Vec::new();
+/// What was told once or several times in a row.
+#[derive(Debug, Clone)]
+pub struct Told<E> {
+    /// The event that told it first.
+    pub first: E,
+    pub count: u32,
+    pub last_at: Timestamp,
+}
+
+/// Folds what was told several times in a row into one; `events` are in the order of their sequence.
+pub fn fold<E: Deref<Target = Event>>(events: impl IntoIterator<Item = E>) -> Vec<Told<E>> {
+    let mut folded: Vec<Told<E>> = Vec::new();
     for event in events {
         match folded.last_mut() {
-            Some(last) if last.is_like(event) => {
+            Some(last) if last.first.is_like(&event) => {
                 last.count += event.count;
                 last.last_at = event.last_at;
             }
-            Some(_) | None => folded.push(event.clone()),
+            Some(_) | None => folded.push(Told {
+                count: event.count,
+                last_at: event.last_at,
+                first: event,
+            }),
         }
     }
     folded
@@ -142,7 +156,10 @@ mod tests {
         let folded = fold(&all);
         assert_eq!(folded.iter().map(|event| event.count).collect::<Vec<_>>(), [1, 2, 1]);
         let twice = &folded[1];
-        assert_eq!((twice.sequence, twice.first_at.as_second(), twice.last_at.as_second()), (2, 2, 3));
+        assert_eq!(
+            (twice.first.sequence, twice.first.first_at.as_second(), twice.last_at.as_second()),
+            (2, 2, 3)
+        );
     }
 
     #[test]

@@ -13,4 +13,4 @@ pub mod workload;
 pub use command::{Command, NodeRequest, PluginRequest, PoolMark, ResetRequest};
 pub use observation::{DriverFact, MachineState, NodeFact, Observation, PluginFact, PluginObject, RequestFact, RequestProgress};
 pub use port::{Fleet, FleetError};
-pub use workload::{HostFact, Quota, WorkloadFact};
+pub use workload::{HostFact, Quota, Rendered, Wanted, Workload, WorkloadFact, Workloads};

@@ -2,7 +2,7 @@
 
 use crate::command::Command;
 use crate::observation::Observation;
-use crate::workload::WorkloadFact;
+use crate::workload::Workloads;
 use async_trait::async_trait;
 use domain::catalogue::Offers;
 use domain::meta::{Fence, Uid};
@@ -10,6 +10,7 @@ use domain::name::NodeName;
 use domain::sample::Minute;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Machines, wherever they come from.
@@ -25,7 +26,8 @@ pub trait Fleet: Send + Sync + 'static {
     async fn observe(&self, pool: &Uid) -> Result<Observation, FleetError>;
 
     /// The workloads of a physical pool and of the logical ones inside it: those that run or wait, and some that ended lately.
-    async fn workloads(&self, pool: &Uid) -> Result<Vec<WorkloadFact>, FleetError>;
+    /// It is asked for at every read: a fleet makes the list when something has changed, and gives the same one until then.
+    async fn workloads(&self, pool: &Uid) -> Result<Arc<Workloads>, FleetError>;
 
     /// Carries commands out: accepted, not finished. Idempotent: repeating a command has no further effect. One result for
     /// each command, in their order. A command under an epoch older than the newest one seen is refused.

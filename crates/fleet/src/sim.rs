@@ -4,6 +4,7 @@
 //! the time; so an idle fleet costs nothing, and a restarted one goes on where it stood.
 
 mod change;
+mod facts;
 mod failure;
 mod faults;
 mod filed;
@@ -27,7 +28,7 @@ pub use work::Submission;
 use crate::command::{Command, PoolMark};
 use crate::observation::Observation;
 use crate::port::{Fleet, FleetError};
-use crate::workload::WorkloadFact;
+use crate::workload::{WorkloadFact, Workloads};
 use async_trait::async_trait;
 use change::Change;
 use clock::Clock;
@@ -183,14 +184,6 @@ impl SimFleet {
         self.change(|change| change.cancel(uid)).await
     }
 
-    /// A workload by its uid.
-    pub fn workload(&self, uid: &Uid) -> Option<WorkloadFact> {
-        let now = self.shared.clock.now();
-        let state = self.state();
-        let root = &state.work(uid)?.root;
-        state.shift(root)?.fact_of(uid, &state.floor(root, now, &self.shared.rules))
-    }
-
     /// Every workload of every pool, the first submitted first.
     pub fn all_workloads(&self) -> Vec<(Uid, WorkloadFact)> {
         let now = self.shared.clock.now();
@@ -203,6 +196,12 @@ impl SimFleet {
             all.extend(facts.into_iter().map(|fact| (root.clone(), fact)));
         }
         all
+    }
+
+    /// One workload, wherever it is.
+    pub fn workload(&self, uid: &Uid) -> Option<WorkloadFact> {
+        let state = self.state();
+        state.workload(uid, self.shared.clock.now(), &self.shared.rules)
     }
 
     /// Adds machines; those whose id is known stay as they are.
@@ -324,10 +323,9 @@ impl Fleet for SimFleet {
         Ok(observation)
     }
 
-    async fn workloads(&self, pool: &Uid) -> Result<Vec<WorkloadFact>, FleetError> {
-        let state = self.state();
-        let floor = state.floor(pool, self.shared.clock.now(), &self.shared.rules);
-        Ok(state.shift(pool).map(|shift| shift.facts(&floor)).unwrap_or_default())
+    async fn workloads(&self, pool: &Uid) -> Result<Arc<Workloads>, FleetError> {
+        let mut state = self.state();
+        Ok(state.workloads(pool, self.shared.clock.now(), &self.shared.rules))
     }
 
     async fn execute(&self, commands: &[Command], fence: &Fence) -> Vec<Result<(), FleetError>> {

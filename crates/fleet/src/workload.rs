@@ -8,7 +8,9 @@ use domain::quantities::Quantities;
 use domain::workload::{WorkloadKind, WorkloadStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 /// What a pool of a tree may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,3 +61,165 @@ pub struct HostFact {
     pub node: NodeName,
     pub ip: Option<String>,
 }
+
+/// All that a physical pool has, itself and in the logical ones inside it, at one moment. It is made when something has changed
+/// and shared until then, so that reading costs no more than what is shown.
+#[derive(Debug, Default)]
+pub struct Workloads {
+    pools: Vec<Uid>,
+    newest_first: Vec<Row>,
+    oldest_first: Vec<Row>,
+}
+
+/// A workload, and what lists are filtered by: so that filtering does not go to every fact.
+#[derive(Debug, Clone)]
+struct Row {
+    kind: WorkloadKind,
+    status: WorkloadStatus,
+    /// Position of the pool that it was submitted to.
+    pool: usize,
+    workload: Arc<Workload>,
+}
+
+/// One fact with its serialised form, once somebody has asked for it.
+#[derive(Debug)]
+pub struct Workload {
+    pub fact: WorkloadFact,
+    rendered: OnceLock<Rendered>,
+}
+
+/// A serialised form with a gap for what time changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    pub before: Box<str>,
+    pub after: Box<str>,
+}
+
+/// Which workloads are wanted. An empty list lets everything through.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// `None`: of every pool.
+    pub pools: Option<&'a BTreeSet<Uid>>,
+    pub kinds: &'a [WorkloadKind],
+    pub statuses: &'a [WorkloadStatus],
+    /// Addresses of nodes.
+    pub hosts: &'a [String],
+    /// By the time of submission.
+    pub is_ascending: bool,
+}
+
+impl Workload {
+    /// The serialised form, made by `render` the first time somebody asks.
+    pub fn rendered(&self, render: impl FnOnce(&WorkloadFact) -> Rendered) -> &Rendered {
+        self.rendered.get_or_init(|| render(&self.fact))
+    }
+
+    fn runs_on(&self, hosts: &[String]) -> bool {
+        let runs_on = |host: &String| self.fact.hosts.iter().any(|known| known.ip.as_ref() == Some(host));
+        hosts.iter().any(runs_on)
+    }
+}
+
+impl Workloads {
+    pub fn new(facts: Vec<WorkloadFact>) -> Self {
+        let mut places: BTreeMap<Uid, usize> = BTreeMap::new();
+        let mut row = |fact: WorkloadFact| {
+            let next = places.len();
+            Row {
+                kind: fact.kind,
+                status: fact.status,
+                pool: *places.entry(fact.pool.uid.clone()).or_insert(next),
+                workload: Arc::new(Workload {
+                    fact,
+                    rendered: OnceLock::new(),
+                }),
+            }
+        };
+        let mut oldest_first: Vec<Row> = facts.into_iter().map(&mut row).collect();
+        oldest_first.sort_by(|one, other| one.age().cmp(&other.age()));
+        let mut newest_first = oldest_first.clone();
+        // Those of one time stay in the order of their ids.
+        newest_first.sort_by_key(|row| Reverse(row.workload.fact.created_at));
+        let mut pools: Vec<(usize, Uid)> = places.into_iter().map(|(uid, at)| (at, uid)).collect();
+        pools.sort();
+        Self {
+            pools: pools.into_iter().map(|(_, uid)| uid).collect(),
+            newest_first,
+            oldest_first,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.newest_first.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.newest_first.is_empty()
+    }
+
+    /// Every fact, the newest first, then by id.
+    pub fn facts(&self) -> impl Iterator<Item = &WorkloadFact> {
+        self.newest_first.iter().map(|row| &row.workload.fact)
+    }
+
+    /// Those of a part that are wanted, from `offset` on and at most `limit`, and how many are wanted over all. Of one time,
+    /// they are in the order of their ids.
+    pub fn part(&self, wanted: &Wanted<'_>, offset: usize, limit: usize) -> (Vec<Arc<Workload>>, usize) {
+        let rows = if wanted.is_ascending {
+            &self.oldest_first
+        } else {
+            &self.newest_first
+        };
+        if wanted.is_everything() {
+            let part = rows.iter().skip(offset).take(limit);
+            return (part.map(|row| Arc::clone(&row.workload)).collect(), rows.len());
+        }
+        let (mut part, mut count) = (Vec::new(), 0);
+        let pools = self.of_pools(wanted);
+        for row in rows.iter().filter(|row| row.is(wanted, &pools)) {
+            if count >= offset && part.len() < limit {
+                part.push(Arc::clone(&row.workload));
+            }
+            count += 1;
+        }
+        (part, count)
+    }
+
+    /// How many there are that are wanted, by kind and status.
+    pub fn counts(&self, wanted: &Wanted<'_>) -> BTreeMap<WorkloadKind, BTreeMap<WorkloadStatus, u32>> {
+        let mut counts: BTreeMap<WorkloadKind, BTreeMap<WorkloadStatus, u32>> = BTreeMap::new();
+        let pools = self.of_pools(wanted);
+        for row in self.newest_first.iter().filter(|row| row.is(wanted, &pools)) {
+            *counts.entry(row.kind).or_default().entry(row.status).or_default() += 1;
+        }
+        counts
+    }
+
+    /// For each pool, whether its workloads are wanted.
+    fn of_pools(&self, wanted: &Wanted<'_>) -> Vec<bool> {
+        let is_wanted = |uid: &Uid| wanted.pools.is_none_or(|pools| pools.contains(uid));
+        self.pools.iter().map(is_wanted).collect()
+    }
+}
+
+impl Row {
+    fn age(&self) -> (Timestamp, &Uid) {
+        (self.workload.fact.created_at, &self.workload.fact.uid)
+    }
+
+    fn is(&self, wanted: &Wanted<'_>, pools: &[bool]) -> bool {
+        pools[self.pool]
+            && (wanted.kinds.is_empty() || wanted.kinds.contains(&self.kind))
+            && (wanted.statuses.is_empty() || wanted.statuses.contains(&self.status))
+            && (wanted.hosts.is_empty() || self.workload.runs_on(wanted.hosts))
+    }
+}
+
+impl Wanted<'_> {
+    fn is_everything(&self) -> bool {
+        self.pools.is_none() && self.kinds.is_empty() && self.statuses.is_empty() && self.hosts.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use clock::{Clock, Entropy};
 use service::Service;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
 
 /// Everything the router needs. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub struct AppParts {
     pub entropy: Arc<dyn Entropy>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
+    /// `true`: answers that have no end of their own are to end now.
+    pub closing: watch::Receiver<bool>,
     /// Region shown in the catalogue of tokens.
     pub region: String,
 }

@@ -3,6 +3,7 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::field::FieldErrors;
+use domain::meta::Revision;
 use service::{ExistsKind, Missing, QuotaKind, ServiceError};
 
 /// A failure, ready to be sent.
@@ -78,6 +79,12 @@ impl ApiError {
         Self::new(StatusCode::REQUEST_TIMEOUT, "ModelArts.50004080", "Request timed out.")
     }
 
+    /// A watch cannot begin, or go on, after this revision.
+    pub fn too_old(revision: Revision) -> Self {
+        let message = format!("Revision {revision} is too old: list again, or watch without a revision.");
+        Self::new(StatusCode::GONE, "ModelArts.50004101", message)
+    }
+
     pub fn internal(detail: impl Into<String>) -> Self {
         let mut error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ModelArts.50005000", "internal error");
         error.internal = Some(detail.into());
@@ -102,6 +109,11 @@ impl ApiError {
         let title = self.status.canonical_reason().unwrap_or("Error");
         let body = wire::iam::KeystoneErrorBody::new(self.status.as_u16(), &self.message, title);
         serde_json::to_vec(&body).unwrap_or_default()
+    }
+
+    /// The body, as a text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body()).into_owned()
     }
 
     fn body(&self) -> Vec<u8> {

@@ -14,5 +14,6 @@ pub(crate) mod orders;
 pub(crate) mod plugins;
 pub(crate) mod pools;
 pub(crate) mod tags;
+pub(crate) mod watch;
 pub(crate) mod workloads;
 pub(crate) mod workspaces;

@@ -19,6 +19,8 @@ pub(crate) struct Documentation {
     pub is_body_optional: bool,
     pub is_merge_patch: bool,
     pub answer: Answer,
+    /// `watch=true` makes the answer a stream of events.
+    pub is_watched: bool,
     /// Statuses of refusals besides those that every operation has.
     pub refusals: Vec<u16>,
 }
@@ -161,6 +163,10 @@ fn responses(operation: &Operation) -> Value {
         Answer::Text => ("200", text_of("text/plain")),
         Answer::Media(media) => ("200", text_of(media)),
     };
+    let mut content = content;
+    if documentation.is_watched {
+        content["text/event-stream"] = json!({"schema": {"type": "string"}});
+    }
     let mut responses = Map::new();
     responses.insert(status.to_owned(), json!({"description": "Success", "content": content}));
     let mut refusals = documentation.refusals.clone();

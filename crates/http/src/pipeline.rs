@@ -7,10 +7,12 @@ use auth::{AuthnError, BodyDigest, HeaderField, RequestView, require_project_sco
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use clock::Entropy;
+use domain::field::{FieldErrors, FieldPath, Reason};
+use domain::meta::Revision;
 use service::ServiceError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +21,8 @@ use std::time::Duration;
 pub const BODY_LIMIT: usize = 1024 * 1024;
 /// Bytes of all headers together.
 const HEADER_LIMIT: usize = 64 * 1024;
+/// The revision of an answer, and the one that a request wants to be reached (`docs/api-rules.md`).
+const REVISION: HeaderName = HeaderName::from_static("x-poolkeeper-revision");
 /// How long a body may take to arrive.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -110,16 +114,39 @@ fn log(method: &Method, path: &str, response: &Response, failure: Option<&ApiErr
 /// Inside the match of a route: marks the answer with its operation. `guard` is absent where everybody may call; otherwise
 /// the caller must be known: checks 2 and 3 (semantics §1).
 pub(crate) async fn enter(operation: Route, guard: Option<App>, request: Request, next: Next) -> Response {
-    let admitted = match &guard {
-        Some(app) => admit(app, request).await,
-        None => Ok(request),
-    };
-    let mut response = match admitted {
-        Ok(request) => next.run(request).await,
-        Err(error) => error.into_response(),
+    let mut response = match &guard {
+        Some(app) => match admit(app, request).await {
+            Ok(request) => at_revision(app, request, next).await,
+            Err(error) => error.into_response(),
+        },
+        None => next.run(request).await,
     };
     response.extensions_mut().insert(operation);
     response
+}
+
+/// Answers with the revision that a read shows at the least, or that a change has been made in by then. A request that
+/// carries one waits until that has been reached here.
+async fn at_revision(app: &App, request: Request, next: Next) -> Response {
+    if let Err(error) = catch_up(app, request.headers()).await {
+        return error.into_response();
+    }
+    let index = app.service().state().index();
+    let read = (request.method() == Method::GET).then(|| index.complete());
+    let mut response = next.run(request).await;
+    let revision = read.unwrap_or_else(|| index.newest());
+    response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
+    response
+}
+
+async fn catch_up(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(sent) = headers.get(REVISION) else { return Ok(()) };
+    let wanted = sent.to_str().ok().and_then(|text| text.parse().ok()).map(Revision);
+    let wanted = wanted.ok_or_else(|| {
+        let path = FieldPath::of("X-Poolkeeper-Revision");
+        FieldErrors::one(path, Reason::Invalid, "must be a revision: a whole number")
+    })?;
+    Ok(app.service().reach(wanted).await?)
 }
 
 async fn admit(app: &App, request: Request) -> Result<Request, ApiError> {

@@ -4,9 +4,11 @@ use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use domain::event::Told;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::meta::Revision;
 use serde::Serialize;
+use service::pools::{self, Found};
 use std::sync::Arc;
 use store::Object;
 use store::index::Entry;
@@ -40,13 +42,13 @@ pub(crate) fn tagged(body: Bytes, revision: Option<Revision>) -> Response {
 }
 
 /// The serialised form of an indexed object, made once per revision.
-pub(crate) fn object(entry: &Entry) -> Bytes {
+pub(crate) fn object(entry: &Entry) -> &Bytes {
     entry.rendered(render)
 }
 
 /// An indexed object with its entity tag.
 pub(crate) fn entry(entry: &Entry) -> Response {
-    tagged(object(entry), Some(entry.revision))
+    tagged(object(entry).clone(), Some(entry.revision))
 }
 
 fn render(object: &Object) -> Bytes {
@@ -58,9 +60,13 @@ fn render(object: &Object) -> Bytes {
         Object::Workspace(workspace) => encode(&wire::workspace::Workspace::from(workspace.as_ref())),
         Object::Plugin(plugin) => encode(&wire::plugin::Plugin::from(plugin.as_ref())),
         Object::Job(job) => encode(&wire::job::Job::from(job.as_ref())),
+        Object::Event(event) => encode(&wire::event::Event::of(&Told {
+            first: event.as_ref(),
+            count: event.count,
+            last_at: event.last_at,
+        })),
         Object::PluginTemplate(_)
         | Object::Flavor(_)
-        | Object::Event(_)
         | Object::OsConfig(_)
         | Object::Domain(_)
         | Object::Project(_)
@@ -108,21 +114,34 @@ impl Paging {
     pub fn is_requested(&self) -> bool {
         self.limit.is_some() || self.after.is_some()
     }
+
+    /// What is asked of a use case that cuts the page out itself.
+    pub fn wanted(self) -> pools::Part {
+        pools::Part {
+            after: self.after.map(|token| (token.created, token.name)),
+            limit: self.limit,
+        }
+    }
 }
 
-/// A part of a list.
-pub(crate) struct Part {
-    pub items: Vec<Bytes>,
+/// A part of a list, with each item rendered.
+pub(crate) struct Part<B> {
+    pub items: Vec<B>,
     pub next: Option<(wire::list::ContinueToken, usize)>,
 }
 
 /// Cuts the page out of entries in list order. The page begins after the key of the token, whether its object is still there or not.
-pub(crate) fn page(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usize>) -> Part {
+pub(crate) fn page<'a>(entries: &'a [Arc<Entry>], paging: &Paging, maximum: Option<usize>) -> Part<&'a Bytes> {
     page_of(entries, paging, maximum, object)
 }
 
 /// As [`page`], with a rendering of one's own.
-pub(crate) fn page_of(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<usize>, render: impl Fn(&Entry) -> Bytes) -> Part {
+pub(crate) fn page_of<'a, B>(
+    entries: &'a [Arc<Entry>],
+    paging: &Paging,
+    maximum: Option<usize>,
+    render: impl Fn(&'a Entry) -> B,
+) -> Part<B> {
     let start = match &paging.after {
         Some(after) => entries.partition_point(|entry| !token(entry).is_after(after)),
         None => 0,
@@ -133,12 +152,12 @@ pub(crate) fn page_of(entries: &[Arc<Entry>], paging: &Paging, maximum: Option<u
     part_of(shown, rest.len() - shown.len(), render)
 }
 
-/// A page that has been cut out already, and how many more entries follow it.
-pub(crate) fn part(shown: &[Arc<Entry>], remaining: usize) -> Part {
-    part_of(shown, remaining, object)
+/// A page that has been cut out already.
+pub(crate) fn part(found: &Found) -> Part<&Bytes> {
+    part_of(&found.entries, found.remaining, object)
 }
 
-fn part_of(shown: &[Arc<Entry>], remaining: usize, render: impl Fn(&Entry) -> Bytes) -> Part {
+fn part_of<'a, B>(shown: &'a [Arc<Entry>], remaining: usize, render: impl Fn(&'a Entry) -> B) -> Part<B> {
     Part {
         items: shown.iter().map(|entry| render(entry)).collect(),
         next: shown.last().filter(|_| remaining > 0).map(|last| (token(last), remaining)),

@@ -119,6 +119,7 @@ impl Server {
             sealer: Arc::clone(&sealer),
             limits: Limits::default(),
         });
+        let (stop, stopped) = watch::channel(false);
         let readiness = Readiness::default();
         let credentials = Arc::new(Credentials::new(state.clone(), sealer));
         let app = App::new(AppParts {
@@ -128,9 +129,9 @@ impl Server {
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
             readiness: readiness.clone(),
+            closing: stopped.clone(),
             region: region(&state),
         });
-        let (stop, stopped) = watch::channel(false);
         let holder = HolderId(format!("{}-{:016x}", std::process::id(), entropy.next_u64()));
         let parts = reconcile::Parts {
             state: state.clone(),

@@ -10,7 +10,7 @@ use domain::iam::{Domain, Project, User};
 use domain::meta::{Fence, Uid};
 use domain::name::{DomainId, ProjectId, UserId};
 use domain::principal::{Principal, Role, Scope};
-use fleet::{Command, Fleet, FleetError, Observation, WorkloadFact};
+use fleet::{Command, Fleet, FleetError, Observation, Workloads};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -34,8 +34,8 @@ impl Fleet for NoMachines {
         Ok(Observation::default())
     }
 
-    async fn workloads(&self, _pool: &Uid) -> Result<Vec<WorkloadFact>, FleetError> {
-        Ok(Vec::new())
+    async fn workloads(&self, _pool: &Uid) -> Result<Arc<Workloads>, FleetError> {
+        Ok(Arc::default())
     }
 
     async fn execute(&self, commands: &[Command], _fence: &Fence) -> Vec<Result<(), FleetError>> {

@@ -24,6 +24,7 @@ pub mod pools;
 pub mod runtime;
 pub mod scheduled;
 pub mod tags;
+pub mod watch;
 pub mod workloads;
 pub mod workspaces;
 

@@ -10,12 +10,12 @@ use crate::{Outcome, admission};
 use auth::Action;
 use domain::field::FieldErrors;
 use domain::label::Selector;
-use domain::name::{PoolName, WorkspaceId};
+use domain::name::{PoolName, ProjectId, WorkspaceId};
 use domain::plugin::{Plugin, PluginPhase};
 use domain::pool::{JobType, Pool, PoolPhase, Restricted, ScopeState};
 use std::sync::Arc;
 use std::time::Duration;
-use store::index::{Entry, Facet, Place, Versioned};
+use store::index::{Entry, Facet, Place, Snapshot, Versioned};
 use store::{Expect, TypedBatch};
 
 use crate::commit::Decided;
@@ -34,7 +34,7 @@ impl PoolFilter {
         self.status.is_none() && self.parent.is_none() && self.selector.is_empty()
     }
 
-    fn admits(&self, pool: &Pool, matches: impl Fn(&Selector, &Pool) -> bool) -> bool {
+    pub(crate) fn admits(&self, pool: &Pool, matches: impl Fn(&Selector, &Pool) -> bool) -> bool {
         self.status.is_none_or(|status| status.admits(&pool.status.phase))
             && self.parent.as_ref().is_none_or(|parent| {
                 let own = pool.logical().and_then(|spec| spec.parent.as_ref());
@@ -78,13 +78,46 @@ impl StatusFilter {
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Part {
-    /// The second in which the last pool of the part before was created, and its name, whether it is still there or not.
+    /// The second in which the last object of the part before was created, and its name, whether it is still there or not.
     pub after: Option<(i64, String)>,
     pub limit: Option<usize>,
 }
 
+impl Part {
+    /// Cuts the part out of everything under a value of a facet, whose objects are of one project.
+    pub(crate) fn cut(self, index: &Snapshot<'_>, project: &ProjectId, (facet, value): (Facet, &str)) -> Found {
+        let after = self.after(project);
+        let mut all = index.entries_after(facet, value, after.as_ref());
+        let entries: Vec<_> = all.by_ref().take(self.limit.unwrap_or(usize::MAX)).cloned().collect();
+        let remaining = match after {
+            Some(_) => all.count(),
+            None => index.filed(facet, value) - entries.len(),
+        };
+        Found { entries, remaining }
+    }
+
+    /// As [`Part::cut`], of what is admitted.
+    pub(crate) fn cut_from(
+        self,
+        index: &Snapshot<'_>,
+        project: &ProjectId,
+        (facet, value): (Facet, &str),
+        admits: impl Fn(&Entry) -> bool,
+    ) -> Found {
+        let after = self.after(project);
+        let mut found = index.entries_after(facet, value, after.as_ref()).filter(|entry| admits(entry));
+        let entries = found.by_ref().take(self.limit.unwrap_or(usize::MAX)).cloned().collect();
+        let remaining = found.count();
+        Found { entries, remaining }
+    }
+
+    fn after(&self, project: &ProjectId) -> Option<Place> {
+        self.after.as_ref().map(|(second, name)| Place::created(*second, name, project))
+    }
+}
+
 /// A part of a list.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Found {
     pub entries: Vec<Arc<Entry>>,
     /// How many more follow.
@@ -110,31 +143,32 @@ impl Service {
         filter: impl FnOnce() -> Result<(PoolFilter, Part), FieldErrors>,
         matches: impl Fn(&Selector, &Pool) -> bool,
     ) -> Result<Found, ServiceError> {
+        let (filter, part) = self.pool_filter(ctx, filter)?;
+        let workspace = format!("{}/{}", ctx.project, filter.workspace);
+        let facet = (Facet::PoolsOfWorkspace, workspace.as_str());
+        let index = self.parts.state.index().read();
+        if filter.admits_all() {
+            return Ok(part.cut(&index, &ctx.project, facet));
+        }
+        let admits = |entry: &Entry| entry.get::<Pool>().is_some_and(|pool| filter.admits(pool, &matches));
+        Ok(part.cut_from(&index, &ctx.project, facet, admits))
+    }
+
+    /// Checks 5 to 7 for a list of pools.
+    pub(crate) fn pool_filter<T>(
+        &self,
+        ctx: &CallContext,
+        filter: impl FnOnce() -> Result<(PoolFilter, T), FieldErrors>,
+    ) -> Result<(PoolFilter, T), ServiceError> {
         self.authorize(ctx, Action::PoolList)?;
         let user = self.effective_user(ctx, Action::PoolList)?;
-        let (filter, part) = filter()?;
+        let (filter, rest) = filter()?;
         if let Some(workspace) = self.workspace(&ctx.project, &filter.workspace)
             && !workspace.admits(&user)
         {
             self.check_workspace(ctx, Action::PoolList, &filter.workspace)?;
         }
-        let facet = (Facet::PoolsOfWorkspace, format!("{}/{}", ctx.project, filter.workspace));
-        let after = part.after.map(|(second, name)| Place::created(second, name, &ctx.project));
-        let limit = part.limit.unwrap_or(usize::MAX);
-        let index = self.parts.state.index().read();
-        let mut all = index.entries_after(facet.0, &facet.1, after.as_ref());
-        if filter.admits_all() {
-            let entries: Vec<_> = all.by_ref().take(limit).cloned().collect();
-            let remaining = match after {
-                Some(_) => all.count(),
-                None => index.filed(facet.0, &facet.1) - entries.len(),
-            };
-            return Ok(Found { entries, remaining });
-        }
-        let mut found = all.filter(|entry| entry.get::<Pool>().is_some_and(|pool| filter.admits(pool, &matches)));
-        let entries = found.by_ref().take(limit).cloned().collect();
-        let remaining = found.count();
-        Ok(Found { entries, remaining })
+        Ok((filter, rest))
     }
 
     /// Checks 5 to 7a for a pool of a path.

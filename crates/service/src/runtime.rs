@@ -53,16 +53,17 @@ impl Service {
             | PoolPhase::Error { .. }
             | PoolPhase::Deleting => false,
         });
-        let mut trees = BTreeMap::new();
         let mut all = Vec::new();
         for pool in working {
-            let workloads = self.workloads_among(&pool, &mut trees).await?;
-            all.push(self.metrics_of(pool, &workloads, &flavors));
+            let (workloads, inside) = self.workloads_of(&pool).await?;
+            let is_inside = |fact: &&WorkloadFact| inside.as_ref().is_none_or(|pools| pools.contains(&fact.pool.uid));
+            let own: Vec<&WorkloadFact> = workloads.facts().filter(is_inside).collect();
+            all.push(self.metrics_of(pool, &own, &flavors));
         }
         Ok(all)
     }
 
-    fn metrics_of(&self, pool: Versioned<Pool>, workloads: &[WorkloadFact], flavors: &BTreeMap<FlavorName, Arc<Flavor>>) -> PoolMetrics {
+    fn metrics_of(&self, pool: Versioned<Pool>, workloads: &[&WorkloadFact], flavors: &BTreeMap<FlavorName, Arc<Flavor>>) -> PoolMetrics {
         let (mut capacity, mut max_capacity) = (Amounts::new(), Amounts::new());
         let mut allocated = Amounts::new();
         for element in &pool.spec.resources {

@@ -8,9 +8,9 @@ use domain::meta::Uid;
 use domain::name::PoolName;
 use domain::pool::{Pool, PoolRef};
 use domain::workload::{WorkloadKind, WorkloadStatus};
-use fleet::WorkloadFact;
-use std::cmp::Reverse;
+use fleet::{Wanted, Workload, Workloads};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use store::index::{Facet, Snapshot, Versioned};
 
 /// Which workloads a list shows. An empty list lets everything through.
@@ -22,15 +22,17 @@ pub struct WorkloadFilter {
     pub hosts: Vec<String>,
     /// The oldest first.
     pub is_ascending: bool,
+    /// Where the page begins.
+    pub offset: usize,
+    pub limit: usize,
 }
 
-impl WorkloadFilter {
-    fn admits(&self, fact: &WorkloadFact) -> bool {
-        let runs_on = |host: &String| fact.hosts.iter().any(|known| known.ip.as_ref() == Some(host));
-        (self.kinds.is_empty() || self.kinds.contains(&fact.kind))
-            && (self.statuses.is_empty() || self.statuses.contains(&fact.status))
-            && (self.hosts.is_empty() || self.hosts.iter().any(runs_on))
-    }
+/// A page.
+#[derive(Debug)]
+pub struct WorkloadPage {
+    pub items: Vec<Arc<Workload>>,
+    /// How many there are, over all pages.
+    pub total: usize,
 }
 
 impl Service {
@@ -40,17 +42,19 @@ impl Service {
         ctx: &CallContext,
         pool: &PoolName,
         filter: impl FnOnce() -> Result<WorkloadFilter, FieldErrors>,
-    ) -> Result<Vec<WorkloadFact>, ServiceError> {
+    ) -> Result<WorkloadPage, ServiceError> {
         let pool = self.workload_pool(ctx, pool)?;
         let filter = filter()?;
-        let mut found = self.workloads_of(&pool).await?;
-        found.retain(|fact| filter.admits(fact));
-        if filter.is_ascending {
-            found.sort_by_key(|fact| (fact.created_at, fact.uid.clone()));
-        } else {
-            found.sort_by_key(|fact| (Reverse(fact.created_at), fact.uid.clone()));
-        }
-        Ok(found)
+        let (all, inside) = self.workloads_of(&pool).await?;
+        let wanted = Wanted {
+            pools: inside.as_ref(),
+            kinds: &filter.kinds,
+            statuses: &filter.statuses,
+            hosts: &filter.hosts,
+            is_ascending: filter.is_ascending,
+        };
+        let (items, total) = all.part(&wanted, filter.offset, filter.limit);
+        Ok(WorkloadPage { items, total })
     }
 
     /// How many workloads there are, by type and status.
@@ -60,11 +64,12 @@ impl Service {
         pool: &PoolName,
     ) -> Result<BTreeMap<WorkloadKind, BTreeMap<WorkloadStatus, u32>>, ServiceError> {
         let pool = self.workload_pool(ctx, pool)?;
-        let mut counts: BTreeMap<WorkloadKind, BTreeMap<WorkloadStatus, u32>> = BTreeMap::new();
-        for fact in self.workloads_of(&pool).await? {
-            *counts.entry(fact.kind).or_default().entry(fact.status).or_default() += 1;
-        }
-        Ok(counts)
+        let (all, inside) = self.workloads_of(&pool).await?;
+        let wanted = Wanted {
+            pools: inside.as_ref(),
+            ..Wanted::default()
+        };
+        Ok(all.counts(&wanted))
     }
 
     fn workload_pool(&self, ctx: &CallContext, name: &PoolName) -> Result<Versioned<Pool>, ServiceError> {
@@ -74,33 +79,17 @@ impl Service {
         })
     }
 
-    async fn workloads_of(&self, pool: &Versioned<Pool>) -> Result<Vec<WorkloadFact>, ServiceError> {
-        self.workloads_among(pool, &mut BTreeMap::new()).await
-    }
-
-    /// As [`Service::workloads_of`], for many pools: `trees` keeps what the fleet has told of each physical one.
-    pub(crate) async fn workloads_among(
-        &self,
-        pool: &Versioned<Pool>,
-        trees: &mut BTreeMap<Uid, Vec<WorkloadFact>>,
-    ) -> Result<Vec<WorkloadFact>, ServiceError> {
+    /// Everything on the nodes of a pool's root, and of which pools it is the pool's: `None` for all.
+    pub(crate) async fn workloads_of(&self, pool: &Versioned<Pool>) -> Result<(Arc<Workloads>, Option<BTreeSet<Uid>>), ServiceError> {
         let (root, inside) = {
             let index = self.parts.state.index().read();
             match root_of(&index, pool) {
                 Some(root) => (root.uid.clone(), inside(&index, pool)),
-                None => return Ok(Vec::new()),
+                None => return Ok(Default::default()),
             }
         };
-        if !trees.contains_key(&root) {
-            let all = self.parts.fleet.workloads(&root).await;
-            let all = all.map_err(|error| ServiceError::Unavailable(error.to_string()))?;
-            trees.insert(root.clone(), all);
-        }
-        let mut found = trees.get(&root).cloned().unwrap_or_default();
-        if let Some(inside) = inside {
-            found.retain(|fact| inside.contains(&fact.pool.uid));
-        }
-        Ok(found)
+        let all = self.parts.fleet.workloads(&root).await;
+        Ok((all.map_err(|error| ServiceError::Unavailable(error.to_string()))?, inside))
     }
 }
 

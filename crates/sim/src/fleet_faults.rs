@@ -7,7 +7,7 @@ use domain::catalogue::Offers;
 use domain::meta::{Fence, Uid};
 use domain::name::NodeName;
 use fleet::sim::SimFleet;
-use fleet::{Command, Fleet, FleetError, NodeRequest, Observation, WorkloadFact};
+use fleet::{Command, Fleet, FleetError, NodeRequest, Observation, Workloads};
 use reconcile::Probe;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -131,7 +131,7 @@ impl Fleet for FaultyFleet {
         Ok(observation)
     }
 
-    async fn workloads(&self, pool: &Uid) -> Result<Vec<WorkloadFact>, FleetError> {
+    async fn workloads(&self, pool: &Uid) -> Result<Arc<Workloads>, FleetError> {
         self.check()?;
         self.inner.workloads(pool).await
     }

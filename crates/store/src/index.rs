@@ -5,8 +5,10 @@
 
 mod entries;
 mod facet;
+mod history;
 
 pub use facet::Facet;
+pub use history::Change;
 
 use crate::batch::CounterKey;
 use crate::object::{Kind, Object, Resource};
@@ -15,10 +17,12 @@ use bytes::Bytes;
 use domain::meta::{Revision, Uid};
 use entries::Entries;
 use facet::{facets, sort_time};
+use history::History;
 use smol_str::SmolStr;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{mpsc, watch};
 
 /// One object at one revision.
@@ -32,8 +36,8 @@ pub struct Entry {
 
 impl Entry {
     /// The serialised form, made by `render` the first time somebody asks.
-    pub fn rendered(&self, render: impl FnOnce(&Object) -> Bytes) -> Bytes {
-        self.rendered.get_or_init(|| render(&self.object)).clone()
+    pub fn rendered(&self, render: impl FnOnce(&Object) -> Bytes) -> &Bytes {
+        self.rendered.get_or_init(|| render(&self.object))
     }
 
     pub fn get<T: Resource>(&self) -> Option<&Arc<T>> {
@@ -60,6 +64,16 @@ impl<T> Clone for Versioned<T> {
 impl<T> Versioned<T> {
     pub fn revision(&self) -> Revision {
         self.entry.revision
+    }
+}
+
+impl<T: Resource> Versioned<T> {
+    /// `None`: the entry holds something else.
+    pub fn of(entry: &Arc<Entry>) -> Option<Self> {
+        T::of(&entry.object).map(|object| Self {
+            entry: Arc::clone(entry),
+            object: Arc::clone(object),
+        })
     }
 }
 
@@ -91,6 +105,7 @@ pub enum IndexChange {
 pub struct Index {
     inner: RwLock<Inner>,
     newest: watch::Sender<Revision>,
+    complete: watch::Sender<Revision>,
 }
 
 /// Where an object stands among those that are filed under the same value: newest first, then by name. The project only
@@ -123,7 +138,28 @@ impl Place {
 }
 
 /// Entries under one value of a facet.
-type Drawer = BTreeMap<Place, Arc<Entry>>;
+#[derive(Debug, Default)]
+struct Drawer {
+    entries: BTreeMap<Place, Arc<Entry>>,
+    /// What somebody has made of all of them, until one of them changes.
+    digest: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Drawer {
+    fn insert(&mut self, entry: Arc<Entry>) {
+        self.forget();
+        self.entries.insert(Place::of(&entry), entry);
+    }
+
+    fn remove(&mut self, entry: &Entry) {
+        self.forget();
+        self.entries.remove(&Place::of(entry));
+    }
+
+    fn forget(&mut self) {
+        *self.digest.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -137,6 +173,7 @@ struct Inner {
     ahead: BTreeSet<Revision>,
     /// Deletions after `complete`, so that an older change does not bring the object back.
     deleted: BTreeMap<Key, Revision>,
+    history: History,
     subscribers: Vec<mpsc::UnboundedSender<Touched>>,
 }
 
@@ -145,6 +182,7 @@ impl Default for Index {
         Self {
             inner: RwLock::default(),
             newest: watch::Sender::new(Revision::default()),
+            complete: watch::Sender::new(Revision::default()),
         }
     }
 }
@@ -159,26 +197,28 @@ impl Index {
     /// Applies the writes of one commit, which every reader sees together. Does nothing if everything up to `revision`
     /// has been applied already. `revision` must be one that the commit got for itself ([`crate::Batch::is_writing`]).
     pub fn apply(&self, revision: Revision, changes: Vec<IndexChange>) {
-        {
+        let complete = {
             let mut inner = self.write();
             for change in changes {
                 inner.apply(revision, change);
             }
             inner.mark(revision);
-        }
-        self.publish(revision);
+            inner.complete
+        };
+        self.publish(revision, complete);
     }
 
     /// Applies a stretch of history as a whole: everything that changed after what is complete, up to `up_to`.
     pub fn advance(&self, changes: Vec<(Revision, IndexChange)>, up_to: Revision) {
-        {
+        let complete = {
             let mut inner = self.write();
             for (revision, change) in changes {
                 inner.apply(revision, change);
             }
             inner.complete(up_to);
-        }
-        self.publish(up_to);
+            inner.complete
+        };
+        self.publish(up_to, complete);
     }
 
     /// Everything up to `revision` has been applied, whether it changed anything here or not.
@@ -189,7 +229,7 @@ impl Index {
     /// Takes over the whole state as it is at `revision`, in one step: what is not in it is gone, but for what newer
     /// commits wrote. Does nothing if the index is as far already.
     pub fn reset(&self, revision: Revision, objects: Vec<(Revision, Object)>, counters: Vec<(Revision, CounterKey, u64)>) {
-        {
+        let complete = {
             let mut inner = self.write();
             if revision <= inner.complete {
                 return;
@@ -213,21 +253,25 @@ impl Index {
             for (at, key, value) in counters {
                 inner.count(at, key, value);
             }
+            inner.history.forget(revision);
             inner.complete(revision);
-        }
-        self.publish(revision);
+            inner.complete
+        };
+        self.publish(revision, complete);
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, revision: Revision) {
-        self.newest.send_if_modified(|newest| {
-            let is_newer = revision > *newest;
-            *newest = revision.max(*newest);
-            is_newer
-        });
+    fn publish(&self, newest: Revision, complete: Revision) {
+        for (sender, revision) in [(&self.newest, newest), (&self.complete, complete)] {
+            sender.send_if_modified(|known| {
+                let is_newer = revision > *known;
+                *known = revision.max(*known);
+                is_newer
+            });
+        }
     }
 
     /// Waits until something newer than `after` has been applied.
@@ -235,6 +279,20 @@ impl Index {
         let mut newest = self.newest.subscribe();
         // The sender lives as long as the index, so there is always an answer.
         newest.wait_for(|newest| *newest > after).await.map_or(after, |newest| *newest)
+    }
+
+    /// Waits until everything up to a revision, and something after `after`, has been applied; gives that revision.
+    pub async fn completed(&self, after: Revision) -> Revision {
+        let mut complete = self.complete.subscribe();
+        complete
+            .wait_for(|complete| *complete > after)
+            .await
+            .map_or(after, |complete| *complete)
+    }
+
+    /// Everything up to here has been applied.
+    pub fn complete(&self) -> Revision {
+        *self.complete.borrow()
     }
 
     /// The newest revision that has been applied.
@@ -283,12 +341,14 @@ impl Inner {
             object,
             rendered: OnceLock::new(),
         });
-        if let Some(old) = self.entries.insert(Arc::clone(&entry)) {
-            self.unlink(&old);
+        let before = self.entries.insert(Arc::clone(&entry));
+        if let Some(old) = &before {
+            self.unlink(old);
         }
         for facet in facets(&entry.object) {
-            self.drawers.entry(facet).or_default().insert(Place::of(&entry), Arc::clone(&entry));
+            self.drawers.entry(facet).or_default().insert(Arc::clone(&entry));
         }
+        self.remember(revision, before, Some(Arc::clone(&entry)));
         self.tell(&Touched { entry, is_deleted: false });
     }
 
@@ -300,6 +360,7 @@ impl Inner {
         *at = revision.max(*at);
         if let Some(entry) = self.entries.remove(key) {
             self.unlink(&entry);
+            self.remember(revision, Some(Arc::clone(&entry)), None);
             self.tell(&Touched { entry, is_deleted: true });
         }
     }
@@ -307,10 +368,17 @@ impl Inner {
     fn unlink(&mut self, entry: &Entry) {
         for facet in facets(&entry.object) {
             let Some(drawer) = self.drawers.get_mut(&facet) else { continue };
-            drawer.remove(&Place::of(entry));
-            if drawer.is_empty() {
+            drawer.remove(entry);
+            if drawer.entries.is_empty() {
                 self.drawers.remove(&facet);
             }
+        }
+    }
+
+    fn remember(&mut self, revision: Revision, before: Option<Arc<Entry>>, after: Option<Arc<Entry>>) {
+        let is_watched = |entry: &Arc<Entry>| entry.key.kind.is_watched();
+        if before.iter().chain(&after).any(is_watched) {
+            self.history.add(Change { revision, before, after });
         }
     }
 
@@ -337,6 +405,7 @@ impl Inner {
         let complete = self.complete;
         self.ahead.retain(|revision| *revision > complete);
         self.deleted.retain(|_, revision| *revision > complete);
+        self.history.settle(complete);
     }
 }
 
@@ -345,16 +414,16 @@ pub struct Snapshot<'a>(RwLockReadGuard<'a, Inner>);
 
 impl Snapshot<'_> {
     pub fn get<T: Resource>(&self, project: impl AsRef<str>, name: impl AsRef<str>) -> Option<Versioned<T>> {
-        self.0.entries.get(T::KIND, project.as_ref(), name.as_ref()).and_then(versioned)
+        self.0.entries.get(T::KIND, project.as_ref(), name.as_ref()).and_then(Versioned::of)
     }
 
     pub fn at<T: Resource>(&self, key: &Key) -> Option<Versioned<T>> {
-        self.0.entries.at(key).and_then(versioned)
+        self.0.entries.at(key).and_then(Versioned::of)
     }
 
     /// All objects of one kind in key order.
     pub fn all<T: Resource>(&self) -> Vec<Versioned<T>> {
-        self.0.entries.of_kind(T::KIND).filter_map(versioned).collect()
+        self.0.entries.of_kind(T::KIND).filter_map(Versioned::of).collect()
     }
 
     /// Entries filed under a facet's value: newest first, then by name (contract README §7).
@@ -367,13 +436,36 @@ impl Snapshot<'_> {
         let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
         let drawer = self.drawer(facet, value).into_iter();
         drawer
-            .flat_map(move |drawer| drawer.range((from.clone(), Bound::Unbounded)))
+            .flat_map(move |drawer| drawer.entries.range((from.clone(), Bound::Unbounded)))
             .map(|(_, entry)| entry)
     }
 
     /// How many entries are filed under a facet's value. Does not count them.
     pub fn filed(&self, facet: Facet, value: impl AsRef<str>) -> usize {
-        self.drawer(facet, value).map_or(0, BTreeMap::len)
+        self.drawer(facet, value).map_or(0, |drawer| drawer.entries.len())
+    }
+
+    /// What `make` makes of all entries under a facet's value, in their order: kept until one of them changes, for as long as
+    /// `is_valid` says so of it. For what would cost too much at each read. There is one for each value.
+    pub fn digest<T: Any + Send + Sync>(
+        &self,
+        facet: Facet,
+        value: impl AsRef<str>,
+        is_valid: impl FnOnce(&T) -> bool,
+        make: impl FnOnce(&mut dyn Iterator<Item = &Arc<Entry>>) -> T,
+    ) -> Arc<T> {
+        let Some(drawer) = self.drawer(facet, value) else {
+            return Arc::new(make(&mut std::iter::empty()));
+        };
+        // Others who ask wait for the one who makes it.
+        let mut digest = drawer.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = digest.as_ref().and_then(|known| Arc::clone(known).downcast::<T>().ok());
+        if let Some(known) = known.filter(|known| is_valid(known)) {
+            return known;
+        }
+        let made = Arc::new(make(&mut drawer.entries.values()));
+        *digest = Some(Arc::<T>::clone(&made));
+        made
     }
 
     fn drawer(&self, facet: Facet, value: impl AsRef<str>) -> Option<&Drawer> {
@@ -382,7 +474,7 @@ impl Snapshot<'_> {
 
     /// Objects filed under a facet's value: newest first, then by name.
     pub fn under<T: Resource>(&self, facet: Facet, value: impl AsRef<str>) -> Vec<Versioned<T>> {
-        self.entries(facet, value).filter_map(versioned).collect()
+        self.entries(facet, value).filter_map(Versioned::of).collect()
     }
 
     pub fn count(&self, kind: Kind) -> usize {
@@ -402,17 +494,16 @@ impl Snapshot<'_> {
         self.0.complete
     }
 
+    /// Changes of pools, nodes and events after a revision, up to [`Snapshot::complete`], in the order in which they were
+    /// committed. `None`: some of them are forgotten.
+    pub fn changes_after(&self, revision: Revision) -> Option<impl Iterator<Item = &Change>> {
+        self.0.history.after(revision)
+    }
+
     /// A pool by its uid.
     pub fn pool(&self, uid: &Uid) -> Option<Versioned<domain::pool::Pool>> {
-        self.entries(Facet::PoolByUid, uid.as_str()).next().and_then(versioned)
+        self.entries(Facet::PoolByUid, uid.as_str()).next().and_then(Versioned::of)
     }
-}
-
-fn versioned<T: Resource>(entry: &Arc<Entry>) -> Option<Versioned<T>> {
-    T::of(&entry.object).map(|object| Versioned {
-        entry: Arc::clone(entry),
-        object: Arc::clone(object),
-    })
 }
 
 #[cfg(test)]

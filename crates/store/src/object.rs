@@ -105,6 +105,13 @@ kinds! {
     Job => "job",
 }
 
+impl Kind {
+    /// Whether changes of such objects are remembered for those who watch.
+    pub fn is_watched(self) -> bool {
+        matches!(self, Self::Pool | Self::Node | Self::Event)
+    }
+}
+
 /// An object that can be stored.
 pub trait Resource: Serialize + DeserializeOwned + Send + Sync + 'static {
     const KIND: Kind;

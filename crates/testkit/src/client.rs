@@ -1,5 +1,6 @@
 //! A client that sends exactly what it is told, signed with an access key or with a token.
 
+use crate::events::Events;
 use anyhow::Context;
 use auth::{PlainRequest, Signer};
 use clock::Clock;
@@ -144,6 +145,18 @@ impl Client {
             text,
             body,
         })
+    }
+
+    /// Begins to read what a target tells.
+    ///
+    /// # Panics
+    ///
+    /// If it tells nothing.
+    pub async fn watch(&self, target: &str) -> Events {
+        let headers = self.sign(&Method::GET, target, "", &[]).expect("a request that can be signed");
+        let request = self.http.get(format!("{}{target}", self.base)).headers(headers);
+        let response = request.send().await.expect("the server answers");
+        Events::new(response).expect("events")
     }
 
     fn sign(&self, method: &Method, target: &str, content_type: &str, body: &[u8]) -> anyhow::Result<HeaderMap> {

@@ -6,8 +6,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "tests end where something is missing")]
 
 pub mod client;
+pub mod events;
 pub mod postgres;
 pub mod server;
 
 pub use client::{Answer, Client};
+pub use events::{Event, Events};
 pub use server::{Backend, TestServer};

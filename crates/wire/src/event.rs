@@ -4,6 +4,7 @@ use crate::list::ContinueToken;
 use crate::time::rfc3339;
 use domain::event as model;
 use serde::Serialize;
+use std::ops::Deref;
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -38,28 +39,34 @@ pub struct EventListMeta {
     pub continue_token: Option<String>,
 }
 
-impl From<&model::Event> for Event {
-    fn from(event: &model::Event) -> Self {
+impl Event {
+    /// What an event said first, and what was said again in a row.
+    pub fn of<E: Deref<Target = model::Event>>(told: &model::Told<E>) -> Self {
+        let event = &told.first;
         Self {
             kind: "Event",
             api_version: "v1",
             severity: if event.is_warning { "Warning" } else { "Normal" },
             first_timestamp: rfc3339(event.first_at),
-            last_timestamp: rfc3339(event.last_at),
-            count: event.count,
+            last_timestamp: rfc3339(told.last_at),
+            count: told.count,
             reason: event.reason.as_str(),
             message: event.message.clone(),
         }
     }
 }
 
-/// Where a page ended: the place of its last event among those of the pool.
-pub fn token(event: &model::Event) -> String {
-    let token = ContinueToken {
-        created: 0,
-        name: event.sequence.to_string(),
-    };
-    token.encode()
+impl EventListMeta {
+    /// `last`: the place, among the events of the pool, of the last one of a page that is not the last.
+    pub fn of(last: Option<u64>) -> Self {
+        let token = |sequence: u64| ContinueToken {
+            created: 0,
+            name: sequence.to_string(),
+        };
+        Self {
+            continue_token: last.map(|sequence| token(sequence).encode()),
+        }
+    }
 }
 
 /// The place that a token names.
@@ -67,19 +74,9 @@ pub fn place(text: &str) -> Option<u64> {
     ContinueToken::decode(text)?.name.parse().ok()
 }
 
-impl EventList {
-    /// A page; `is_last`: nothing follows.
-    pub fn of(page: &[model::Event], total: usize, is_last: bool) -> Self {
-        Self {
-            kind: "EventList",
-            api_version: "v1",
-            metadata: EventListMeta {
-                continue_token: page.last().filter(|_| !is_last).map(token),
-            },
-            items: page.iter().map(Event::from).collect(),
-            total,
-        }
-    }
+/// A page of rendered events; `total`: over all pages. It reads as [`EventList`] does.
+pub fn join<B: AsRef<[u8]>>(items: &[B], total: usize, metadata: &EventListMeta) -> bytes::Bytes {
+    crate::list::join_total("EventList", "v1", metadata, items, total)
 }
 
 #[cfg(test)]
@@ -102,15 +99,25 @@ mod tests {
             ..Counters::default()
         };
         let event = Occurrence::counters_change(from, to, at).at(Uid::from_text("1"), 7, at);
-        let list = EventList::of(std::slice::from_ref(&event), 1, true);
+        let told = model::fold([&event]);
+        let shown = serde_json::to_vec(&Event::of(&told[0])).unwrap();
         let published = json!({"kind":"EventList","apiVersion":"v1","metadata":{},
             "items":[{"kind":"Event","apiVersion":"v1","type":"Warning","firstTimestamp":"2022-12-30T02:16:19Z","lastTimestamp":"2022-12-30T02:16:19Z",
             "count":1,"reason":"PoolResourcesStatusChange",
             "message":"Pool resources status changed, available/abnormal/creating/deleting count from 1/0/0/0 to 0/1/0/0, timestamp: 1672366579."}],
             "total":1});
-        assert_eq!(serde_json::to_value(list).unwrap(), published);
-        let list = EventList::of(std::slice::from_ref(&event), 2, false);
-        assert_eq!(list.metadata.continue_token.as_deref().and_then(place), Some(7));
+        let list = join(std::slice::from_ref(&shown), 1, &EventListMeta::of(None));
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&list).unwrap(), published);
+        let whole = EventList {
+            kind: "EventList",
+            api_version: "v1",
+            metadata: EventListMeta::of(Some(7)),
+            items: vec![Event::of(&told[0]); 2],
+            total: 9,
+        };
+        let list = join(&[&shown, &shown], 9, &EventListMeta::of(Some(7)));
+        assert_eq!(list, serde_json::to_vec(&whole).unwrap());
+        assert_eq!(whole.metadata.continue_token.as_deref().and_then(place), Some(7));
         assert_eq!(place("x"), None);
     }
 }

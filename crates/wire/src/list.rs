@@ -54,22 +54,28 @@ impl ListMeta {
 
 /// A list of rendered items, without parsing or serialising them again.
 pub fn join<B: AsRef<[u8]>>(kind: &str, api_version: &str, metadata: Option<&ListMeta>, items: &[B]) -> bytes::Bytes {
-    let metadata = metadata
-        .and_then(|metadata| serde_json::to_string(metadata).ok())
-        .map_or_else(String::new, |text| format!("\"metadata\":{text},"));
-    concat(
-        &format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",{metadata}\"items\":["),
-        items,
-    )
+    concat(&head(kind, api_version, metadata), items, "]}")
+}
+
+/// As [`join`], with the number of items over all pages behind them.
+pub fn join_total<B: AsRef<[u8]>>(kind: &str, api_version: &str, metadata: &impl Serialize, items: &[B], total: usize) -> bytes::Bytes {
+    concat(&head(kind, api_version, Some(metadata)), items, &format!("],\"total\":{total}}}"))
 }
 
 /// `{"count":N,"items":[…]}`
 pub fn join_counted<B: AsRef<[u8]>>(count: usize, items: &[B]) -> bytes::Bytes {
-    concat(&format!("{{\"count\":{count},\"items\":["), items)
+    concat(&format!("{{\"count\":{count},\"items\":["), items, "]}")
 }
 
-fn concat<B: AsRef<[u8]>>(head: &str, items: &[B]) -> bytes::Bytes {
-    let size = head.len() + 2 + items.iter().map(|item| item.as_ref().len() + 1).sum::<usize>();
+fn head(kind: &str, api_version: &str, metadata: Option<&impl Serialize>) -> String {
+    let metadata = metadata
+        .and_then(|metadata| serde_json::to_string(metadata).ok())
+        .map_or_else(String::new, |text| format!("\"metadata\":{text},"));
+    format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",{metadata}\"items\":[")
+}
+
+fn concat<B: AsRef<[u8]>>(head: &str, items: &[B], tail: &str) -> bytes::Bytes {
+    let size = head.len() + tail.len() + items.iter().map(|item| item.as_ref().len() + 1).sum::<usize>();
     let mut body = Vec::with_capacity(size);
     body.extend_from_slice(head.as_bytes());
     for (at, item) in items.iter().enumerate() {
@@ -78,7 +84,7 @@ fn concat<B: AsRef<[u8]>>(head: &str, items: &[B]) -> bytes::Bytes {
         }
         body.extend_from_slice(item.as_ref());
     }
-    body.extend_from_slice(b"]}");
+    body.extend_from_slice(tail.as_bytes());
     body.into()
 }
 

@@ -5,6 +5,7 @@ use domain::workload::{WorkloadKind, WorkloadStatus};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io::Write;
 use utoipa::ToSchema;
 
 /// A workload, as the list shows it.
@@ -67,15 +68,67 @@ pub struct WorkloadList {
     pub total: usize,
 }
 
-impl WorkloadList {
-    pub fn of(items: Vec<Workload>, total: usize) -> Self {
-        Self {
-            kind: "WorkloadList",
-            api_version: "v1",
-            metadata: crate::list::ListMeta::default(),
-            items,
-            total,
+/// A list that is put together from texts, without serialising its items again. It reads as [`WorkloadList`] does.
+#[derive(Debug)]
+pub struct WorkloadText(Vec<u8>);
+
+impl WorkloadText {
+    const HEAD: &[u8] = br#"{"kind":"WorkloadList","apiVersion":"v1","metadata":{},"items":["#;
+    /// Bytes that durations take, but for very long ones.
+    const DURATIONS: usize = 64;
+
+    /// `room`: bytes that its items take, durations left out.
+    pub fn begin(items: usize, room: usize) -> Self {
+        let mut text = Vec::with_capacity(room + items * Self::DURATIONS + 2 * Self::HEAD.len());
+        text.extend_from_slice(Self::HEAD);
+        Self(text)
+    }
+
+    /// Adds a workload: what [`Workload::split`] gave of it, with durations in between.
+    pub fn add(&mut self, before: &str, after: &str, durations: &Durations) {
+        if !self.0.ends_with(b"[") {
+            self.0.push(b',');
         }
+        self.0.extend_from_slice(before.as_bytes());
+        durations.write(&mut self.0);
+        self.0.extend_from_slice(after.as_bytes());
+    }
+
+    /// `total`: over all pages.
+    pub fn end(mut self, total: usize) -> bytes::Bytes {
+        self.0.extend_from_slice(format!("],\"total\":{total}}}").as_bytes());
+        self.0.into()
+    }
+}
+
+/// What of a workload changes with time alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Durations {
+    /// Seconds.
+    pub running: i64,
+    /// Seconds.
+    pub pending: i64,
+}
+
+impl Durations {
+    /// As no workload has them: where they stand is a gap.
+    const GAP: Self = Self {
+        running: i64::MIN,
+        pending: i64::MIN,
+    };
+
+    pub fn of(created: Timestamp, started: Option<Timestamp>, ended: Option<Timestamp>, now: Timestamp) -> Self {
+        let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs().max(0);
+        let end = ended.unwrap_or(now);
+        Self {
+            running: started.map_or(0, |started| seconds(started, end)),
+            pending: seconds(created, started.unwrap_or(end)),
+        }
+    }
+
+    fn write(self, text: &mut Vec<u8>) {
+        // Writing into memory does not fail.
+        let _written = write!(text, r#""runningDuration":{},"pendingDuration":{}"#, self.running, self.pending);
     }
 }
 
@@ -101,15 +154,11 @@ pub struct WorkloadSource<'a> {
     pub resources: &'a Quantities,
     pub position: Option<u32>,
     pub created_at: Timestamp,
-    pub started_at: Option<Timestamp>,
-    pub ended_at: Option<Timestamp>,
 }
 
 impl Workload {
     /// `hosts`: addresses of the nodes that it runs on.
-    pub fn of(source: &WorkloadSource<'_>, hosts: &[&str], now: Timestamp) -> Self {
-        let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs().max(0);
-        let end = source.ended_at.unwrap_or(now);
+    pub fn of(source: &WorkloadSource<'_>, hosts: &[&str], durations: Durations) -> Self {
         let node = |host: &&str| WorkloadNode {
             host_ip: (*host).to_owned(),
             npu_topology_placement: placement(source.resources),
@@ -131,14 +180,27 @@ impl Workload {
             user_name: source.owner.to_owned(),
             gvk: source.gvk.to_owned(),
             resource_requirement: amounts(source.resources, source.nodes),
-            running_duration: source.started_at.map_or(0, |started| seconds(started, end)),
-            pending_duration: seconds(source.created_at, source.started_at.unwrap_or(end)),
+            running_duration: durations.running,
+            pending_duration: durations.pending,
             pending_position: source.position.map_or(-1, i64::from),
             create_time: source.created_at.as_millisecond(),
             host_ips: hosts.join(","),
             nodes: hosts.iter().map(node).collect(),
             is_deleted: "false",
         }
+    }
+
+    /// The text of a workload, before its durations and after them.
+    pub fn split(source: &WorkloadSource<'_>, hosts: &[&str]) -> (String, String) {
+        // It holds nothing that JSON cannot: its maps have text keys.
+        let text = serde_json::to_string(&Self::of(source, hosts, Durations::GAP)).unwrap_or_default();
+        let mut gap = Vec::new();
+        Durations::GAP.write(&mut gap);
+        // Names cannot hold the gap: a quotation mark within a text is written with another sign before it.
+        let parts = text.split_once(&*String::from_utf8_lossy(&gap));
+        parts
+            .map(|(before, after)| (before.to_owned(), after.to_owned()))
+            .unwrap_or_default()
     }
 }
 

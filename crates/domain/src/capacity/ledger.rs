@@ -56,6 +56,7 @@ pub struct Ledger {
     capacity: u64,
     books: Vec<Book>,
     runs: BTreeMap<WorkId, Entry>,
+    given_up: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -111,6 +112,7 @@ impl Ledger {
             capacity,
             books,
             runs: BTreeMap::new(),
+            given_up: 0,
         }
     }
 
@@ -121,6 +123,11 @@ impl Ledger {
     /// Nodes in use by a pool and those below it.
     pub fn used(&self, pool: usize) -> u64 {
         self.books.get(pool).map_or(0, |book| book.now)
+    }
+
+    /// How often nodes were given up that had been counted on: there is more room than before in the time to come.
+    pub(super) fn given_up(&self) -> u64 {
+        self.given_up
     }
 
     pub fn run(&self, id: WorkId) -> Option<&Run> {
@@ -161,6 +168,7 @@ impl Ledger {
         if let Some(entry) = self.runs.get_mut(&id).filter(|entry| entry.state == State::Running) {
             entry.state = State::Returning;
             let run = entry.run;
+            self.given_up += 1;
             self.release(&run);
         }
     }
@@ -174,6 +182,7 @@ impl Ledger {
             }
         }
         if entry.state != State::Returning {
+            self.given_up += 1;
             self.release(&entry.run);
         }
     }

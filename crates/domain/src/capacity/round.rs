@@ -2,7 +2,7 @@
 
 use super::ledger::{Decision, Ledger, Run, Wait, WorkId};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A workload that waits for nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,20 +32,28 @@ pub enum Step {
 }
 
 /// The order within a pool, and among requests that are as well guaranteed.
-type Order = (Reverse<u32>, i64, WorkId);
+pub(super) type Order = (Reverse<u32>, i64, WorkId);
 /// The lower the pool stands in the tree that guarantees a request, the earlier: only such a one can have the other asked to
 /// give back. Then what was promised.
-type Turn = (Reverse<usize>, bool, Order);
+pub(super) type Turn = (Reverse<usize>, bool, Order);
 
 /// The requests of each pool in order. Those that were promised stand in no queue: nobody is ahead of them, and those that
 /// were behind them still are.
 struct Queues {
     of_pools: BTreeMap<usize, VecDeque<Request>>,
-    promised: Vec<Request>,
+    /// By pool.
+    promised: BTreeMap<usize, BTreeSet<Order>>,
+    /// Who may be next: those that were promised, and the first of each queue that is behind none of them. Under each stands its
+    /// turn as it was when last looked at, which is not later than it is: turns get later as nodes are booked.
+    candidates: BTreeMap<Turn, Request>,
+    /// Pools whose first is among them.
+    offered: BTreeSet<usize>,
+    /// How often nodes had been given up when turns were last looked at. That makes turns earlier.
+    given_up: u64,
 }
 
 impl Request {
-    fn run(&self, since: i64) -> Run {
+    pub(super) fn run(&self, since: i64) -> Run {
         Run {
             id: self.id,
             pool: self.pool,
@@ -56,7 +64,7 @@ impl Request {
         }
     }
 
-    fn order(&self) -> Order {
+    pub(super) fn order(&self) -> Order {
         (Reverse(self.priority), self.submitted, self.id)
     }
 }
@@ -79,19 +87,29 @@ pub fn round(ledger: &mut Ledger, waiting: &[Request], now: i64) -> Vec<Step> {
         }
     }
     steps.sort();
-    let mut queues = Queues::new(ordered);
+    let mut queues = Queues::new(ordered, ledger);
     while let Some(request) = queues.next(ledger) {
         if !settle(ledger, &request, now, &mut steps) {
             let behind = queues.close(&request);
             steps.extend(behind.into_iter().map(|other| Step::Wait(other.id, Wait::Behind)));
         }
+        queues.offer(request.pool, ledger);
     }
     steps
 }
 
+/// When a request has its turn.
+pub(super) fn turn(ledger: &Ledger, request: &Request) -> Turn {
+    (
+        Reverse(ledger.guaranteed_depth(request.id, request.pool, request.size)),
+        !request.is_promised,
+        request.order(),
+    )
+}
+
 /// What could not start even if everything ended that ends by itself steps aside, and that before anything starts: who stands
 /// behind it takes part in its place.
-fn hopeless(ledger: &mut Ledger, request: &Request) -> Option<Wait> {
+pub(super) fn hopeless(ledger: &mut Ledger, request: &Request) -> Option<Wait> {
     if request.is_promised {
         return None;
     }
@@ -102,39 +120,63 @@ fn hopeless(ledger: &mut Ledger, request: &Request) -> Option<Wait> {
 }
 
 impl Queues {
-    fn new(mut ordered: Vec<Request>) -> Self {
+    fn new(mut ordered: Vec<Request>, ledger: &Ledger) -> Self {
         ordered.sort_by_key(Request::order);
-        let (promised, others): (Vec<Request>, Vec<Request>) = ordered.into_iter().partition(|request| request.is_promised);
-        let mut of_pools: BTreeMap<usize, VecDeque<Request>> = BTreeMap::new();
-        for request in others {
-            of_pools.entry(request.pool).or_default().push_back(request);
-        }
-        Self { of_pools, promised }
-    }
-
-    /// Takes the next request.
-    fn next(&mut self, ledger: &Ledger) -> Option<Request> {
-        let fronts = self.of_pools.values().filter_map(VecDeque::front);
-        let fronts = fronts.filter(|request| !self.is_behind_a_promise(request));
-        let turn = |request: &&Request| -> Turn {
-            (
-                Reverse(ledger.guaranteed_depth(request.id, request.pool, request.size)),
-                !request.is_promised,
-                request.order(),
-            )
+        let mut queues = Self {
+            of_pools: BTreeMap::new(),
+            promised: BTreeMap::new(),
+            candidates: BTreeMap::new(),
+            offered: BTreeSet::new(),
+            given_up: ledger.given_up(),
         };
-        let request = fronts.chain(&self.promised).min_by_key(turn).copied()?;
-        if request.is_promised {
-            self.promised.retain(|other| other.id != request.id);
-        } else if let Some(queue) = self.of_pools.get_mut(&request.pool) {
-            queue.pop_front();
+        for request in ordered {
+            if request.is_promised {
+                queues.promised.entry(request.pool).or_default().insert(request.order());
+                queues.candidates.insert(turn(ledger, &request), request);
+            } else {
+                queues.of_pools.entry(request.pool).or_default().push_back(request);
+            }
         }
-        Some(request)
+        let pools: Vec<usize> = queues.of_pools.keys().copied().collect();
+        for pool in pools {
+            queues.offer(pool, ledger);
+        }
+        queues
     }
 
-    fn is_behind_a_promise(&self, request: &Request) -> bool {
-        let mut own = self.promised.iter().filter(|promised| promised.pool == request.pool);
-        own.any(|promised| promised.order() < request.order())
+    /// Takes the next request. What comes next in its pool takes part when it is offered.
+    fn next(&mut self, ledger: &Ledger) -> Option<Request> {
+        if self.given_up != ledger.given_up() {
+            self.given_up = ledger.given_up();
+            let all = std::mem::take(&mut self.candidates).into_values();
+            self.candidates = all.map(|request| (turn(ledger, &request), request)).collect();
+        }
+        loop {
+            let (known, request) = self.candidates.pop_first()?;
+            let turn = turn(ledger, &request);
+            if turn != known {
+                self.candidates.insert(turn, request);
+                continue;
+            }
+            if let Some(promised) = self.promised.get_mut(&request.pool).filter(|_| request.is_promised) {
+                promised.remove(&request.order());
+            } else if let Some(queue) = self.of_pools.get_mut(&request.pool) {
+                queue.pop_front();
+                self.offered.remove(&request.pool);
+            }
+            return Some(request);
+        }
+    }
+
+    /// Lets the first of a pool's queue take part, unless it is behind a promise.
+    fn offer(&mut self, pool: usize, ledger: &Ledger) {
+        let Some(first) = self.of_pools.get(&pool).and_then(VecDeque::front) else {
+            return;
+        };
+        let promised = self.promised.get(&pool).and_then(BTreeSet::first);
+        if promised.is_none_or(|promised| *promised > first.order()) && self.offered.insert(pool) {
+            self.candidates.insert(turn(ledger, first), *first);
+        }
     }
 
     /// Takes those that come after a request of their pool.
@@ -148,7 +190,7 @@ impl Queues {
 }
 
 /// `false`: it does not start, and those behind it have to wait, too.
-fn settle(ledger: &mut Ledger, request: &Request, now: i64, steps: &mut Vec<Step>) -> bool {
+pub(super) fn settle(ledger: &mut Ledger, request: &Request, now: i64, steps: &mut Vec<Step>) -> bool {
     let (pool, size) = (request.pool, request.size);
     ledger.drop_claim(request.id);
     let is_guaranteed = ledger.guaranteed_depth(request.id, pool, size) > 0;

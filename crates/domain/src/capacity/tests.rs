@@ -2,6 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 mod oracle;
+mod plain;
 mod rounds;
 mod stories;
 

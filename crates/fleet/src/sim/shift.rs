@@ -3,8 +3,8 @@
 use super::filed::Filed;
 use super::machine::Fitness;
 use super::rules::Rules;
-use super::work::{Ending, Spell, Submission, Work, WorkState};
-use crate::workload::{HostFact, Quota, WorkloadFact};
+use super::work::{Ending, Spell, Work, WorkState};
+use crate::workload::Quota;
 use domain::capacity::{Ledger, Level, Request, Run, Step, Tree, Wait, round};
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName};
@@ -28,7 +28,7 @@ pub(super) struct Shift {
     /// Pools that workloads were last let into. `None`: not known, or there is a new workload.
     pools: Option<Vec<Uid>>,
     /// Why those that wait do.
-    waits: BTreeMap<Uid, Wait>,
+    pub(super) waits: BTreeMap<Uid, Wait>,
     /// What has changed since it was last written down.
     pub unsaved: BTreeSet<Uid>,
 }
@@ -53,7 +53,7 @@ enum Leave {
 }
 
 impl Floor<'_> {
-    fn node(&self, node: &NodeName) -> Option<&Filed> {
+    pub fn node(&self, node: &NodeName) -> Option<&Filed> {
         self.nodes?.get(node).map(AsRef::as_ref)
     }
 
@@ -185,6 +185,11 @@ impl Shift {
     pub fn next_turn(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
         let turns = self.active().flat_map(|work| [work.done_at(rules), work.evicted_at(rules)]);
         turns.flatten().filter(|at| *at > now).min()
+    }
+
+    /// The first instant after `now` at which a workload that has nodes is up on them.
+    pub fn next_launch(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+        self.active().filter_map(|work| work.up(rules)).filter(|at| *at > now).min()
     }
 
     /// Drops the workloads of pools that are gone.
@@ -386,63 +391,5 @@ impl Shift {
         {
             self.drop_work(&uid);
         }
-    }
-
-    /// Everything that is shown of the workloads, the first submitted first.
-    pub fn facts(&self, floor: &Floor<'_>) -> Vec<WorkloadFact> {
-        let mut all: Vec<&Work> = self.work.values().collect();
-        all.sort_by_key(|work| work.number);
-        all.into_iter().map(|work| self.fact(work, floor)).collect()
-    }
-
-    pub fn fact_of(&self, uid: &Uid, floor: &Floor<'_>) -> Option<WorkloadFact> {
-        Some(self.fact(self.work.get(uid)?, floor))
-    }
-
-    fn fact(&self, work: &Work, floor: &Floor<'_>) -> WorkloadFact {
-        let wait = self.waits.get(&work.submission.uid).copied().filter(|_| work.is_waiting());
-        let (ended_at, ending) = match &work.state {
-            WorkState::Over { at, how, .. } => (Some(*at), how.reason()),
-            WorkState::Waiting | WorkState::Placed { .. } => (None, None),
-        };
-        let host = |node: &NodeName| HostFact {
-            node: node.clone(),
-            ip: floor.node(node).and_then(|filed| filed.machine.address(floor.now, floor.rules)),
-        };
-        let ahead = |other: &&Work| other.is_waiting() && other.pool == work.pool && other.order() <= work.order();
-        let position = work.is_waiting().then(|| self.active().filter(ahead).count());
-        let Submission { uid, name, .. } = &work.submission;
-        WorkloadFact {
-            uid: uid.clone(),
-            name: name.clone(),
-            gvk: "batch.volcano.sh/v1alpha1, Kind=Job".to_owned(),
-            job_name: work.submission.job_name.clone(),
-            job_id: uid.hyphenated(),
-            kind: work.submission.kind,
-            pool: work.pool.clone(),
-            owner: work.submission.owner.clone(),
-            flavor: work.submission.flavor.clone(),
-            priority: work.submission.priority,
-            nodes: work.submission.nodes,
-            resources: work.submission.resources.clone(),
-            status: work.status(wait, floor.now, floor.rules),
-            reason: ending.map(str::to_owned).or_else(|| wait.map(|wait| explain(wait, floor.quotas))),
-            position: position.and_then(|count| u32::try_from(count).ok()),
-            created_at: work.created_at,
-            started_at: work.started_at(),
-            ended_at,
-            hosts: work.nodes().map(host).collect(),
-        }
-    }
-}
-
-fn explain(wait: Wait, quotas: &[Quota]) -> String {
-    let name = |at: usize| quotas.get(at).map_or_else(String::new, |quota| quota.pool.pool.name.to_string());
-    match wait {
-        Wait::TooLarge(pool) => format!("it needs more nodes than pool {} may use", name(pool)),
-        Wait::Ceiling(pool) => format!("pool {} uses all that it may", name(pool)),
-        Wait::Nodes => "not enough nodes are free".to_owned(),
-        Wait::Returning => "its nodes are being given back".to_owned(),
-        Wait::Behind => "others of its pool come first".to_owned(),
     }
 }

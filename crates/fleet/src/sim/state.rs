@@ -7,6 +7,7 @@ use super::pool::PoolState;
 use super::rules::Rules;
 use super::shift::{Floor, Shift};
 use super::work::Work;
+use crate::workload::{WorkloadFact, Workloads};
 use domain::catalogue::{Offers, ZoneOffer};
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName, PoolName, ZoneName};
@@ -48,7 +49,17 @@ pub(super) struct Fleetwide {
     shift_timers: BTreeMap<Uid, Timestamp>,
     /// Pools whose workloads may have to be looked at, with the nodes whose machines have changed.
     stirred: BTreeMap<Uid, BTreeSet<NodeName>>,
+    /// What was shown of them last, while it is still so.
+    shown: BTreeMap<Uid, Shown>,
     next_work: u64,
+}
+
+/// The workloads of a pool from a time on and up to another at which one of them changes by itself.
+#[derive(Debug)]
+struct Shown {
+    workloads: Arc<Workloads>,
+    from: Timestamp,
+    until: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,6 +203,32 @@ impl Fleetwide {
         }
     }
 
+    /// The workloads of a physical pool, made anew where something about them has changed.
+    pub fn workloads(&mut self, pool: &Uid, now: Timestamp, rules: &Rules) -> Arc<Workloads> {
+        let is_fresh = |shown: &&Shown| shown.from <= now && shown.until.is_none_or(|until| now < until);
+        if let Some(shown) = self.shown.get(pool).filter(is_fresh) {
+            return Arc::clone(&shown.workloads);
+        }
+        let Some(shift) = self.shift(pool) else {
+            return Arc::default();
+        };
+        let workloads = Arc::new(Workloads::new(shift.facts(&self.floor(pool, now, rules))));
+        let shown = Shown {
+            workloads: Arc::clone(&workloads),
+            from: now,
+            until: shift.next_launch(now, rules),
+        };
+        self.shown.insert(pool.clone(), shown);
+        workloads
+    }
+
+    /// A workload with what is shown of it.
+    pub fn workload(&self, uid: &Uid, now: Timestamp, rules: &Rules) -> Option<WorkloadFact> {
+        let shift = self.shifts.values().find(|shift| shift.get(uid).is_some())?;
+        let root = &shift.get(uid)?.root;
+        shift.one_fact(uid, &self.floor(root, now, rules))
+    }
+
     /// What workloads have got on since it was last written down.
     pub fn take_unsaved(&mut self) -> BTreeMap<Uid, Option<Work>> {
         let mut unsaved = BTreeMap::new();
@@ -286,6 +323,7 @@ impl Fleetwide {
     /// Lets the workloads of all pools get on in which something has happened.
     fn advance_shifts(&mut self, now: Timestamp, rules: &Rules) {
         for (uid, touched) in std::mem::take(&mut self.stirred) {
+            self.shown.remove(&uid);
             let Some(mut shift) = self.shifts.remove(&uid) else { continue };
             if shift.advance(&self.floor(&uid, now, rules), &touched) {
                 self.dirty.insert(uid.clone());

@@ -146,6 +146,12 @@ impl Work {
         rules.timing.after(placed_at, Step::Launch, self.submission.uid.as_str(), 0)
     }
 
+    /// When it is up on the nodes that it has.
+    pub fn up(&self, rules: &Rules) -> Option<Timestamp> {
+        let WorkState::Placed { at, .. } = &self.state else { return None };
+        Some(self.up_at(*at, rules))
+    }
+
     /// When it has done what it had to do.
     pub fn done_at(&self, rules: &Rules) -> Option<Timestamp> {
         let WorkState::Placed { at, .. } = &self.state else { return None };

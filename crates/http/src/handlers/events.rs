@@ -3,15 +3,17 @@
 use crate::app::App;
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::handlers::watch::{self, Wanted};
 use crate::render;
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::schedule::{Acceptance, ScheduledEvent, ScheduledKind, ScheduledState};
 use jiff::Timestamp;
-use service::events::EventFilter;
+use service::events::{Begin, EventFilter, ToldEvent};
 use service::scheduled::ScheduledFilter;
-use wire::event::EventList;
+use wire::event::{Event, EventListMeta};
 use wire::query::Query;
 use wire::scheduled::{self as body, ScheduledEventList};
 
@@ -20,39 +22,40 @@ const MAXIMUM: usize = 500;
 /// Scheduled events of a page at most, and where no limit is asked for.
 const SCHEDULED: usize = 100;
 
-/// Where a page begins.
-enum Begin {
-    Offset(usize),
-    /// After the event of this sequence number.
-    After(u64),
-}
-
 fn size(number: i64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let ctx = call.context()?;
-    let mut page = (Begin::Offset(0), MAXIMUM);
-    let mut is_ascending = false;
+    if let Some(wanted) = Wanted::read(&call)? {
+        let read = || {
+            let mut errors = FieldErrors::new();
+            let filter = filter(&call.query()?, &mut errors);
+            errors.into_result()?;
+            Ok((filter, wanted.after))
+        };
+        return watch::answer(&app, app.service().watch_events(&ctx, read)?).await;
+    }
     let read = || {
         let query = call.query()?;
         let mut errors = FieldErrors::new();
-        page = window(&query, &mut errors);
         let filter = filter(&query, &mut errors);
-        is_ascending = filter.is_ascending;
         errors.into_result().map(|()| filter)
     };
-    let found = app.service().list_events(&ctx, read)?;
-    let (begin, limit) = page;
-    let start = match begin {
-        Begin::Offset(offset) => offset.min(found.len()),
-        Begin::After(last) if is_ascending => found.partition_point(|event| event.sequence <= last),
-        Begin::After(last) => found.partition_point(|event| event.sequence >= last),
-    };
-    let rest = &found[start..];
-    let shown = &rest[..rest.len().min(limit)];
-    Ok(render::json(&EventList::of(shown, found.len(), shown.len() == rest.len())))
+    let page = app.service().list_events(&ctx, read)?;
+    let items: Vec<&Bytes> = page.items().map(|event| event.rendered(rendered)).collect();
+    let last = page.items().next_back().filter(|_| !page.is_last);
+    let metadata = EventListMeta::of(last.map(|event| event.told.first.sequence));
+    Ok(render::bytes(wire::event::join(&items, page.total, &metadata)))
+}
+
+fn rendered(event: &ToldEvent) -> Bytes {
+    if event.is_single() {
+        render::object(&event.told.first.entry).clone()
+    } else {
+        render::encode(&Event::of(&event.told))
+    }
 }
 
 fn window(query: &Query, errors: &mut FieldErrors) -> (Begin, usize) {
@@ -75,6 +78,7 @@ fn window(query: &Query, errors: &mut FieldErrors) -> (Begin, usize) {
 }
 
 fn filter(query: &Query, errors: &mut FieldErrors) -> EventFilter {
+    let (begin, limit) = window(query, errors);
     let sent = |name: &str| query.get(name).filter(|text| !text.is_empty());
     match sent("resource") {
         Some("pools") => {}
@@ -100,6 +104,8 @@ fn filter(query: &Query, errors: &mut FieldErrors) -> EventFilter {
         since: query.timestamp("since", errors),
         until: query.timestamp("until", errors),
         is_ascending: query.boolean("ascend", errors).unwrap_or(false),
+        begin,
+        limit,
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
     };
     let entries = app.service().list_jobs(&ctx, read)?;
     let (limit, offset) = window;
-    let items: Vec<Bytes> = entries.iter().skip(offset).take(limit).map(|entry| render::object(entry)).collect();
+    let items: Vec<&Bytes> = entries.iter().skip(offset).take(limit).map(|entry| render::object(entry)).collect();
     Ok(render::bytes(wire::list::join_counted(entries.len(), &items)))
 }
 

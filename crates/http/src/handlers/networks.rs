@@ -33,7 +33,7 @@ fn encoded(app: &App, network: &Network) -> Bytes {
 fn object(app: &App, entry: &Entry) -> Bytes {
     match entry.get::<Network>() {
         Some(network) if !(network.peers.is_empty() && network.sfs_turbo.is_empty()) => encoded(app, network),
-        Some(_) | None => render::object(entry),
+        Some(_) | None => render::object(entry).clone(),
     }
 }
 

@@ -1,14 +1,13 @@
 //! Node pools (contract nodes §5).
 
-use super::nodes::{MAXIMUM, page};
+use super::nodes::page;
 use super::pools::pool_name;
 use crate::app::App;
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::render::{self, Paging};
+use crate::render;
 use axum::extract::State;
 use axum::response::Response;
-use domain::field::FieldErrors;
 use domain::meta::Revision;
 use domain::pool::Pool;
 use service::nodepools::NodePoolChange;
@@ -80,10 +79,5 @@ pub(crate) async fn remove(State(app): State<App>, call: Call) -> Result<Respons
 pub(crate) async fn nodes(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let (ctx, pool) = (call.context()?, pool_name(&call)?);
     let found = app.service().list_node_pool_nodes(&ctx, &pool, call.param("nodepool_name"));
-    let entries = found.map_err(told)?;
-    let query = call.query()?;
-    let mut errors = FieldErrors::new();
-    let paging = Paging::read(&query, MAXIMUM, &mut errors);
-    errors.into_result()?;
-    Ok(page(&entries, &paging))
+    page(&found.map_err(told)?, &call)
 }

@@ -4,9 +4,11 @@ use super::pools::pool_name;
 use crate::app::App;
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::handlers::watch::{self, Wanted};
 use crate::render::{self, Paging};
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 use domain::field::FieldErrors;
 use domain::name::NodeName;
 use domain::plugin::PluginPhase;
@@ -17,20 +19,38 @@ use store::index::Entry;
 use wire::node_batch as batch;
 
 /// Items of a page at most, where the list is paged at all.
-pub(crate) const MAXIMUM: usize = 500;
+const MAXIMUM: usize = 500;
 
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
-    let entries = app.service().list_nodes(&call.context()?, &pool_name(&call)?)?;
+    if let Some(wanted) = Wanted::read(&call)? {
+        let watch = app.service().watch_nodes(&call.context()?, &pool_name(&call)?, wanted.after)?;
+        return watch::answer(&app, watch).await;
+    }
+    let read = || {
+        let mut paging = read_paging(&call)?;
+        if paging.is_requested() {
+            paging.limit = paging.limit.or(Some(MAXIMUM));
+        }
+        Ok(paging.wanted())
+    };
+    let found = app.service().list_nodes(&call.context()?, &pool_name(&call)?, read)?;
+    Ok(joined(render::part(&found)))
+}
+
+fn read_paging(call: &Call) -> Result<Paging, FieldErrors> {
     let query = call.query()?;
     let mut errors = FieldErrors::new();
     let paging = Paging::read(&query, MAXIMUM, &mut errors);
-    errors.into_result()?;
-    Ok(page(&entries, &paging))
+    errors.into_result().map(|()| paging)
 }
 
 /// A page of nodes; all of them where no paging was asked for.
-pub(crate) fn page(entries: &[Arc<Entry>], paging: &Paging) -> Response {
-    let page = render::page(entries, paging, paging.is_requested().then_some(MAXIMUM));
+pub(crate) fn page(entries: &[Arc<Entry>], call: &Call) -> Result<Response, ApiError> {
+    let paging = read_paging(call)?;
+    Ok(joined(render::page(entries, &paging, paging.is_requested().then_some(MAXIMUM))))
+}
+
+fn joined(page: render::Part<&Bytes>) -> Response {
     let metadata = wire::list::ListMeta::of(page.next);
     render::bytes(wire::list::join("NodeList", "v2", Some(&metadata), &page.items))
 }

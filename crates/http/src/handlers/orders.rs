@@ -50,7 +50,7 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
     };
     let entries = app.service().list_orders(&ctx, read)?;
     let (limit, offset) = window;
-    let items: Vec<Bytes> = entries
+    let items: Vec<&Bytes> = entries
         .iter()
         .skip(offset)
         .take(limit.unwrap_or(usize::MAX))

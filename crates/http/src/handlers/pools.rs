@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::handlers::watch::{self, Wanted};
 use crate::render::{self, Paging};
 use axum::extract::State;
 use axum::response::Response;
@@ -10,7 +11,7 @@ use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::label::Selector;
 use domain::name::{PoolName, WorkspaceId};
 use domain::pool::{JobType, Pool, PoolPhase, ScopeState};
-use service::pools::{Part, PoolFilter, StatusFilter};
+use service::pools::{PoolFilter, StatusFilter};
 use service::{Missing, Outcome, ServiceError};
 use std::time::Duration;
 use wire::query::Query;
@@ -54,31 +55,47 @@ pub(crate) async fn create(State(app): State<App>, call: Call) -> Result<Respons
     Ok(rendered(&outcome))
 }
 
+fn filter(query: &Query, errors: &mut FieldErrors) -> PoolFilter {
+    PoolFilter {
+        workspace: workspace(query, errors),
+        selector: selector(query, errors),
+        status: status_filter(query, errors),
+        parent: query.get("parent").filter(|text| !text.is_empty()).map(ToOwned::to_owned),
+    }
+}
+
+fn has_labels(selector: &Selector, pool: &Pool) -> bool {
+    selector.matches_map(&wire::pool::labels(pool))
+}
+
+async fn watch(app: &App, call: &Call, wanted: Wanted) -> Result<Response, ApiError> {
+    let read = || {
+        let mut errors = FieldErrors::new();
+        let filter = filter(&call.query()?, &mut errors);
+        errors.into_result()?;
+        Ok((filter, wanted.after))
+    };
+    let watch = app.service().watch_pools(&call.context()?, read, has_labels)?;
+    watch::answer(app, watch).await
+}
+
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let ctx = call.context()?;
+    if let Some(wanted) = Wanted::read(&call)? {
+        return watch(&app, &call, wanted).await;
+    }
     let mut is_paged = false;
     let read = || {
         let query = call.query()?;
         let mut errors = FieldErrors::new();
-        let filter = PoolFilter {
-            workspace: workspace(&query, &mut errors),
-            selector: selector(&query, &mut errors),
-            status: status_filter(&query, &mut errors),
-            parent: query.get("parent").filter(|text| !text.is_empty()).map(ToOwned::to_owned),
-        };
+        let filter = filter(&query, &mut errors);
         let wanted = Paging::read(&query, MAXIMUM, &mut errors);
         errors.into_result()?;
         is_paged = wanted.is_requested();
-        let part = Part {
-            after: wanted.after.map(|token| (token.created, token.name)),
-            limit: wanted.limit,
-        };
-        Ok((filter, part))
+        Ok((filter, wanted.wanted()))
     };
-    let found = app
-        .service()
-        .list_pools(&ctx, read, |selector, pool| selector.matches_map(&wire::pool::labels(pool)))?;
-    let page = render::part(&found.entries, found.remaining);
+    let found = app.service().list_pools(&ctx, read, has_labels)?;
+    let page = render::part(&found);
     let metadata = is_paged.then(|| wire::list::ListMeta::of(page.next));
     Ok(render::bytes(wire::list::join("PoolList", "v2", metadata.as_ref(), &page.items)))
 }

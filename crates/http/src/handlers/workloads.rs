@@ -9,11 +9,12 @@ use axum::response::Response;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::name::PoolName;
 use domain::workload::{WorkloadKind, WorkloadStatus};
-use fleet::WorkloadFact;
+use fleet::{Rendered, WorkloadFact};
+use jiff::Timestamp;
 use service::workloads::WorkloadFilter;
 use service::{Missing, ServiceError};
 use wire::query::Query;
-use wire::workload::{Workload, WorkloadList, WorkloadSource, WorkloadStatistics};
+use wire::workload::{Durations, Workload, WorkloadSource, WorkloadStatistics, WorkloadText};
 
 /// Items of a page at most, and for no limit or `limit=0`.
 const MAXIMUM: usize = 500;
@@ -21,24 +22,21 @@ const LAST_OFFSET: i64 = i32::MAX as i64;
 
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     let ctx = call.context()?;
-    let (mut limit, mut offset) = (MAXIMUM, 0);
     let read = || {
         let query = call.query()?;
         let mut errors = FieldErrors::new();
         let filter = filter(&query, &mut errors);
-        limit = query.limit("limit", MAXIMUM, &mut errors).unwrap_or(MAXIMUM);
-        let sent = query.integer("offset", 0, LAST_OFFSET, &mut errors).unwrap_or(0);
-        offset = usize::try_from(sent).unwrap_or(usize::MAX);
-        errors.into_result()?;
-        if !filter.hosts.is_empty() {
-            (limit, offset) = (usize::MAX, 0);
-        }
-        Ok(filter)
+        errors.into_result().map(|()| filter)
     };
-    let found = app.service().list_workloads(&ctx, &named_pool(&call)?, read).await?;
+    let page = app.service().list_workloads(&ctx, &named_pool(&call)?, read).await?;
     let now = app.parts.clock.now();
-    let items = found.iter().skip(offset).take(limit).map(|fact| view(fact, now)).collect();
-    Ok(render::json(&WorkloadList::of(items, found.len())))
+    let texts = || page.items.iter().map(|workload| workload.rendered(rendered));
+    let room = texts().map(|text| text.before.len() + text.after.len()).sum();
+    let mut list = WorkloadText::begin(page.items.len(), room);
+    for (workload, Rendered { before, after }) in page.items.iter().zip(texts()) {
+        list.add(before, after, &durations(&workload.fact, now));
+    }
+    Ok(render::bytes(list.end(page.total)))
 }
 
 pub(crate) async fn statistics(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
@@ -59,23 +57,32 @@ fn filter(query: &Query, errors: &mut FieldErrors) -> WorkloadFilter {
     if sort.is_some_and(|sort| sort != "create_time") {
         errors.push(FieldPath::of("sort"), Reason::Invalid, "must be create_time");
     }
+    let hosts: Vec<String> = query
+        .all("hostip")
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .filter(|host| !host.is_empty())
+        .map(ToOwned::to_owned)
+        .collect();
+    let kinds = choices(query, "type", &WorkloadKind::ALL.map(|kind| (kind.as_str(), kind)), errors);
+    let statuses = WorkloadStatus::ALL.map(|status| (status.as_str(), status));
+    let statuses = choices(query, "status", &statuses, errors);
+    let limit = query.limit("limit", MAXIMUM, errors).unwrap_or(MAXIMUM);
+    let offset = query.integer("offset", 0, LAST_OFFSET, errors).unwrap_or(0);
+    // With hosts, there are no pages.
+    let (offset, limit) = if hosts.is_empty() {
+        (usize::try_from(offset).unwrap_or(usize::MAX), limit)
+    } else {
+        (0, usize::MAX)
+    };
     WorkloadFilter {
-        kinds: choices(query, "type", &WorkloadKind::ALL.map(|kind| (kind.as_str(), kind)), errors),
-        statuses: choices(
-            query,
-            "status",
-            &WorkloadStatus::ALL.map(|status| (status.as_str(), status)),
-            errors,
-        ),
-        hosts: query
-            .all("hostip")
-            .flat_map(|list| list.split(','))
-            .map(str::trim)
-            .filter(|host| !host.is_empty())
-            .map(ToOwned::to_owned)
-            .collect(),
+        kinds,
+        statuses,
+        hosts,
         // Without `sort`, the order is not the caller's.
         is_ascending: is_ascending && sort.is_some(),
+        offset,
+        limit,
     }
 }
 
@@ -93,7 +100,7 @@ fn choices<T: Copy>(query: &Query, name: &str, known: &[(&str, T)], errors: &mut
     chosen
 }
 
-fn view(fact: &WorkloadFact, now: jiff::Timestamp) -> Workload {
+fn rendered(fact: &WorkloadFact) -> Rendered {
     let hosts: Vec<&str> = fact.hosts.iter().filter_map(|host| host.ip.as_deref()).collect();
     let source = WorkloadSource {
         kind: fact.kind,
@@ -112,8 +119,14 @@ fn view(fact: &WorkloadFact, now: jiff::Timestamp) -> Workload {
         resources: &fact.resources,
         position: fact.position,
         created_at: fact.created_at,
-        started_at: fact.started_at,
-        ended_at: fact.ended_at,
     };
-    Workload::of(&source, &hosts, now)
+    let (before, after) = Workload::split(&source, &hosts);
+    Rendered {
+        before: before.into(),
+        after: after.into(),
+    }
+}
+
+fn durations(fact: &WorkloadFact, now: Timestamp) -> Durations {
+    Durations::of(fact.created_at, fact.started_at, fact.ended_at, now)
 }

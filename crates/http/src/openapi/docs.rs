@@ -96,6 +96,21 @@ impl Documentation {
         self.refuses(&[412])
     }
 
+    /// A list that can be watched.
+    pub(crate) fn watched(mut self) -> Self {
+        self.is_watched = true;
+        self.headers
+            .push(text("Last-Event-ID", "Watch what comes after this event; wins over revision"));
+        self.query([
+            boolean("watch", "Tell what happens as server-sent events, instead of a list"),
+            integer(
+                "revision",
+                "Watch what comes after this revision; absent: everything that there is, and then what happens",
+            ),
+        ])
+        .refuses(&[410])
+    }
+
     fn patch<T: ToSchema>(mut self) -> Self {
         self.is_merge_patch = true;
         self.takes::<T>().change().conditional().refuses(&[415])
@@ -126,6 +141,7 @@ pub(crate) fn list_pools() -> Documentation {
             text("parent", "Direct sub-pools of this pool"),
         ])
         .query(paging())
+        .watched()
 }
 
 pub(crate) fn show_pool() -> Documentation {

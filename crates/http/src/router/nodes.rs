@@ -27,7 +27,7 @@ fn nodes() -> Vec<Operation> {
             GET,
             "/v2/{project_id}/pools/{pool_name}/nodes",
             get(nodes::list),
-            d::list_nodes("Lists the nodes of a pool"),
+            d::list_nodes("Lists the nodes of a pool").watched(),
         ),
         op(
             "ShowPoolNode",

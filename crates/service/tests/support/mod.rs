@@ -11,7 +11,7 @@ use domain::pool::JobType;
 use domain::pool::draft::{BillingDraft, NetworkDraft, PoolDraft, PoolNetworkDraft, ResourceDraft};
 use domain::principal::{Principal, Role, Scope};
 use domain::workspace::Workspace;
-use fleet::{Command, Fleet, FleetError, Observation, WorkloadFact};
+use fleet::{Command, Fleet, FleetError, Observation, Workloads};
 use jiff::Timestamp;
 use poolkeeper_service::{CallContext, Limits, Service, ServiceParts};
 use std::collections::BTreeMap;
@@ -44,8 +44,8 @@ impl Fleet for Offering {
         Ok(Observation::default())
     }
 
-    async fn workloads(&self, _pool: &Uid) -> Result<Vec<WorkloadFact>, FleetError> {
-        Ok(Vec::new())
+    async fn workloads(&self, _pool: &Uid) -> Result<Arc<Workloads>, FleetError> {
+        Ok(Arc::default())
     }
 
     async fn execute(&self, commands: &[Command], _fence: &Fence) -> Vec<Result<(), FleetError>> {

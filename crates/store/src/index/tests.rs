@@ -268,11 +268,13 @@ fn an_object_is_rendered_once_per_revision() {
     let times = std::cell::Cell::new(0);
     let render = || {
         let entry = index.read().get::<User>("", "a").unwrap().entry;
-        entry.rendered(|object| {
-            times.set(times.get() + 1);
-            let user = User::of(object).unwrap();
-            Bytes::from(user.name.clone())
-        })
+        entry
+            .rendered(|object| {
+                times.set(times.get() + 1);
+                let user = User::of(object).unwrap();
+                Bytes::from(user.name.clone())
+            })
+            .clone()
     };
     assert_eq!((render(), render()), (Bytes::from("one"), Bytes::from("one")));
     assert_eq!(times.get(), 1);
@@ -282,6 +284,33 @@ fn an_object_is_rendered_once_per_revision() {
     // The same commit from the change feed is no reason to render again.
     index.apply(at(2), vec![put(user("a", "two"))]);
     assert_eq!((render(), times.get()), (Bytes::from("two"), 2));
+}
+
+#[test]
+fn a_digest_is_made_again_when_something_under_its_value_has_changed_or_it_is_not_valid() {
+    let index = Index::default();
+    let ids = |is_valid: bool| {
+        let join = |entries: &mut dyn Iterator<Item = &Arc<Entry>>| entries.map(|entry| entry.key.name.to_string()).collect::<String>();
+        let project = project("a");
+        index
+            .read()
+            .digest(Facet::WorkspacesOfProject, project.as_str(), |_: &String| is_valid, join)
+    };
+    assert_eq!(*ids(true), "");
+    index.apply(at(1), vec![put(workspace("a", "1", 10))]);
+    let one = ids(true);
+    assert_eq!(*one, "1");
+    index.apply(at(2), vec![put(workspace("b", "5", 10))]);
+    assert!(Arc::ptr_eq(&one, &ids(true)));
+    index.apply(at(3), vec![put(workspace("a", "2", 20))]);
+    let two = ids(true);
+    assert_eq!(*two, "21");
+    let again = ids(false);
+    assert!(!Arc::ptr_eq(&two, &again));
+    assert_eq!(*again, "21");
+    let key = workspace("a", "2", 20).key();
+    index.apply(at(4), vec![IndexChange::Delete(key)]);
+    assert_eq!(*ids(true), "1");
 }
 
 #[test]
@@ -345,4 +374,68 @@ async fn waiting_ends_with_the_next_revision() {
     assert_eq!(waiter.await.unwrap(), at(3));
     index.apply(at(2), Vec::new());
     assert_eq!(index.newest(), at(3));
+}
+
+fn event(message: &str) -> domain::event::Event {
+    domain::event::Event {
+        pool: Uid::from_text("1"),
+        sequence: 1,
+        is_warning: false,
+        reason: domain::event::EventReason::PoolStatusChange,
+        message: message.to_owned(),
+        first_at: Timestamp::UNIX_EPOCH,
+        last_at: Timestamp::UNIX_EPOCH,
+        count: 1,
+    }
+}
+
+/// The revision of a change, and the message before and after it.
+type Told = (u64, Option<String>, Option<String>);
+
+/// What is remembered after a revision.
+fn changes(index: &Index, after: u64) -> Option<Vec<Told>> {
+    let message = |entry: &Option<Arc<Entry>>| {
+        entry
+            .as_ref()
+            .map(|entry| entry.get::<domain::event::Event>().unwrap().message.clone())
+    };
+    let view = index.read();
+    let all = view.changes_after(at(after))?;
+    Some(
+        all.map(|change| (change.revision.0, message(&change.before), message(&change.after)))
+            .collect(),
+    )
+}
+
+#[test]
+fn changes_are_remembered_in_the_order_of_commits_and_only_once_nothing_can_come_before_them() {
+    let index = Index::default();
+    let text = |text: &str| Some(text.to_owned());
+    index.apply(at(1), vec![put(event("a")), put(user("x", "is not watched"))]);
+    index.apply(at(3), vec![put(event("c"))]);
+    assert_eq!(changes(&index, 0).unwrap(), [(1, None, text("a"))]);
+    index.apply(at(2), vec![IndexChange::Delete(Key::new(Kind::User, "", "x"))]);
+    assert_eq!(changes(&index, 1).unwrap(), [(3, text("a"), text("c"))]);
+    index.apply(at(4), vec![IndexChange::Delete(event("c").key())]);
+    assert_eq!(changes(&index, 3).unwrap(), [(4, text("c"), None)]);
+    assert!(changes(&index, 4).unwrap().is_empty());
+}
+
+#[test]
+fn what_led_up_to_a_state_that_was_taken_over_is_not_known() {
+    let index = Index::default();
+    index.apply(at(1), vec![put(event("a"))]);
+    index.reset(at(7), vec![(at(6), event("f").into())], Vec::new());
+    assert!(changes(&index, 6).is_none());
+    assert!(changes(&index, 7).unwrap().is_empty());
+}
+
+#[test]
+fn only_so_many_changes_are_remembered() {
+    let index = Index::default();
+    for revision in 1..=20_010 {
+        index.apply(at(revision), vec![put(event(&revision.to_string()))]);
+    }
+    assert!(changes(&index, 9).is_none());
+    assert_eq!(changes(&index, 10).unwrap().len(), 20_000);
 }

@@ -29,10 +29,9 @@ fn a_running_workload_is_shown_with_its_nodes() {
         resources: &resources,
         position: None,
         created_at: at(0),
-        started_at: Some(at(30)),
-        ended_at: None,
     };
-    let shown = serde_json::to_value(Workload::of(&source, &["10.0.0.1", "10.0.0.2"], at(90))).unwrap();
+    let durations = Durations::of(at(0), Some(at(30)), None, at(90));
+    let shown = serde_json::to_value(Workload::of(&source, &["10.0.0.1", "10.0.0.2"], durations)).unwrap();
     let node = |ip: &str| {
         json!({"hostIp": ip, "npuTopologyPlacement": "0000000011111111",
             "resourceRequirement": {"cpu": "7.92 Cores", "memory": "28.8 GiB", "huawei.com/ascend-1980": "8"}})
@@ -51,11 +50,11 @@ fn a_running_workload_is_shown_with_its_nodes() {
     let waiting = WorkloadSource {
         status: WorkloadStatus::Queue,
         position: Some(3),
-        started_at: None,
         reason: Some("not enough nodes are free"),
         ..source
     };
-    let shown = serde_json::to_value(Workload::of(&waiting, &[], at(90))).unwrap();
+    let durations = Durations::of(at(0), None, None, at(90));
+    let shown = serde_json::to_value(Workload::of(&waiting, &[], durations)).unwrap();
     assert_eq!(
         (&shown["pendingDuration"], &shown["runningDuration"], &shown["pendingPosition"]),
         (&json!(90), &json!(0), &json!(3))
@@ -64,6 +63,51 @@ fn a_running_workload_is_shown_with_its_nodes() {
         (&shown["hostIps"], &shown["nodes"], &shown["message"]),
         (&json!(""), &json!([]), &json!("not enough nodes are free"))
     );
+    assert_eq!(
+        Durations::of(at(0), Some(at(5)), Some(at(7)), at(90)),
+        Durations { running: 2, pending: 5 }
+    );
+}
+
+#[test]
+fn a_list_of_texts_reads_as_the_list_of_its_items() {
+    // Whoever gives names may try to look like what stands beside them.
+    let nasty = r#"","runningDuration":-9223372036854775808,"pendingDuration":-9223372036854775808"#;
+    let resources = quantities(&[("cpu", "1"), (nasty, "1")]);
+    let source = WorkloadSource {
+        kind: WorkloadKind::Infer,
+        pool: "pool-1",
+        name: nasty,
+        uid: "0190",
+        job_name: nasty,
+        job_id: "01-90",
+        flavor: "npu",
+        status: WorkloadStatus::Queue,
+        reason: Some(nasty),
+        priority: 2,
+        owner: nasty,
+        gvk: nasty,
+        nodes: 2,
+        resources: &resources,
+        position: Some(7),
+        created_at: at(0),
+    };
+    let durations = Durations { running: 3, pending: 44 };
+    for count in 0..3 {
+        let mut list = WorkloadText::begin(count, 0);
+        let (before, after) = Workload::split(&source, &["10.0.0.1"]);
+        for _ in 0..count {
+            list.add(&before, &after, &durations);
+        }
+        let whole = WorkloadList {
+            kind: "WorkloadList",
+            api_version: "v1",
+            metadata: crate::list::ListMeta::default(),
+            items: vec![Workload::of(&source, &["10.0.0.1"], durations); count],
+            total: 9,
+        };
+        assert_eq!(list.end(9), serde_json::to_vec(&whole).unwrap());
+    }
 }
 
 #[test]

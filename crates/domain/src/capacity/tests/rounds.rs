@@ -316,6 +316,19 @@ proptest! {
         }
     }
 
+    #[test]
+    fn a_round_decides_as_if_everybody_were_looked_at_each_time(((levels, capacity), life) in (trees(), happenings())) {
+        let mut world = World::new(levels, capacity);
+        for happening in &life {
+            world.happen(happening);
+            let waiting = world.waiting();
+            let quick = round(&mut world.ledger(), &waiting, world.now);
+            let plain = plain::round(&mut world.ledger(), &waiting, world.now);
+            prop_assert_eq!(quick, plain);
+            world.round();
+        }
+    }
+
     /// Requests for one node each, alike but for their numbers and pools: as many start if they have each other's numbers.
     #[test]
     fn equal_requests_are_interchangeable(((levels, capacity), life) in (trees(), happenings())) {

@@ -156,6 +156,7 @@ fn a_drill_goes_on_for_ever_under_load() {
     let count = |which: fn(&Decision) -> bool| decisions.iter().filter(|decision| which(decision)).count();
     assert!(count(|decision| matches!(decision, Decision::Start)) > 500);
     assert!(count(|decision| matches!(decision, Decision::Reclaim(_))) > 100);
+    assert!(count(|decision| matches!(decision, Decision::Soon)) > 10);
     assert!(count(|decision| matches!(decision, Decision::Wait(_))) > 100);
     assert!(drill.used() > 2_000);
 }

@@ -74,7 +74,7 @@ impl Fixture {
 
     async fn work(&self, uid: &str) -> WorkloadFact {
         let all = self.fleet.workloads(&mark().uid).await.unwrap();
-        all.into_iter().find(|fact| fact.uid.as_str() == uid).expect("the workload")
+        all.facts().find(|fact| fact.uid.as_str() == uid).expect("the workload").clone()
     }
 
     async fn status(&self, uid: &str) -> WorkloadStatus {
@@ -239,7 +239,7 @@ async fn workloads_go_with_their_pool() {
     fixture.submit("0190", job("two", 1, None)).await;
     fixture.set_quotas(quotas()[..2].to_vec()).await;
     let left = fixture.fleet.workloads(&mark().uid).await.unwrap();
-    assert_eq!(left.iter().map(|fact| fact.uid.as_str()).collect::<Vec<_>>(), ["two"]);
+    assert_eq!(left.facts().map(|fact| fact.uid.as_str()).collect::<Vec<_>>(), ["two"]);
     let refused = fixture
         .fleet
         .submit(&mark().uid, &Uid::from_text("low"), job("three", 1, None))
@@ -247,8 +247,8 @@ async fn workloads_go_with_their_pool() {
         .unwrap();
     assert_eq!(refused, Err(Refusal::Closed));
     fixture.command(Command::RemovePool { pool: mark() }).await.unwrap();
-    assert_eq!(fixture.fleet.workloads(&mark().uid).await.unwrap(), []);
-    assert_eq!(fixture.reopened().await.workloads(&mark().uid).await.unwrap(), []);
+    assert!(fixture.fleet.workloads(&mark().uid).await.unwrap().is_empty());
+    assert!(fixture.reopened().await.workloads(&mark().uid).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,6 +259,30 @@ async fn what_can_never_fit_is_refused() {
         .submit(&mark().uid, &Uid::from_text("high"), job("one", 3, None))
         .await;
     assert_eq!(refused.unwrap(), Err(Refusal::TooLarge { at_most: 2 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_is_made_again_when_something_in_it_has_changed() {
+    let fixture = Fixture::floor(1.0).await;
+    let list = async || fixture.fleet.workloads(&mark().uid).await.unwrap();
+    fixture.submit("0190", job("one", 3, Some(100))).await;
+    fixture.submit("0190", job("two", 1, None)).await;
+    let before = list().await;
+    fixture.pause(1).await;
+    assert!(Arc::ptr_eq(&before, &list().await));
+    // It is up by itself, and nothing else happens.
+    fixture.pause(40).await;
+    let running = list().await;
+    assert!(!Arc::ptr_eq(&before, &running));
+    assert_eq!(fixture.status("one").await, WorkloadStatus::Running);
+    fixture.pause(20).await;
+    assert!(Arc::ptr_eq(&running, &list().await));
+    fixture.submit("0190", job("three", 1, None)).await;
+    assert_eq!(list().await.len(), 3);
+    assert_eq!(fixture.fleet.workload(&Uid::from_text("three")), Some(fixture.work("three").await));
+    assert_eq!(fixture.work("three").await.position, Some(2));
+    fixture.pause(100).await;
+    assert_eq!(fixture.status("one").await, WorkloadStatus::Completed);
 }
 
 /// Everything at random, and a second fleet from the journal at any time: it knows the same of every workload, however long
@@ -303,8 +327,12 @@ async fn a_restarted_fleet_has_got_on_as_if_it_had_run() {
                 assert_eq!(again.all_workloads(), fixture.fleet.all_workloads(), "seed {seed}, step {step}");
                 assert_eq!(again.observe(&mark().uid).await, fixture.fleet.observe(&mark().uid).await);
             }
+            let listed = fixture.fleet.workloads(&mark().uid).await.unwrap();
+            let listed: BTreeMap<Uid, WorkloadFact> = listed.facts().map(|fact| (fact.uid.clone(), fact.clone())).collect();
             for (_, fact) in fixture.fleet.all_workloads() {
                 seen.insert(fact.status);
+                assert_eq!(listed.get(&fact.uid), Some(&fact), "seed {seed}, step {step}");
+                assert_eq!(fixture.fleet.workload(&fact.uid).as_ref(), Some(&fact));
             }
             let busy = fixture.busy().await.len();
             let hosts: Vec<_> = fixture.fleet.all_workloads().into_iter().flat_map(|(_, fact)| fact.hosts).collect();

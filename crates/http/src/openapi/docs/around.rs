@@ -107,17 +107,19 @@ pub(crate) fn update_node_tags() -> Documentation {
 }
 
 pub(crate) fn list_events() -> Documentation {
-    answers::<e::EventList>("events", "Lists the events of a pool").query([
-        required("resource", "pools"),
-        required("name", "Id of the pool"),
-        text("type", "Normal or Warning"),
-        integer("since", "Seconds or milliseconds; compared with lastTimestamp"),
-        integer("until", "Seconds or milliseconds; compared with lastTimestamp"),
-        boolean("ascend", "Oldest first"),
-        integer("limit", "Events of a page, at most 500"),
-        integer("offset", "Events to leave out"),
-        text("continue", "metadata.continue of the page before; wins over offset"),
-    ])
+    answers::<e::EventList>("events", "Lists the events of a pool")
+        .query([
+            required("resource", "pools"),
+            required("name", "Id of the pool"),
+            text("type", "Normal or Warning"),
+            integer("since", "Seconds or milliseconds; compared with lastTimestamp"),
+            integer("until", "Seconds or milliseconds; compared with lastTimestamp"),
+            boolean("ascend", "Oldest first"),
+            integer("limit", "Events of a page, at most 500"),
+            integer("offset", "Events to leave out"),
+            text("continue", "metadata.continue of the page before; wins over offset"),
+        ])
+        .watched()
 }
 
 fn required(name: &'static str, description: &'static str) -> crate::openapi::Parameter {

@@ -12,8 +12,11 @@ crate::on_both_stores!(
 const TEMPLATES: &str = "/admin/v1/virtual-resource-templates";
 const SLICE: &str = "modelarts.npu.snt9b8.quarter";
 
-fn template() -> Value {
-    json!({"name": "snt9b8-quarter", "resources": {"AICORE": 20, "AICPU": 6, "memory": "64G"}, "resourceKey": "huawei.com/ascend-snt9",
+/// The template that the demo has.
+const DEMO: &str = "snt9b8-quarter";
+
+fn template(name: &str) -> Value {
+    json!({"name": name, "resources": {"AICORE": 20, "AICPU": 6, "memory": "64G"}, "resourceKey": "huawei.com/ascend-snt9",
         "virtualResources": [{"name": SLICE, "resources": {"AICORE": 5, "memory": "16G"}, "resourceKey": "huawei.com/ascend-snt9-5c"}]})
 }
 
@@ -31,55 +34,59 @@ async fn virtual_flavors_are_listed(server: TestServer) {
         (&json!("ResourceFlavor"), &json!(SLICE))
     );
     let spec = json!({"type": "Logical", "cpuArch": "arm64", "cpu": "48", "memory": "384Gi", "virtualResourceTemplateName": "snt9b8-quarter",
-        "visibility": "invisible", "npu": {"type": "ascend-snt9", "size": "1", "resourceKey": ""}});
+        "visibility": "invisible", "npu": {"type": "ascend-snt9", "size": "1", "resourceKey": "huawei.com/ascend-snt9-quarter"}});
     assert_eq!(slice["spec"], spec);
-    server.operator.post(TEMPLATES, &template()).await.ok();
+    server.operator.put(&format!("{TEMPLATES}/{DEMO}"), &template(DEMO)).await.ok();
     let list = server.user.get(&path).await.ok();
     assert_eq!(list["items"][0]["spec"]["npu"]["resourceKey"], "huawei.com/ascend-snt9-5c");
 }
 
 async fn virtual_templates_are_shown_and_maintained(server: TestServer) {
-    let path = format!("/v1/{}/virtualresourcetemplates/snt9b8-quarter", server.project);
+    let demo = format!("/v1/{}/virtualresourcetemplates/{DEMO}", server.project);
+    assert_eq!(server.user.get(&demo).await.ok()["virtualResources"][0]["name"], SLICE);
+    let path = format!("/v1/{}/virtualresourcetemplates/other", server.project);
     let none = server.user.get(&path).await;
     assert_eq!(
         none.refused(404, "ModelArts.50005101").message(),
-        "VirtualResourceTemplate snt9b8-quarter not found."
+        "VirtualResourceTemplate other not found."
     );
-    let made = server.operator.post(TEMPLATES, &template()).await;
-    assert_eq!(made.clone().ok(), template());
+    let made = server.operator.post(TEMPLATES, &template("other")).await;
+    assert_eq!(made.clone().ok(), template("other"));
     let shown = server.user.get(&path).await.ok();
     assert_eq!(
         (&shown["kind"], &shown["apiVersion"], &shown["metadata"]["name"]),
-        (&json!("VirtualResourceTemplate"), &json!("v1"), &json!("snt9b8-quarter"))
+        (&json!("VirtualResourceTemplate"), &json!("v1"), &json!("other"))
     );
-    assert_eq!(shown["spec"]["resources"], template()["resources"]);
+    assert_eq!(shown["spec"]["resources"], template("other")["resources"]);
     assert_eq!(shown["virtualResources"], shown["spec"]["virtualResources"]);
-    let one = format!("{TEMPLATES}/snt9b8-quarter");
-    let mut other = template();
+    let one = format!("{TEMPLATES}/other");
+    let mut other = template("other");
     other["resourceKey"] = json!("x");
     let stale = server.operator.with_header("if-match", "\"1\"");
     stale.put(&one, &other).await.refused(412, "ModelArts.50004120");
     server.operator.put(&one, &other).await.ok();
     assert_eq!(server.user.get(&path).await.ok()["spec"]["resourceKey"], "x");
     let all = server.operator.get(TEMPLATES).await.ok();
-    assert_eq!(all["virtualResourceTemplates"], json!([other]));
-    server.operator.delete(&one).await.refused_saying(400, "ModelArts.50004000", SLICE);
-    let mut unused = template();
-    unused["name"] = json!("unused");
-    server.operator.post(TEMPLATES, &unused).await.ok();
-    let gone = format!("{TEMPLATES}/unused");
-    assert_eq!(server.operator.delete(&gone).await.ok(), unused);
-    server.operator.get(&gone).await.refused(404, "ModelArts.50005101");
+    let names: Vec<_> = all["virtualResourceTemplates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| &item["name"])
+        .collect();
+    assert_eq!(names, ["other", DEMO]);
+    assert_eq!(server.operator.delete(&one).await.ok(), other);
+    server.operator.get(&one).await.refused(404, "ModelArts.50005101");
+    let used = format!("{TEMPLATES}/{DEMO}");
+    server.operator.delete(&used).await.refused_saying(400, "ModelArts.50004000", SLICE);
 }
 
 async fn wrong_virtual_templates_are_refused(server: TestServer) {
-    server.operator.post(TEMPLATES, &template()).await.ok();
     server
         .operator
-        .post(TEMPLATES, &template())
+        .post(TEMPLATES, &template(DEMO))
         .await
         .refused(409, "ModelArts.50005100");
-    server.user.post(TEMPLATES, &template()).await.refused(403, "ModelArts.0108");
+    server.user.post(TEMPLATES, &template("other")).await.refused(403, "ModelArts.0108");
     server.user.get(TEMPLATES).await.refused(403, "ModelArts.0108");
     for wrong in [
         json!([]),
@@ -89,7 +96,7 @@ async fn wrong_virtual_templates_are_refused(server: TestServer) {
     ] {
         server.operator.post(TEMPLATES, &wrong).await.refused(400, "ModelArts.50004000");
     }
-    let one = format!("{TEMPLATES}/snt9b8-quarter");
+    let one = format!("{TEMPLATES}/{DEMO}");
     let other = json!({"name": "other"});
     server.operator.put(&one, &other).await.refused(400, "ModelArts.50004000");
     let none = format!("{TEMPLATES}/none");

@@ -77,9 +77,10 @@ async fn a_workspace_is_created_changed_and_deleted(server: TestServer) {
 
 async fn workspaces_are_listed_sorted_and_paged(server: TestServer) {
     for (name, project) in [("beta", "0"), ("alfa", "7"), ("gamma", "0")] {
+        // What is made within a second is in the order of ids.
+        server.clock.advance(std::time::Duration::from_secs(1));
         let body = json!({"name": name, "enterprise_project_id": project});
         made(&server, &server.user, &body).await;
-        server.clock.advance(std::time::Duration::from_secs(1));
     }
     let list = async |query: &str| {
         let list = server.user.get(&format!("{}?{query}", path(&server))).await.ok();

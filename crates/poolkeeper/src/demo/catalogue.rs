@@ -1,7 +1,9 @@
 //! The demo's flavors, plug-in templates, configuration and machines.
 
 use anyhow::Result;
-use domain::catalogue::{AcceleratorSpec, CpuArch, Flavor, FlavorKind, FlavorVolume, OsConfig, ScopeNeeds};
+use domain::catalogue::{
+    AcceleratorSpec, CpuArch, Flavor, FlavorKind, FlavorVolume, OsConfig, ScopeNeeds, VirtualResource, VirtualTemplate,
+};
 use domain::name::{FlavorName, TemplateName, ZoneName};
 use domain::plugin::{PluginTemplate, TemplateKind, TemplateVersion};
 use domain::pool::{CreatingStep, JobType, StepKind};
@@ -108,6 +110,21 @@ fn template(name: &str, description: &str, is_optional: bool, versions: &[&str])
     })
 }
 
+/// How the accelerators of the bare-metal flavor are cut for the virtual one.
+fn quarter() -> Result<VirtualTemplate> {
+    let resources = |cores: u32, memory: &str| BTreeMap::from([("AICORE".to_owned(), cores.into()), ("memory".to_owned(), memory.into())]);
+    Ok(VirtualTemplate {
+        name: TemplateName::parse("snt9b8-quarter")?,
+        resources: resources(24, "64G"),
+        resource_key: "huawei.com/ascend-snt9".to_owned(),
+        slices: vec![VirtualResource {
+            name: "modelarts.npu.snt9b8.quarter".to_owned(),
+            resources: resources(6, "16G"),
+            resource_key: "huawei.com/ascend-snt9-quarter".to_owned(),
+        }],
+    })
+}
+
 /// Writes flavors, templates and configuration.
 pub fn put(region: &str, batch: &mut TypedBatch) -> Result<()> {
     for flavor in flavors()? {
@@ -122,6 +139,7 @@ pub fn put(region: &str, batch: &mut TypedBatch) -> Result<()> {
     ] {
         batch.put(template, Expect::Absent);
     }
+    batch.put(quarter()?, Expect::Absent);
     let volcano = TemplateName::parse("volcano")?;
     let mut config = OsConfig::plain();
     config.region = Some(region.to_owned());

@@ -15,6 +15,7 @@ crate::on_both_stores!(
     drained_nodes_stay_closed_until_they_are_reset,
     a_reboot_is_a_job_that_ends,
     a_reset_installs_what_was_asked_for,
+    nodes_get_the_image_of_their_element,
     a_failed_reboot_is_a_failed_job,
     nodes_move_to_another_pool_with_their_machines,
     what_a_migration_refuses,
@@ -333,6 +334,21 @@ async fn a_reset_installs_what_was_asked_for(server: TestServer) {
         let body = json!({"nodeNames": own, "rollingConfig": wrong});
         act(&server, &path, "reset", body).await.refused_saying(400, BAD, "rollingConfig");
     }
+}
+
+async fn nodes_get_the_image_of_their_element(server: TestServer) {
+    let wanted = json!([{"flavor": CPU, "count": 1, "os": {"name": "Ubuntu 22.04"}}, {"flavor": CPU, "count": 1, "nodePool": "usual"}]);
+    let path = ready_pool(&server, "pool-image", wanted).await;
+    let system = async |pool: &str| {
+        let list = server.user.get(&format!("{path}/nodepools/{pool}/nodes")).await.ok();
+        let node = &list["items"][0];
+        (node["spec"]["os"]["name"].clone(), node["status"]["os"]["name"].clone())
+    };
+    assert_eq!(
+        system(&format!("{CPU}-default")).await,
+        (json!("Ubuntu 22.04"), json!("Ubuntu 22.04"))
+    );
+    assert_eq!(system("usual").await, (Value::Null, json!("EulerOS 2.10")));
 }
 
 async fn a_failed_reboot_is_a_failed_job(server: TestServer) {

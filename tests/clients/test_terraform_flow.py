@@ -234,6 +234,7 @@ def test_every_member_of_an_element_reads_back(settings, terraform, super_flavor
     assert (first["azs"], first["nodePool"], third["driver"]) == (zoned["azs"], "workers", driven["driver"])
     nodes = {node["spec"]["flavor"]: node for node in terraform.list_nodes(shown["metadata"]["name"])}
     assert (nodes[CPU8]["status"]["az"], nodes[CPU8]["spec"]["os"]["name"]) == ("az-1", "Ubuntu 22.04")
+    assert nodes[CPU8]["status"]["os"]["name"] == "Ubuntu 22.04"
     assert nodes[GPU]["status"]["driver"] == {"phase": "Running", "version": "440.33"}
     again = terraform.patch_pool(shown["metadata"]["name"], update_body(shown))
     assert order_name(again) == order_name(shown), "echoes change nothing"

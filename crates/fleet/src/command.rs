@@ -95,6 +95,8 @@ pub struct NodeRequest {
     pub az: ZoneName,
     /// Driver version to install, on accelerator nodes.
     pub driver: Option<String>,
+    /// Another image than the usual one.
+    pub image: Option<NodeOs>,
     /// Labels for the machine.
     pub labels: BTreeMap<String, String>,
 }

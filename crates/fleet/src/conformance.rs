@@ -100,6 +100,7 @@ impl Subject {
             flavor: self.flavor.clone(),
             az: self.zones[zone].clone(),
             driver: Some(self.drivers[0].to_owned()),
+            image: None,
             labels: BTreeMap::new(),
         })
     }

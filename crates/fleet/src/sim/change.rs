@@ -280,6 +280,7 @@ impl<'a> Change<'a> {
         };
         let mut machine = found.clone();
         machine.bind(request.node.clone(), request.pool.clone(), request.driver.clone(), self.now);
+        machine.install_image(request.image.as_ref());
         let id = machine.id().to_owned();
         self.made.insert((uid.clone(), request.node.clone()), id.clone());
         self.taken.insert(stock, id.clone());

@@ -9,6 +9,7 @@ use crate::command::PoolMark;
 use crate::observation::{DriverFact, DriverProgress, MachineState, NodeFact};
 use domain::catalogue::Flavor;
 use domain::name::{FlavorName, NodeName, ZoneName};
+use domain::pool::NodeOs;
 use domain::quantities::Quantities;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -116,7 +117,7 @@ pub(super) struct Bound {
     /// The last reboot or reset.
     #[serde(default)]
     pub request: Option<RequestJob>,
-    /// The image that it was reset to.
+    /// The image that was asked for.
     #[serde(default)]
     pub image: Option<String>,
 }
@@ -347,6 +348,14 @@ impl Machine {
             request: None,
             image: None,
         });
+    }
+
+    /// Another image for the node, where one is named.
+    pub fn install_image(&mut self, image: Option<&NodeOs>) {
+        let name = image.and_then(|image| image.name.clone().or_else(|| image.image_id.clone()));
+        if let (Some(bound), Some(name)) = (&mut self.bound, name) {
+            bound.image = Some(name);
+        }
     }
 
     /// Starts an installation, unless it is running, or done and well.

@@ -92,13 +92,7 @@ impl Machine {
         let Some(bound) = &mut self.bound else { return false };
         bound.installed = None;
         bound.driver = driver;
-        if let Some(name) = wanted
-            .image
-            .as_ref()
-            .and_then(|image| image.name.clone().or_else(|| image.image_id.clone()))
-        {
-            bound.image = Some(name);
-        }
+        self.install_image(wanted.image.as_ref());
         true
     }
 

@@ -111,6 +111,7 @@ fn create(node: &str) -> Command {
         flavor: FlavorName::parse("gpu").unwrap(),
         az: ZoneName::parse("a").unwrap(),
         driver: Some("1".to_owned()),
+        image: None,
         labels: BTreeMap::new(),
     })
 }

@@ -121,6 +121,7 @@ impl Work<'_> {
             flavor: node.flavor.clone(),
             az: node.az.clone(),
             driver: self.driver_target(node),
+            image: node.template.as_ref().and_then(|template| template.os.clone()),
             labels: node.template.as_ref().map(|template| template.labels.clone()).unwrap_or_default(),
         })
     }

@@ -7,7 +7,7 @@ use auth::Action;
 use domain::catalogue::Flavor;
 use domain::name::FlavorName;
 use domain::node::Node;
-use domain::pool::{Pool, PoolPhase};
+use domain::pool::Pool;
 use domain::quantities::Quantities;
 use domain::workload::WorkloadKind;
 use fleet::WorkloadFact;
@@ -45,14 +45,7 @@ impl Service {
         let user = self.effective_user(ctx, Action::PoolList)?;
         let pools = self.visible_pools(ctx, &user);
         let flavors = admission::flavors(&self.parts.state.index().read());
-        let working = pools.into_iter().filter(|pool| match pool.status.phase {
-            PoolPhase::Running | PoolPhase::Abnormal { .. } | PoolPhase::ScalingFailed { .. } => true,
-            PoolPhase::Waiting(_)
-            | PoolPhase::Creating
-            | PoolPhase::CreationFailed { .. }
-            | PoolPhase::Error { .. }
-            | PoolPhase::Deleting => false,
-        });
+        let working = pools.into_iter().filter(|pool| pool.status.phase.takes_workloads());
         let mut all = Vec::new();
         for pool in working {
             let (workloads, inside) = self.workloads_of(&pool).await?;

@@ -94,6 +94,14 @@ impl PoolPhase {
         }
     }
 
+    /// Whether workloads are let into such a pool, and run on: it is up, well or not.
+    pub fn takes_workloads(&self) -> bool {
+        match self {
+            Self::Running | Self::Abnormal { .. } | Self::ScalingFailed { .. } => true,
+            Self::Waiting(_) | Self::Creating | Self::CreationFailed { .. } | Self::Error { .. } | Self::Deleting => false,
+        }
+    }
+
     /// Every value of `status.phase`.
     pub const NAMES: [&'static str; 8] = [
         "Waiting",

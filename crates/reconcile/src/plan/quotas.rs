@@ -10,15 +10,7 @@ use std::collections::BTreeMap;
 impl Work<'_> {
     /// Tells the fleet the quotas of the tree when they are not what it has. Workloads are let in when the pool is up.
     pub fn set_quotas(&mut self, observed: &Observation) {
-        let is_up = match self.pool.status.phase {
-            PoolPhase::Running | PoolPhase::Abnormal { .. } | PoolPhase::ScalingFailed { .. } => true,
-            PoolPhase::Waiting(_)
-            | PoolPhase::Creating
-            | PoolPhase::CreationFailed { .. }
-            | PoolPhase::Error { .. }
-            | PoolPhase::Deleting => false,
-        };
-        if is_up && observed.cluster != ClusterFact::Absent {
+        if self.pool.status.phase.takes_workloads() && observed.cluster != ClusterFact::Absent {
             self.tell_quotas(self.quotas(), observed);
         }
     }

@@ -8,7 +8,7 @@ use domain::catalogue::Flavor;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::meta::Uid;
 use domain::name::PoolName;
-use domain::pool::{Pool, PoolPhase, Restricted, ScopeState};
+use domain::pool::{Pool, Restricted, ScopeState};
 use domain::principal::Principal;
 use domain::quantities::Quantities;
 use domain::workload::NewWorkload;
@@ -119,10 +119,10 @@ impl Service {
         self.refuse_restricted(&pool.object, Restricted::Service)?;
         let refused = |message: String| Err(ServiceError::Refused(message));
         let root = root_of(&self.parts.state.index().read(), pool);
-        let Some(root) = root.filter(|_| takes_workloads(&pool.status.phase)) else {
+        let Some(root) = root.filter(|_| pool.status.phase.takes_workloads()) else {
             return refused(format!("pool {} is {}", pool.name, pool.status.phase.as_str()));
         };
-        if !takes_workloads(&root.status.phase) {
+        if !root.status.phase.takes_workloads() {
             return refused(format!("pool {} is {}", root.name, root.status.phase.as_str()));
         }
         let job_type = new.kind.job_type();
@@ -150,15 +150,6 @@ impl Service {
             Some(true) => self.workload(&ctx.principal, id),
             Some(false) => Err(ServiceError::Refused(format!("workload {id} is over"))),
             None => Err(ServiceError::named("Workload", id)),
-        }
-    }
-}
-
-fn takes_workloads(phase: &PoolPhase) -> bool {
-    match phase {
-        PoolPhase::Running | PoolPhase::Abnormal { .. } | PoolPhase::ScalingFailed { .. } => true,
-        PoolPhase::Waiting(_) | PoolPhase::Creating | PoolPhase::CreationFailed { .. } | PoolPhase::Error { .. } | PoolPhase::Deleting => {
-            false
         }
     }
 }

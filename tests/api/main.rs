@@ -9,6 +9,7 @@ mod conventions;
 mod events;
 mod life;
 mod monitor;
+mod node_moves;
 mod nodepools;
 mod nodes;
 mod operator;

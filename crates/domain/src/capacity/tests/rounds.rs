@@ -15,6 +15,8 @@ enum Happening {
     End(prop::sample::Index),
     /// The time to give back passes.
     Grace,
+    /// So many machines are broken from now on, of those that nothing runs on.
+    Broken(u64),
 }
 
 fn happenings() -> impl Strategy<Value = Vec<Happening>> {
@@ -27,7 +29,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
                 is_lasting,
             }
         });
-    let one = prop_oneof![4 => submit, 2 => any::<prop::sample::Index>().prop_map(Happening::End), 2 => Just(Happening::Grace)];
+    let one = prop_oneof![4 => submit, 2 => any::<prop::sample::Index>().prop_map(Happening::End), 2 => Just(Happening::Grace), 1 => (0..6_u64).prop_map(Happening::Broken)];
     prop::collection::vec(one, 1..40)
 }
 
@@ -41,6 +43,7 @@ struct Job {
 #[derive(Debug, Clone)]
 struct World {
     levels: Vec<Level>,
+    whole: u64,
     capacity: u64,
     jobs: BTreeMap<WorkId, Job>,
     now: i64,
@@ -51,6 +54,7 @@ impl World {
     fn new(levels: Vec<Level>, capacity: u64) -> Self {
         Self {
             levels,
+            whole: capacity,
             capacity,
             jobs: BTreeMap::new(),
             now: 0,
@@ -147,6 +151,7 @@ impl World {
                 }
             }
             Happening::Grace => self.pass_grace(),
+            Happening::Broken(count) => self.capacity = self.whole.saturating_sub(*count).max(self.ledger().used(0)),
         }
     }
 
@@ -222,7 +227,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(at_least(1_500))]
 
     #[test]
     fn rounds_keep_to_the_nodes_the_ceilings_and_the_order(((levels, capacity), life) in (trees(), happenings())) {
@@ -241,6 +246,8 @@ proptest! {
         let mut world = World::new(levels, whole);
         for happening in &life {
             world.happen(happening);
+            // Nothing can be restored without machines.
+            world.capacity = whole;
             let needed = world.in_need();
             world.round();
             world.pass_grace();
@@ -294,6 +301,36 @@ proptest! {
         for request in world.waiting() {
             let alone = empty.decide(request.pool, request.size);
             prop_assert!(alone != Decision::Start, "{} was never let in", request.id);
+        }
+    }
+
+    /// Whoever decides need not come again before something has happened.
+    #[test]
+    fn a_round_that_changes_nothing_leaves_nothing_to_decide(((levels, capacity), life) in (trees(), happenings())) {
+        let mut world = World::new(levels, capacity);
+        for happening in &life {
+            world.happen(happening);
+            let mut empty = World::new(world.levels.clone(), world.capacity).ledger();
+            let mut books = world.ledger();
+            let steps = world.round();
+            for step in &steps {
+                match step {
+                    Step::Start(id) => books.start(world.jobs[id].request.run(world.now)),
+                    Step::GiveBack(id) => {
+                        let asked = world.jobs[id].request;
+                        prop_assert!(!books.is_covered(asked.pool, 0), "{id} was within what its pool is guaranteed");
+                    }
+                    Step::Wait(..) => {}
+                }
+            }
+            if world.jobs.values().all(|job| job.started.is_none()) {
+                let could = world.waiting().into_iter().find(|request| empty.decide(request.pool, request.size) == Decision::Start);
+                prop_assert_eq!(could, None, "nothing runs");
+            }
+            let is_idle = !steps.iter().any(|step| matches!(step, Step::Start(_) | Step::GiveBack(_)));
+            if is_idle && !world.jobs.values().any(|job| job.is_returning) {
+                prop_assert_eq!(world.round(), steps);
+            }
         }
     }
 

@@ -72,6 +72,40 @@ impl Request {
 /// Decides on everything that waits, and books it. Each request gets a start or a wait. What starts may clear the way for
 /// others: there is no more to decide when a round starts nothing.
 pub fn round(ledger: &mut Ledger, waiting: &[Request], now: i64) -> Vec<Step> {
+    without_lost(ledger, waiting, |ledger, waiting| attempt(ledger, waiting, now))
+}
+
+/// A promise that can no more be kept would hold others back until the next round, which need not come: where there is one,
+/// the round is done again without it. Each time there are fewer.
+pub(super) fn without_lost(ledger: &mut Ledger, waiting: &[Request], attempt: impl Fn(&mut Ledger, &[Request]) -> Vec<Step>) -> Vec<Step> {
+    let mut promised: BTreeSet<WorkId> = waiting
+        .iter()
+        .filter(|request| request.is_promised)
+        .map(|request| request.id)
+        .collect();
+    let mut waiting = waiting.to_vec();
+    while !promised.is_empty() {
+        let mut books = ledger.clone();
+        let steps = attempt(&mut books, &waiting);
+        let before = promised.len();
+        for step in &steps {
+            match step {
+                Step::Start(_) | Step::GiveBack(_) | Step::Wait(_, Wait::Returning) => {}
+                Step::Wait(id, Wait::TooLarge(_) | Wait::Ceiling(_) | Wait::Nodes | Wait::Behind) => drop(promised.remove(id)),
+            }
+        }
+        if promised.len() == before {
+            *ledger = books;
+            return steps;
+        }
+        for request in &mut waiting {
+            request.is_promised = promised.contains(&request.id);
+        }
+    }
+    attempt(ledger, &waiting)
+}
+
+fn attempt(ledger: &mut Ledger, waiting: &[Request], now: i64) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut ordered = Vec::new();
     for request in waiting.iter().filter(|request| request.is_promised) {
@@ -192,10 +226,15 @@ impl Queues {
 /// `false`: it does not start, and those behind it have to wait, too.
 pub(super) fn settle(ledger: &mut Ledger, request: &Request, now: i64, steps: &mut Vec<Step>) -> bool {
     let (pool, size) = (request.pool, request.size);
-    ledger.drop_claim(request.id);
     let is_guaranteed = ledger.guaranteed_depth(request.id, pool, size) > 0;
+    let has_claim = ledger.drop_claim(request.id);
     let wait = loop {
-        match ledger.decide(pool, size) {
+        let decision = if has_claim {
+            ledger.decide_claim(pool, size)
+        } else {
+            ledger.decide(pool, size)
+        };
+        match decision {
             Decision::Start => {
                 ledger.start(request.run(now));
                 steps.push(Step::Start(request.id));
@@ -217,7 +256,7 @@ pub(super) fn settle(ledger: &mut Ledger, request: &Request, now: i64, steps: &m
             Decision::Wait(wait) => break wait,
         }
     };
-    ledger.reserve(pool, size);
+    ledger.reserve(pool, size, wait == Wait::Returning);
     steps.push(Step::Wait(request.id, wait));
     false
 }

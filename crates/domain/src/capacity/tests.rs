@@ -6,6 +6,15 @@ mod plain;
 mod rounds;
 mod stories;
 
+/// So many cases, or more where the environment asks for them.
+fn at_least(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        cases: default.cases.max(cases),
+        ..default
+    }
+}
+
 /// A tree of up to six pools whose children are guaranteed no more than their parents, with the nodes that there are.
 fn trees() -> impl Strategy<Value = (Vec<Level>, u64)> {
     let pool = (any::<prop::sample::Index>(), 0..4_u64, 0..5_u64);

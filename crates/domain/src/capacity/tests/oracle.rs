@@ -129,7 +129,7 @@ fn ledger(world: &World, runs: &[Run], returning: &[bool]) -> Ledger {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(at_least(4_000))]
 
     #[test]
     fn a_decision_is_what_a_search_finds((world, runs, returning, pool, size) in cases()) {

@@ -1,9 +1,13 @@
 //! A round in which everybody is looked at for each decision.
 
-use crate::capacity::round::{hopeless, settle, turn};
+use crate::capacity::round::{hopeless, settle, turn, without_lost};
 use crate::capacity::{Ledger, Request, Run, Step, Wait};
 
 pub(super) fn round(ledger: &mut Ledger, waiting: &[Request], now: i64) -> Vec<Step> {
+    without_lost(ledger, waiting, |ledger, waiting| attempt(ledger, waiting, now))
+}
+
+fn attempt(ledger: &mut Ledger, waiting: &[Request], now: i64) -> Vec<Step> {
     for request in waiting.iter().filter(|request| request.is_promised) {
         ledger.claim(Run {
             is_lasting: false,

@@ -138,6 +138,54 @@ fn a_request_behind_its_own_ceiling_keeps_nothing_from_others() {
     assert_eq!(steps, [Step::Start(3), Step::Wait(2, Wait::Ceiling(2))]);
 }
 
+/// Of 8 nodes, 3 are gone. The root's own workloads are guaranteed 3 of 8, and those of pool 2, which is lower, 3.
+fn short() -> Ledger {
+    let levels = [level(None, 8, 8), level(Some(0), 2, 2), level(Some(0), 3, 4), level(Some(2), 0, 0)];
+    Ledger::new(Tree::new(&levels).unwrap(), 5)
+}
+
+fn promised(request: Request) -> Request {
+    Request {
+        is_promised: true,
+        ..request
+    }
+}
+
+#[test]
+fn with_too_few_nodes_a_promise_and_a_guarantee_do_not_hold_each_other_up() {
+    // Somebody has given back for the first; the second is guaranteed as much, and looked at before it.
+    let steps = round(&mut short(), &[promised(request(5, 0, 3)), request(9, 2, 3)], 10);
+    assert_eq!(steps, [Step::Wait(9, Wait::Nodes), Step::Start(5)]);
+}
+
+#[test]
+fn a_promise_that_no_machine_is_left_for_holds_nobody_back() {
+    let levels = [level(None, 8, 8), level(Some(0), 4, 8), level(Some(0), 2, 6)];
+    let mut ledger = Ledger::new(Tree::new(&levels).unwrap(), 3);
+    let steps = round(&mut ledger, &[promised(request(1, 1, 4)), request(2, 1, 2), request(3, 2, 1)], 10);
+    assert_eq!(steps, [Step::Wait(1, Wait::Nodes), Step::Start(2), Step::Start(3)]);
+}
+
+#[test]
+fn two_promises_for_which_there_are_too_few_nodes_do_not_hold_each_other_up() {
+    let steps = round(&mut short(), &[promised(request(5, 0, 3)), promised(request(9, 2, 3))], 10);
+    assert_eq!(steps.iter().filter(|step| matches!(step, Step::Start(_))).count(), 1);
+}
+
+#[test]
+fn who_only_waits_for_nodes_loses_them_before_anybody_who_has_some() {
+    // Pool 1 has 4 for itself and its child; its own workloads are guaranteed 2, the child's 2.
+    let levels = [level(None, 4, 4), level(Some(0), 4, 4), level(Some(1), 2, 4)];
+    let mut ledger = Ledger::new(Tree::new(&levels).unwrap(), 4);
+    ledger.start(run(1, 1, 2));
+    let important = Request {
+        priority: 2,
+        ..promised(request(2, 1, 2))
+    };
+    let steps = round(&mut ledger, &[important, request(3, 2, 2)], 10);
+    assert_eq!(steps, [Step::Start(3), Step::Wait(2, Wait::Ceiling(1))]);
+}
+
 #[test]
 fn levels_that_are_no_tree_are_refused() {
     assert_eq!(Tree::new(&[]).unwrap_err(), TreeError::Empty);

@@ -5,6 +5,10 @@ use clap::{Parser, Subcommand};
 use clock::{Clock, SystemClock};
 use poolkeeper_sim::{Faults, Kept, Outcome, Settings, YearSettings, run, shrink, year};
 
+/// As in production.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Simulates the control plane under virtual time, with faults.
 #[derive(Debug, Parser)]
 struct Cli {
@@ -56,7 +60,10 @@ fn main() -> Result<()> {
         }
         Command::Year { nodes, days, seed } => {
             let begun = SystemClock.now();
-            let report = year(&YearSettings { seed, nodes, days });
+            let report = year(&YearSettings { seed, nodes, days }, &mut |week, commits| {
+                let passed = SystemClock.now().duration_since(begun).as_secs_f64();
+                eprintln!("week {week}: {commits} commits, {passed:.0} s");
+            });
             println!("{report}");
             println!("wall time  {:.1} s", SystemClock.now().duration_since(begun).as_secs_f64());
             anyhow::ensure!(report.violations.is_empty(), "something broke");

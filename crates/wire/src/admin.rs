@@ -107,7 +107,7 @@ lists! {
     FlavorList: flavors of flavor::FlavorView;
     MachineList: machines of machine::MachineView;
     TemplateList: plugin_templates of template::TemplateView;
-    WorkloadList: workloads of workload::WorkloadView;
+    SubmittedWorkloadList: workloads of workload::WorkloadView;
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn all_plugins() -> Vec<Operation> {
             GET,
             "/v2/{project_id}/plugintemplates",
             get(plugins::templates),
-            d::list_plugin_templates(),
+            d::list_plugin_templates().refuses(&[404]),
         ),
         op(
             "ShowPluginTemplate",
@@ -129,7 +129,7 @@ fn all_tags() -> Vec<Operation> {
             GET,
             "/v1/{project_id}/nodes/tags",
             get(tags::of_nodes),
-            d::list_node_tags(),
+            d::list_node_tags().refuses(&[404]),
         ),
         op(
             "ShowNodeTags",

@@ -229,7 +229,7 @@ fn submitted_workloads() -> Vec<Operation> {
             GET,
             "/admin/v1/workloads",
             get(workloads::list),
-            d::list::<a::WorkloadList>("Lists the workloads of the simulated fleet", Some(("pool", "Id of a pool"))),
+            d::list::<a::SubmittedWorkloadList>("Lists the workloads of the simulated fleet", Some(("pool", "Id of a pool"))),
         ),
         op(
             "ShowSubmittedWorkload",

@@ -9,7 +9,7 @@ use crate::render;
 use axum::extract::State;
 use axum::response::Response;
 use fleet::WorkloadFact;
-use wire::admin::WorkloadList;
+use wire::admin::SubmittedWorkloadList;
 use wire::admin::workload::{WorkloadView, decode_workload};
 
 fn view(fact: &WorkloadFact) -> WorkloadView {
@@ -52,7 +52,7 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
     }
     let key = |fact: &WorkloadFact| pair(&fact.created_at.as_millisecond().to_string(), fact.uid.as_str());
     let (metadata, items) = page(&call, all, key)?;
-    Ok(render::json(&WorkloadList::of(metadata, items.iter().map(view).collect())))
+    Ok(render::json(&SubmittedWorkloadList::of(metadata, items.iter().map(view).collect())))
 }
 
 pub(crate) async fn show(State(app): State<App>, call: Call) -> Result<Response, ApiError> {

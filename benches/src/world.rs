@@ -50,16 +50,21 @@ pub struct World {
     pub folder: PathBuf,
 }
 
+/// A server on a folder whose fleet does everything at once.
+fn config(folder: &Path) -> Config {
+    Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: folder.to_path_buf(),
+        fleet_speed: 0.0,
+        ..Config::default()
+    }
+}
+
 impl World {
     pub fn prepare(folder: PathBuf, shape: Shape) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let config = Config {
-                listen: ([127, 0, 0, 1], 0).into(),
-                data: folder.clone(),
-                fleet_speed: 0.0,
-                ..Config::default()
-            };
+            let config = config(&folder);
             seed(&config, shape).await?;
             if shape.pools > 0 {
                 copy(&config, shape.pools).await?;

@@ -3,7 +3,7 @@
 //! The pool is made over HTTP and one workload by the fleet. The others are that one's record with other ids, waiting, so that the
 //! fleet decides on them when it starts; events are written as the reconciler writes them.
 
-use super::{FLAVOR, PROJECT, Shape, World, all, display_name, overrides, seed};
+use super::{FLAVOR, PROJECT, Shape, World, all, config, display_name, overrides, seed};
 use anyhow::{Context, Result, ensure};
 use clock::{Clock, SystemClock};
 use domain::event::{Counters, Event, Occurrence};
@@ -42,12 +42,7 @@ impl World {
     pub fn crowded(folder: PathBuf, crowd: Crowd) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let config = Config {
-                listen: ([127, 0, 0, 1], 0).into(),
-                data: folder.clone(),
-                fleet_speed: 0.0,
-                ..Config::default()
-            };
+            let config = config(&folder);
             let shape = Shape {
                 pools: 1,
                 nodes_per_pool: crowd.nodes,

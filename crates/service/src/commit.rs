@@ -11,8 +11,9 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use store::index::Versioned;
 use store::object::Replay;
-use store::{CommitError, Expect, Key, Kind, TypedBatch};
+use store::{CommitError, Expect, Key, Kind, Resource, TypedBatch};
 
 /// What a use case has decided to do.
 #[derive(Debug)]
@@ -21,6 +22,19 @@ pub struct Decided<T> {
     pub object: Arc<T>,
     /// The revision to answer with where the batch writes nothing.
     pub unchanged: Option<Revision>,
+}
+
+impl<T: Resource> Decided<T> {
+    /// Just to delete something.
+    pub fn deletion(found: &Versioned<T>) -> Self {
+        let mut batch = TypedBatch::default();
+        batch.delete(found.entry.key.clone(), Expect::At(found.revision()));
+        Self {
+            batch,
+            object: Arc::clone(&found.object),
+            unchanged: None,
+        }
+    }
 }
 
 /// Changes to one pool tree wait for each other, so that they seldom have to be replayed.

@@ -204,13 +204,7 @@ impl Service {
         self.change(ctx, || {
             let found = scheduled(&self.parts.state.index().read(), ctx, id)?;
             check_match(ctx, found.revision())?;
-            let mut batch = TypedBatch::default();
-            batch.delete(found.entry.key.clone(), Expect::At(found.revision()));
-            Ok(Decided {
-                batch,
-                object: Arc::clone(&found.object),
-                unchanged: None,
-            })
+            Ok(Decided::deletion(&found))
         })
         .await
     }

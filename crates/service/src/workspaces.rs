@@ -172,13 +172,7 @@ impl Service {
         }
         self.change(ctx, || {
             let found = self.find_workspace(ctx, Action::WorkspaceDelete, id)?;
-            let mut batch = TypedBatch::default();
-            batch.delete(found.entry.key.clone(), Expect::At(found.revision()));
-            Ok(Decided {
-                batch,
-                object: Arc::clone(&found.object),
-                unchanged: None,
-            })
+            Ok(Decided::deletion(&found))
         })
         .await
     }

@@ -1,5 +1,7 @@
 use super::*;
+use crate::object::Kind;
 use domain::iam::User;
+use domain::meta::Uid;
 use domain::name::{DisplayName, DomainId, OrderName, PoolName, ProjectId, UserId, WorkspaceId};
 use domain::order::{Operation, Order, OrderPhase};
 use domain::pool::{BillingMode, Waiting};

@@ -253,13 +253,13 @@ fn the_same_peer_twice_is_refused() {
 
 fn network() -> impl Strategy<Value = Record> {
     let peer = ("[a-z0-9-]{1,8}", "[a-z0-9-]{1,8}", prop::option::of(any::<bool>()));
-    let turbo = ("[a-z0-9-]{1,8}", "[a-z0-9-]{1,8}", prop::option::of("[a-z0-9-]{1,8}"));
+    let turbo = ("[a-z0-9-]{1,8}", prop::option::of("[a-z0-9-]{1,8}"));
     let texts = || prop::collection::btree_map("[a-z]{1,4}", "[a-z0-9 ü]{0,5}", 0..64);
     (
         "[a-z][a-z0-9-]{2,20}[a-z0-9]",
         (texts(), texts(), prop::option::of("[a-z ü]{0,10}"), any::<bool>()),
         prop::collection::vec(peer, 0..4),
-        prop::collection::vec(turbo, 0..3),
+        prop::collection::btree_map("[a-z0-9-]{1,8}", turbo, 0..3),
         prop::sample::select(vec![NetworkPhase::Creating, NetworkPhase::Active]),
     )
         .prop_map(|(name, (labels, annotations, description, ipv6), mut peers, turbos, phase)| {
@@ -270,7 +270,7 @@ fn network() -> impl Strategy<Value = Record> {
                 subnet,
                 is_default_gateway,
             });
-            let turbos = turbos.into_iter().map(|(name, id, subnet)| SfsTurboDraft { name, id, subnet });
+            let turbos = turbos.into_iter().map(|(id, (name, subnet))| SfsTurboDraft { name, id, subnet });
             let draft = NetworkDraft {
                 display_name: DisplayName::parse(&name).unwrap(),
                 workspace: None,

@@ -2,28 +2,11 @@
 
 use domain::meta::Uid;
 use domain::name::FlavorName;
-use fleet::PoolMark;
+use crate::amount::Amount;
+use crate::mark;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-
-/// The pool of an object.
-pub const POOL: &str = "poolkeeper.io/pool";
-/// The physical pool of an object, whose label `pool` may be that of a logical one.
-pub const ROOT: &str = "poolkeeper.io/root";
-/// The name of the pool on whose nodes pods of a name space run, for selectors.
-pub const POOL_NAME: &str = "poolkeeper.io/pool-name";
-/// The job type of a name space.
-pub const TYPE: &str = "poolkeeper.io/type";
-/// `true` on a name space that takes no more workloads, else `false`: what is not named in an apply stays as others made it.
-pub const CLOSING: &str = "poolkeeper.io/closing";
-/// The lease epoch of the last writer.
-pub const EPOCH: &str = "poolkeeper.io/epoch";
-/// The quota of a pool, as it was asked for last.
-pub const QUOTA: &str = "poolkeeper.io/quota";
-/// As whom objects are written.
-pub const MANAGER: &str = "poolkeeper";
 
 /// The kinds of objects that belong to pools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +79,7 @@ impl Object {
     pub fn of_pool(key: Key, root: &Uid, pool: &Uid) -> Self {
         Self {
             key,
-            labels: [(POOL, pool), (ROOT, root)].map(|(name, uid)| (name.to_owned(), uid.to_string())).into(),
+            labels: [(mark::POOL, pool), (mark::ROOT, root)].map(|(name, uid)| (name.to_owned(), uid.to_string())).into(),
             annotations: BTreeMap::new(),
             body: Map::new(),
         }
@@ -117,20 +100,13 @@ impl Object {
         self
     }
 
-    /// The whole object, as it is sent.
-    pub fn to_json(&self, epoch: u64) -> Value {
-        let resource = self.key.kind.resource();
-        let mut annotations = self.annotations.clone();
-        annotations.insert(EPOCH.to_owned(), epoch.to_string());
-        let mut metadata = json!({"name": self.key.name, "labels": self.labels, "annotations": annotations});
-        if let Some(namespace) = &self.key.namespace {
-            metadata["namespace"] = json!(namespace);
-        }
-        let mut all = self.body.clone();
-        all.insert("apiVersion".to_owned(), json!(resource.api_version));
-        all.insert("kind".to_owned(), json!(resource.kind));
-        all.insert("metadata".to_owned(), metadata);
-        Value::Object(all)
+    /// The object as it is sent.
+    pub fn to_dynamic(&self) -> DynamicObject {
+        let mut object = DynamicObject::new(&self.key.name, &self.key.kind.resource()).data(Value::Object(self.body.clone()));
+        object.metadata.namespace.clone_from(&self.key.namespace);
+        object.metadata.labels = Some(self.labels.clone());
+        object.metadata.annotations = Some(self.annotations.clone());
+        object
     }
 
     /// Whether an object is as it should be: it has all that is named here, and lists of the same length.
@@ -146,7 +122,17 @@ impl Object {
     }
 }
 
-/// Whether `seen` has everything of `wanted`. An empty object is as good as none.
+/// One write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Makes it, or brings it to this form.
+    Put(Object),
+    /// Makes it, unless it is there.
+    Create(Object),
+    Delete(Key),
+}
+
+/// Whether `seen` has everything of `wanted`. An empty object is as good as none, and quantities may be written in any way.
 fn covers(seen: &Value, wanted: &Value) -> bool {
     match (seen, wanted) {
         (Value::Object(seen), Value::Object(wanted)) => wanted
@@ -155,45 +141,20 @@ fn covers(seen: &Value, wanted: &Value) -> bool {
         (Value::Array(seen), Value::Array(wanted)) => seen.len() == wanted.len() && seen.iter().zip(wanted).all(|(seen, wanted)| covers(seen, wanted)),
         (Value::Null, Value::Object(wanted)) => wanted.values().all(|value| covers(&Value::Null, value)),
         (Value::Null, Value::Array(wanted)) => wanted.is_empty(),
-        (seen, wanted) => seen == wanted,
+        (seen, wanted) => seen == wanted || is_same_quantity(seen, wanted),
     }
-}
-
-fn digest(parts: &[&str], digits: usize) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    hex[..digits].to_owned()
-}
-
-/// A pool in names of objects of the whole cluster: `pk-` and twelve digits. Not the first digits of its uid: pools that are made in
-/// one millisecond share them.
-pub fn prefix(uid: &Uid) -> String {
-    format!("pk-{}", digest(&[uid.as_str()], 12))
-}
-
-/// A pool's name where a label's value has to hold it: at most 63 characters.
-pub fn slug(mark: &PoolMark) -> String {
-    let name = mark.pool.name.as_str();
-    if name.len() <= 63 {
-        return name.to_owned();
-    }
-    let start: String = name.chars().take(52).collect();
-    format!("{start}-{}", digest(&[mark.uid.as_str()], 10))
 }
 
 /// The group of a physical pool's nodes of a flavor, as Volcano knows it.
 pub fn node_group(root: &Uid, flavor: &FlavorName) -> String {
-    let prefix = prefix(root).replacen('-', ".", 1);
-    format!("{prefix}.{}", digest(&[flavor.as_str(), ""], 10))
+    let prefix = mark::object_name(root, "").replacen('-', ".", 1);
+    format!("{prefix}.{}", mark::digest(&[flavor.as_str(), ""], 10))
 }
 
-/// A part of a name that stands for a text of any length and alphabet.
-pub fn part(text: &str) -> String {
-    digest(&[text], 8)
+fn is_same_quantity(seen: &Value, wanted: &Value) -> bool {
+    let Some(wanted) = wanted.as_str().and_then(Amount::parse) else { return false };
+    let seen = seen.as_str().map_or_else(|| seen.to_string(), str::to_owned);
+    Amount::parse(&seen) == Some(wanted)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //! grows, from the root down. Whatever prefix of that has been carried out, the tree is lawful and the rest can be found anew.
 
 use crate::amount::{Amount, Amounts};
-use crate::object::{node_group, slug};
+use crate::mark::pool_slug;
+use crate::object::node_group;
 use crate::quota::{PoolQuota, QuotaTree};
 use domain::meta::Uid;
 use serde::{Deserialize, Serialize};
@@ -95,7 +96,7 @@ pub fn wanted(tree: &QuotaTree) -> Vec<WantedQueue> {
 }
 
 fn queues(tree: &QuotaTree, pool: &PoolQuota) -> [WantedQueue; 2] {
-    let name = slug(&pool.mark);
+    let name = pool_slug(&pool.mark);
     let above = pool.parent.as_ref().and_then(|uid| tree.pool(uid));
     let bounds = tree.bounds(pool);
     let root = tree.pools().first().map_or(&pool.mark.uid, |root| &root.mark.uid);
@@ -114,7 +115,7 @@ fn queues(tree: &QuotaTree, pool: &PoolQuota) -> [WantedQueue; 2] {
             affinity,
         },
     };
-    let parent = above.map_or_else(|| ROOT.to_owned(), |above| inner(&slug(&above.mark)));
+    let parent = above.map_or_else(|| ROOT.to_owned(), |above| inner(&pool_slug(&above.mark)));
     let affinity = Affinity {
         node_group_affinity: NodeGroupAffinity {
             required_during_scheduling_ignored_during_execution: groups,

@@ -3,7 +3,27 @@
 //! Owns what pools are in a cluster: marks on Nodes, queues, name spaces, drivers, plug-ins; and what is concluded from what the
 //! cluster shows. Must not know pools' rules, storage or transport.
 
-mod amount;
-mod object;
-mod quota;
-mod volcano;
+pub mod amount;
+pub mod cache;
+pub mod config;
+pub mod context;
+pub mod failure;
+pub mod fleet;
+pub mod mark;
+pub mod kueue;
+pub mod nodes;
+pub mod object;
+pub mod plugins;
+pub mod pool;
+pub mod quota;
+pub mod report;
+pub mod scopes;
+mod selector;
+pub mod settings;
+pub mod volcano;
+pub mod workloads;
+
+pub use crate::fleet::{KubeFleet, StartError, connect};
+pub use config::{ConfigError, KubeConfig};
+pub use context::{Context, Epoch};
+pub use failure::Failure;

@@ -6,7 +6,7 @@ mod queues;
 mod spaces;
 mod work;
 
-use crate::amount::{Amount, Amounts};
+use crate::amount::Amount;
 use crate::cache::{Cache, Selection, Task};
 use crate::config::{KubeConfig, Scheduler};
 use crate::context::{Context, Epoch};
@@ -182,14 +182,10 @@ fn select(context: &Arc<Context>, kind: Kind, index: &Arc<Index>, woken: &Arc<No
 
 /// What a node of each flavor counts. Without a word about it, its accelerators and what it must have at least.
 fn per_node(config: &KubeConfig) -> PerNode {
-    let amounts = |texts: &BTreeMap<String, String>| -> Amounts {
-        let read = |(name, text): (&String, &String)| Some((name.clone(), Amount::parse(text)?));
-        texts.iter().filter_map(read).collect()
-    };
     let rules = config.flavor.iter().map(|rule| {
-        let mut counts = amounts(&rule.quota);
+        let mut counts = rule.quota.clone();
         if counts.is_empty() {
-            counts = amounts(&rule.least);
+            counts.clone_from(&rule.least);
             if let Some(accelerator) = &rule.accelerator {
                 counts.insert(accelerator.resource.clone(), Amount::whole(u64::from(accelerator.count)));
             }

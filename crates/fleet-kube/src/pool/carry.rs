@@ -84,21 +84,21 @@ impl Inner {
             None => key.name.clone(),
         };
         let api = self.api(key);
-        match self.context.call(api.delete(&key.name, &params(uid))).await {
-            Ok(kube::Either::Left(object)) => {
-                if let Some(cache) = self.caches.get(&key.kind).filter(|_| object.metadata.deletion_timestamp.is_some()) {
+        let is_gone = match self.context.call(api.delete(&key.name, &params(uid))).await {
+            Ok(answer) => match (answer.left(), self.caches.get(&key.kind)) {
+                (Some(object), Some(cache)) if object.metadata.deletion_timestamp.is_some() => {
                     cache.note(object);
+                    false
                 }
-                Ok(())
-            }
-            Ok(kube::Either::Right(_)) | Err(Failure::Missing(_)) => {
-                if let Some(cache) = self.caches.get(&key.kind) {
-                    cache.forget(&name);
-                }
-                Ok(())
-            }
-            Err(failure) => self.context.heed(Err(failure)),
+                (object, _) => object.is_none(),
+            },
+            Err(Failure::Missing(_)) => true,
+            Err(failure) => return self.context.heed(Err(failure)),
+        };
+        if let Some(cache) = self.caches.get(&key.kind).filter(|_| is_gone) {
+            cache.forget(&name);
         }
+        Ok(())
     }
 
     /// Ends a workload, with all that it owns.

@@ -5,14 +5,24 @@
 
 pub mod amount;
 pub mod cache;
+pub mod commands;
 pub mod config;
 pub mod context;
+mod driver;
+pub mod edit;
+mod facts;
 pub mod failure;
 pub mod fleet;
+pub mod inventory;
 pub mod mark;
 pub mod nodes;
+mod pods;
 pub mod pool;
+mod select;
 mod selector;
+pub mod taint;
+pub mod view;
+mod worker;
 
 pub use crate::fleet::{KubeFleet, StartError, connect};
 pub use config::{ConfigError, KubeConfig};

@@ -194,14 +194,19 @@ pub struct Action {
     pub image: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
+    /// Where a move goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<PoolMark>,
 }
 
+/// The weakest first: a stronger one takes the place of a weaker one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionKind {
     Evict,
     Reboot,
     Reset,
+    Move,
     Release,
 }
 
@@ -209,9 +214,7 @@ pub enum ActionKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
-    /// Nothing new comes; what is there has not been looked at.
-    Hold,
-    /// Pods are being ended.
+    /// Nothing new comes, and pods are being ended.
     Empty,
     /// The machine is being worked upon: it reboots, is installed anew, or cleaned.
     Work,

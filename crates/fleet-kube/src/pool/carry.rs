@@ -84,21 +84,24 @@ impl Inner {
             None => key.name.clone(),
         };
         let api = self.api(key);
-        let is_gone = match self.context.call(api.delete(&key.name, &params(uid))).await {
-            Ok(answer) => match (answer.left(), self.caches.get(&key.kind)) {
-                (Some(object), Some(cache)) if object.metadata.deletion_timestamp.is_some() => {
-                    cache.note(object);
-                    false
+        match self.context.call(api.delete(&key.name, &params(uid))).await {
+            Ok(answer) => {
+                let cache = self.caches.get(&key.kind);
+                match (cache, answer.left()) {
+                    (Some(cache), Some(object)) if object.metadata.deletion_timestamp.is_some() => cache.note(object),
+                    (Some(_), Some(_)) | (None, _) => {}
+                    (Some(cache), None) => cache.forget(&name),
                 }
-                (object, _) => object.is_none(),
-            },
-            Err(Failure::Missing(_)) => true,
-            Err(failure) => return self.context.heed(Err(failure)),
-        };
-        if let Some(cache) = self.caches.get(&key.kind).filter(|_| is_gone) {
-            cache.forget(&name);
+                Ok(())
+            }
+            Err(Failure::Missing(_)) => {
+                if let Some(cache) = self.caches.get(&key.kind) {
+                    cache.forget(&name);
+                }
+                Ok(())
+            }
+            Err(failure) => self.context.heed(Err(failure)),
         }
-        Ok(())
     }
 
     /// Ends a workload, with all that it owns.

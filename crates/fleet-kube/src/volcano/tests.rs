@@ -48,7 +48,10 @@ fn judge_put(queues: &SeenQueues, name: &str, spec: &QueueSpec) -> Result<(), St
         return Err(format!("the children of {name} deserve more than it"));
     }
     let below = queues.iter().filter(|(_, queue)| queue.spec.parent == name);
-    if below.into_iter().any(|(_, queue)| exceeds(&queue.spec.capability, &spec.capability)) {
+    if below
+        .into_iter()
+        .any(|(_, queue)| exceeds(&queue.spec.capability, &spec.capability))
+    {
         return Err(format!("a child of {name} may use more than it"));
     }
     Ok(())
@@ -121,7 +124,16 @@ fn what_moves_between_siblings_is_taken_before_it_is_given() {
     moved[1] = quota(1, Some(0), &[("a100", 1, 4)]);
     moved[2] = quota(2, Some(0), &[("a100", 2, 6)]);
     let steps = plan(&tree(&moved), &queues, &BTreeSet::new());
-    let names: Vec<String> = steps.iter().map(|step| if let Step::Put { name, .. } = step { name.clone() } else { String::new() }).collect();
+    let names: Vec<String> = steps
+        .iter()
+        .map(|step| {
+            if let Step::Put { name, .. } = step {
+                name.clone()
+            } else {
+                String::new()
+            }
+        })
+        .collect();
     let (one, two) = (pool_slug(&mark(1)), pool_slug(&mark(2)));
     assert_eq!(names, [one.clone(), inner(&one), inner(&two), two]);
 }

@@ -315,6 +315,23 @@ async fn serve_machines(cluster: FakeCluster, clock: Arc<dyn Clock>) {
                 cluster.edit("nodes", "", &key.name, |node| node["status"]["nodeInfo"]["osImage"] = json!(image));
             }
         }
+        handle_releases(&cluster);
         clock.sleep_until(clock.now() + Duration::from_secs(5)).await;
+    }
+}
+
+/// What Flux says once it has looked at a release.
+fn handle_releases(cluster: &FakeCluster) {
+    const RELEASES: &str = "helmreleases.helm.toolkit.fluxcd.io";
+    for (key, release) in cluster.objects(RELEASES) {
+        let asked = release["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"].clone();
+        let is_installed = release["status"]["observedGeneration"] == release["metadata"]["generation"];
+        if is_installed && release["status"]["lastHandledReconcileAt"] != asked {
+            let version = release["spec"]["chart"]["spec"]["version"].clone();
+            cluster.edit(RELEASES, &key.namespace, &key.name, |release| {
+                release["status"]["lastHandledReconcileAt"] = asked;
+                release["status"]["history"] = json!([{"chartVersion": version, "status": "deployed"}]);
+            });
+        }
     }
 }

@@ -113,13 +113,15 @@ impl PoolSide {
         match command {
             Command::EnsurePool { pool } => {
                 if self.inner.ensure(pool, epoch).await? {
-                    self.reporter.space(&spaces::first(&pool.uid), "PoolCreated", format!("pool {}", pool.pool.name));
+                    self.reporter
+                        .space(&spaces::first(&pool.uid), "PoolCreated", format!("pool {}", pool.pool.name));
                 }
                 Ok(())
             }
             Command::RemovePool { pool } => {
                 if self.inner.begin_removal(&pool.uid, epoch).await? {
-                    self.reporter.space(&spaces::first(&pool.uid), "PoolRemoved", format!("pool {}", pool.pool.name));
+                    self.reporter
+                        .space(&spaces::first(&pool.uid), "PoolRemoved", format!("pool {}", pool.pool.name));
                 }
                 Ok(())
             }
@@ -217,7 +219,9 @@ impl Inner {
         let (note, findings) = (spaces::note(first), self.checker.findings());
         for (template, note) in &note.plugins {
             if let PluginRule::Present { requires } = self.context.config.pool.rule(template) {
-                observation.plugins.insert(template.clone(), plugins::shared_fact(note, &requires, &findings));
+                observation
+                    .plugins
+                    .insert(template.clone(), plugins::shared_fact(note, &requires, &findings));
             }
         }
         let queues = queues::volcano_queues(&seen);
@@ -250,15 +254,21 @@ impl Inner {
         let queues = Queues::of(&self.context.config, root, &tree);
         let seen_queues = queues::volcano_queues(seen);
         let holds = |quota: &Quota| {
-            let Some(above) = open.first().map(|first| &first.pool) else { return false };
+            let Some(above) = open.first().map(|first| &first.pool) else {
+                return false;
+            };
             let note = Note {
                 quota: Some(quota.clone()),
                 plugins: first_note(seen, &quota.pool.uid).plugins,
             };
             let spaces = spaces::wanted(above, &quota.pool, &note, self.security());
             tree.pool(&quota.pool.uid).is_some()
-                && spaces.iter().all(|space| seen.get(&space.key).is_some_and(|seen| space.is_met(seen)))
-                && queues.as_ref().is_ok_and(|queues| queues.is_conform(&quota.pool.uid, seen, &seen_queues))
+                && spaces
+                    .iter()
+                    .all(|space| seen.get(&space.key).is_some_and(|seen| space.is_met(seen)))
+                && queues
+                    .as_ref()
+                    .is_ok_and(|queues| queues.is_conform(&quota.pool.uid, seen, &seen_queues))
         };
         let mut quotas: Vec<Quota> = open.iter().filter(|quota| holds(quota)).cloned().collect();
         let spaces = spaces::workload_spaces(seen);
@@ -270,7 +280,8 @@ impl Inner {
     }
 
     fn has_queues(&self, pool: &Uid, seen: &SeenObjects) -> bool {
-        seen.iter().any(|(key, object)| queues::is_part(key) && spaces::pool_of(object).as_ref() == Some(pool))
+        seen.iter()
+            .any(|(key, object)| queues::is_part(key) && spaces::pool_of(object).as_ref() == Some(pool))
     }
 
     /// Whether it was not there before.
@@ -308,7 +319,9 @@ impl Inner {
                 plugins: first_note(&seen, &quota.pool.uid).plugins,
             };
             let spaces = spaces::wanted(pool, &quota.pool, &note, self.security());
-            let unmet = spaces.into_iter().filter(|space| seen.get(&space.key).is_none_or(|seen| !space.is_met(seen)));
+            let unmet = spaces
+                .into_iter()
+                .filter(|space| seen.get(&space.key).is_none_or(|seen| !space.is_met(seen)));
             changes.extend(unmet.map(Change::Put));
         }
         let ending = |space: &DynamicObject| spaces::pool_of(space).is_none_or(|uid| tree.pool(&uid).is_none());
@@ -379,7 +392,13 @@ impl Inner {
             let first = Key::cluster(Kind::Namespace, &spaces::first(root));
             let spaces = spaces::of(&seen).map(|(key, _)| key).filter(|key| **key != first).filter(is_there);
             changes.extend(spaces.cloned().map(Change::Delete));
-            changes.extend(seen.contains_key(&first).then_some(&first).filter(is_there).cloned().map(Change::Delete));
+            changes.extend(
+                seen.contains_key(&first)
+                    .then_some(&first)
+                    .filter(is_there)
+                    .cloned()
+                    .map(Change::Delete),
+            );
         }
         self.carry_out(&seen, changes, epoch).await
     }
@@ -393,7 +412,9 @@ impl Inner {
                 () = self.woken.notified() => {}
                 () = late => {}
             }
-            let Some(epoch) = self.context.holder().filter(|_| self.fresh().is_ok()) else { continue };
+            let Some(epoch) = self.context.holder().filter(|_| self.fresh().is_ok()) else {
+                continue;
+            };
             for root in self.index.roots() {
                 let seen = self.index.of(&root);
                 let is_removing = spaces::of(&seen).any(|(_, space)| spaces::is_removing(space));
@@ -426,14 +447,22 @@ impl Inner {
                 }
                 if known.is_none() && !self.checker.has_crd(plugins::CRD).await? {
                     return Err(FleetError::Refused {
-                        reason: format!("plug-in {} is a chart, and the cluster has nothing that installs charts: {} is not there", plugin.template, plugins::CRD),
+                        reason: format!(
+                            "plug-in {} is a chart, and the cluster has nothing that installs charts: {} is not there",
+                            plugin.template,
+                            plugins::CRD
+                        ),
                     });
                 }
                 self.carry_out(&seen, vec![Change::Put(object)], epoch).await
             }
             PluginRule::Present { .. } => {
                 let mut note = spaces::note(first);
-                if note.plugins.get(&plugin.template).is_some_and(|known| known.attempt >= plugin.attempt) {
+                if note
+                    .plugins
+                    .get(&plugin.template)
+                    .is_some_and(|known| known.attempt >= plugin.attempt)
+                {
                     return Ok(());
                 }
                 let used = PluginNote {

@@ -87,7 +87,12 @@ async fn tell(context: &Context, happening: Happening) {
 
 /// The same happening of the same time has the same name, so that it is told once.
 fn event(happening: &Happening, at: jiff::Timestamp) -> Event {
-    let texts = [happening.name.as_str(), happening.reason, &happening.note, &at.as_millisecond().to_string()];
+    let texts = [
+        happening.name.as_str(),
+        happening.reason,
+        &happening.note,
+        &at.as_millisecond().to_string(),
+    ];
     let head: String = happening.name.chars().take(200).collect();
     let time = Time(at);
     Event {

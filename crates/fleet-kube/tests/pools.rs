@@ -12,11 +12,10 @@ use futures::future::BoxFuture;
 use http::{Method, Request};
 use jiff::Timestamp;
 use kube::client::Body;
+use kube_fake::{FakeCluster, FakeServer, ResourceType};
 use poolkeeper_fleet_kube::config::{FlavorRule, Scheduler};
 use poolkeeper_fleet_kube::{KubeConfig, KubeFleet};
-use kube_fake::{FakeCluster, FakeServer, ResourceType};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
@@ -88,7 +87,9 @@ impl World {
 
     async fn fleet(&self) -> KubeFleet {
         let client = self.cluster.client();
-        KubeFleet::start(client, self.config.clone(), Arc::clone(&self.clock)).await.unwrap()
+        KubeFleet::start(client, self.config.clone(), Arc::clone(&self.clock))
+            .await
+            .unwrap()
     }
 
     /// A fleet whose process ends after so many writes.
@@ -98,7 +99,9 @@ impl World {
             left: Arc::new(AtomicI64::new(writes)),
         };
         let client = kube::Client::new(server, "default");
-        KubeFleet::start(client, self.config.clone(), Arc::clone(&self.clock)).await.unwrap()
+        KubeFleet::start(client, self.config.clone(), Arc::clone(&self.clock))
+            .await
+            .unwrap()
     }
 
     /// Lets watches come up to date, and the cluster empty the name spaces that go.
@@ -123,19 +126,25 @@ impl World {
     }
 
     fn state(&self, ty: &str, namespace: &str, name: &str) -> Value {
-        Value::clone(&self.cluster.object(ty, namespace, name).unwrap_or_else(|| panic!("{ty} {name} is not there")))
+        Value::clone(
+            &self
+                .cluster
+                .object(ty, namespace, name)
+                .unwrap_or_else(|| panic!("{ty} {name} is not there")),
+        )
     }
 
     /// Tells the quotas until they hold.
     async fn reach(&self, fleet: &KubeFleet, quotas: &[Quota], epoch: u64) {
+        let mut last = Vec::new();
         for _ in 0..30 {
             if observe(fleet).await.quotas == quotas {
                 return;
             }
-            run(fleet, epoch, &[set(quotas)]).await;
+            last = run(fleet, epoch, &[set(quotas)]).await;
             self.pass().await;
         }
-        panic!("the quotas are not reached: {:#?}", observe(fleet).await.quotas);
+        panic!("{last:?}: the quotas are not reached: {:#?}", observe(fleet).await.quotas);
     }
 }
 
@@ -223,7 +232,10 @@ async fn a_pool_comes_and_goes_and_leaves_nothing() {
         world.reach(&fleet, &small()[..2], 1).await;
         assert_eq!(world.spaces().len(), 4);
         world.reach(&fleet, &[], 1).await;
-        assert_eq!((world.cluster.objects(QUEUES).len(), world.cluster.objects(CLUSTER_QUEUES).len()), (0, 0));
+        assert_eq!(
+            (world.cluster.objects(QUEUES).len(), world.cluster.objects(CLUSTER_QUEUES).len()),
+            (0, 0)
+        );
         world.reach(&fleet, &large(), 1).await;
         assert_eq!(run(&fleet, 1, &[remove()]).await, [Ok(())]);
         for _ in 0..5 {
@@ -231,7 +243,13 @@ async fn a_pool_comes_and_goes_and_leaves_nothing() {
         }
         assert_eq!(observe(&fleet).await, Observation::default(), "{scheduler:?}");
         assert_eq!(world.spaces(), Vec::<String>::new());
-        for ty in [QUEUES, CLUSTER_QUEUES, "cohorts.kueue.x-k8s.io", "resourceflavors.kueue.x-k8s.io", "localqueues.kueue.x-k8s.io"] {
+        for ty in [
+            QUEUES,
+            CLUSTER_QUEUES,
+            "cohorts.kueue.x-k8s.io",
+            "resourceflavors.kueue.x-k8s.io",
+            "localqueues.kueue.x-k8s.io",
+        ] {
             assert_eq!(world.cluster.objects(ty).len(), 0, "{ty}");
         }
     }
@@ -242,7 +260,7 @@ async fn what_is_as_it_should_be_is_not_written() {
     for scheduler in [Scheduler::Volcano, Scheduler::Kueue, Scheduler::None] {
         let world = World::new(scheduler);
         let fleet = world.fleet().await;
-        run(&fleet, 1, &[ensure(), set(&small())]).await;
+        assert_eq!(run(&fleet, 1, &[ensure(), set(&small())]).await, [Ok(()), Ok(())]);
         world.pass().await;
         let version = world.cluster.version();
         assert_eq!(run(&fleet, 1, &[ensure(), set(&small())]).await, [Ok(()), Ok(())]);
@@ -297,13 +315,22 @@ async fn a_queue_that_somebody_else_has_is_left_alone() {
     run(&fleet, 1, &[ensure()]).await;
     let api: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(
         world.cluster.client(),
-        &kube::api::ApiResource::from_gvk_with_plural(&kube::api::GroupVersionKind::gvk("scheduling.volcano.sh", "v1beta1", "Queue"), "queues"),
+        &kube::api::ApiResource::from_gvk_with_plural(
+            &kube::api::GroupVersionKind::gvk("scheduling.volcano.sh", "v1beta1", "Queue"),
+            "queues",
+        ),
     );
     let name = mark(0).pool.name.to_string();
-    let foreign = json!({"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "Queue", "metadata": {"name": name}, "spec": {"weight": 3}});
-    api.create(&kube::api::PostParams::default(), &serde_json::from_value(foreign).unwrap()).await.unwrap();
+    let foreign =
+        json!({"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "Queue", "metadata": {"name": name}, "spec": {"weight": 3}});
+    api.create(&kube::api::PostParams::default(), &serde_json::from_value(foreign).unwrap())
+        .await
+        .unwrap();
     let results = run(&fleet, 1, &[set(&small())]).await;
-    assert!(matches!(&results[0], Err(FleetError::Refused { reason }) if reason.contains(&name)), "{results:?}");
+    assert!(
+        matches!(&results[0], Err(FleetError::Refused { reason }) if reason.contains(&name)),
+        "{results:?}"
+    );
     assert_eq!(world.state(QUEUES, "", &name)["spec"]["weight"], 3);
     assert_ne!(observe(&fleet).await.quotas, small());
 }
@@ -314,7 +341,9 @@ async fn a_queue_that_somebody_changes_is_put_right() {
     let fleet = world.fleet().await;
     run(&fleet, 1, &[ensure(), set(&small())]).await;
     let name = mark(1).pool.name.to_string();
-    world.cluster.edit(QUEUES, "", &name, |queue| queue["spec"]["capability"]["cpu"] = json!("1"));
+    world
+        .cluster
+        .edit(QUEUES, "", &name, |queue| queue["spec"]["capability"]["cpu"] = json!("1"));
     world.pass().await;
     assert_eq!(observe(&fleet).await.quotas.len(), 3, "the one that does not hold is not told");
     world.reach(&fleet, &small(), 1).await;
@@ -325,20 +354,30 @@ fn space(number: usize, kind: &str, world: &World) -> String {
     let uid = mark(number).uid;
     let is_meant = |object: &Value| object["metadata"]["labels"]["poolkeeper.io/pool"] == uid.as_str();
     let spaces = world.cluster.objects("namespaces");
-    let mut names = spaces.iter().filter(|(_, object)| is_meant(object)).map(|(key, _)| key.name.clone());
+    let mut names = spaces
+        .iter()
+        .filter(|(_, object)| is_meant(object))
+        .map(|(key, _)| key.name.clone());
     names.find(|name| name.ends_with(kind)).unwrap()
 }
 
 async fn submit(world: &World, space: &str, name: &str) {
-    let template = json!({"spec": {"containers": [{"name": "a", "image": "b", "resources": {"requests": {"cpu": "2"}}}], "restartPolicy": "Never"}});
+    let template =
+        json!({"spec": {"containers": [{"name": "a", "image": "b", "resources": {"requests": {"cpu": "2"}}}], "restartPolicy": "Never"}});
     let job = json!({"metadata": {"name": name}, "spec": {"template": template, "selector": {"matchLabels": {"job": name}}}});
     let job: k8s_openapi::api::batch::v1::Job = serde_json::from_value(job).unwrap();
     let client = world.cluster.client_as("user");
-    let made = kube::Api::namespaced(client.clone(), space).create(&kube::api::PostParams::default(), &job).await.unwrap();
+    let made = kube::Api::namespaced(client.clone(), space)
+        .create(&kube::api::PostParams::default(), &job)
+        .await
+        .unwrap();
     let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": made.metadata.uid, "controller": true});
-    let pod = json!({"metadata": {"name": format!("{name}-0"), "ownerReferences": [owner]}, "spec": template["spec"]});
+    let pod = json!({"metadata": {"name": format!("{name}-0"), "ownerReferences": [owner], "finalizers": ["example.org/stays"]}, "spec": template["spec"]});
     let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(pod).unwrap();
-    kube::Api::namespaced(client, space).create(&kube::api::PostParams::default(), &pod).await.unwrap();
+    kube::Api::namespaced(client, space)
+        .create(&kube::api::PostParams::default(), &pod)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -350,17 +389,29 @@ async fn workloads_are_told_and_are_ended_with_their_pool() {
     submit(&world, &space(2, "-train", &world), "learn").await;
     world.pass().await;
     let list = fleet.workloads(&mark(0).uid).await.unwrap();
-    let mut told: Vec<_> = list.facts().map(|fact| (fact.name.clone(), fact.pool.clone(), fact.status, fact.kind.as_str())).collect();
+    let mut told: Vec<_> = list
+        .facts()
+        .map(|fact| (fact.name.clone(), fact.pool.clone(), fact.status, fact.kind.as_str()))
+        .collect();
     told.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = [("learn", mark(2), "train"), ("serve", mark(0), "infer")];
-    assert_eq!(told, expected.map(|(name, pool, kind)| (name.to_owned(), pool, WorkloadStatus::Pending, kind)));
+    assert_eq!(
+        told,
+        expected.map(|(name, pool, kind)| (name.to_owned(), pool, WorkloadStatus::Pending, kind))
+    );
     assert_eq!(observe(&fleet).await.workloads, [(JobType::Train, 1), (JobType::Infer, 1)].into());
-    assert!(Arc::ptr_eq(&list, &fleet.workloads(&mark(0).uid).await.unwrap()), "nothing has changed");
+    assert!(
+        Arc::ptr_eq(&list, &fleet.workloads(&mark(0).uid).await.unwrap()),
+        "nothing has changed"
+    );
     // The pool of one of them goes.
     let left = &small()[..2];
     run(&fleet, 1, &[set(left)]).await;
     let closed = space(2, "-train", &world);
-    assert_eq!(world.state("namespaces", "", &closed)["metadata"]["labels"]["poolkeeper.io/closing"], "true");
+    assert_eq!(
+        world.state("namespaces", "", &closed)["metadata"]["labels"]["poolkeeper.io/closing"],
+        "true"
+    );
     assert_ne!(observe(&fleet).await.quotas, left, "a pod of it is left");
     let jobs: Vec<String> = world.cluster.objects("jobs.batch").into_keys().map(|key| key.name).collect();
     assert_eq!(jobs, ["serve"]);
@@ -400,9 +451,15 @@ async fn define(world: &World, group: &str, version: &str, kind: &str, plural: &
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
         "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
     });
-    let resource = kube::api::ApiResource::from_gvk(&kube::api::GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
+    let resource = kube::api::ApiResource::from_gvk(&kube::api::GroupVersionKind::gvk(
+        "apiextensions.k8s.io",
+        "v1",
+        "CustomResourceDefinition",
+    ));
     let api: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(world.cluster.client_as("admin"), &resource);
-    api.create(&kube::api::PostParams::default(), &serde_json::from_value(crd).unwrap()).await.unwrap();
+    api.create(&kube::api::PostParams::default(), &serde_json::from_value(crd).unwrap())
+        .await
+        .unwrap();
 }
 
 /// What Flux does once.
@@ -430,14 +487,23 @@ async fn a_plugin_is_a_release_of_flux() {
     let state = async || {
         world.pass().await;
         let seen = observe(&fleet).await;
-        seen.plugins.into_values().next().map(|fact| (fact.attempt, fact.running, fact.state))
+        seen.plugins
+            .into_values()
+            .next()
+            .map(|fact| (fact.attempt, fact.running, fact.state))
     };
-    assert_eq!(run(&fleet, 1, &[ensure(), plugin("1.0", 1), plugin("1.0", 1)]).await, [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(
+        run(&fleet, 1, &[ensure(), plugin("1.0", 1), plugin("1.0", 1)]).await,
+        [Ok(()), Ok(()), Ok(())]
+    );
     assert_eq!(state().await, Some((1, None, PluginState::Installing)));
     flux(&world, "True");
     assert_eq!(state().await, Some((1, Some("1.0".to_owned()), PluginState::Running)));
     run(&fleet, 1, &[plugin("2.0", 2)]).await;
-    assert_eq!(state().await.map(|(attempt, _, state)| (attempt, state)), Some((2, PluginState::Installing)));
+    assert_eq!(
+        state().await.map(|(attempt, _, state)| (attempt, state)),
+        Some((2, PluginState::Installing))
+    );
     flux(&world, "False");
     assert_eq!(state().await, Some((2, None, PluginState::Failed("so it is".to_owned()))));
     // The same again is a new attempt only under a new number.
@@ -459,7 +525,10 @@ async fn without_flux_a_chart_is_refused() {
     let world = World::new(Scheduler::None);
     let fleet = world.fleet().await;
     let results = run(&fleet, 1, &[ensure(), plugin("1.0", 1)]).await;
-    assert!(matches!(&results[1], Err(FleetError::Refused { reason }) if reason.contains(RELEASES)), "{results:?}");
+    assert!(
+        matches!(&results[1], Err(FleetError::Refused { reason }) if reason.contains(RELEASES)),
+        "{results:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -462,6 +462,18 @@ async fn define(world: &World, group: &str, version: &str, kind: &str, plural: &
         .unwrap();
 }
 
+/// What a chart has, with the labels of its release.
+async fn deploy(world: &World, release: &str) {
+    let container = |name: &str, cpu: &str| json!({"name": name, "image": "b", "resources": {"requests": {"cpu": cpu}}});
+    let labels = json!({"helm.toolkit.fluxcd.io/name": release, "helm.toolkit.fluxcd.io/namespace": "poolkeeper-system"});
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container("a", "100m"), container("b", "200m")]}});
+    let spec = json!({"replicas": 2, "selector": {"matchLabels": {"a": "b"}}, "template": template});
+    let deployment: k8s_openapi::api::apps::v1::Deployment =
+        serde_json::from_value(json!({"metadata": {"name": "monitor", "labels": labels}, "spec": spec})).unwrap();
+    let api = kube::Api::namespaced(world.cluster.client_as("flux"), "default");
+    api.create(&kube::api::PostParams::default(), &deployment).await.unwrap();
+}
+
 /// What Flux does once.
 fn flux(world: &World, ready: &str) {
     for (key, _) in world.cluster.objects(RELEASES) {
@@ -499,6 +511,16 @@ async fn a_plugin_is_a_release_of_flux() {
     assert_eq!(state().await, Some((1, None, PluginState::Installing)));
     flux(&world, "True");
     assert_eq!(state().await, Some((1, Some("1.0".to_owned()), PluginState::Running)));
+    let release = world.cluster.objects(RELEASES).into_keys().next().unwrap().name;
+    deploy(&world, &release).await;
+    world.pass().await;
+    let fact = observe(&fleet).await.plugins.into_values().next().unwrap();
+    let parts: Vec<_> = fact
+        .objects
+        .iter()
+        .map(|part| (part.kind.as_str(), part.name.as_str(), part.replicas, part.requests["cpu"].as_str()))
+        .collect();
+    assert_eq!(parts, [("Deployment", "monitor", 2, "300m")]);
     run(&fleet, 1, &[plugin("2.0", 2)]).await;
     assert_eq!(
         state().await.map(|(attempt, _, state)| (attempt, state)),

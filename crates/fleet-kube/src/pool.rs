@@ -292,14 +292,9 @@ impl Inner {
         let spaces = spaces::workload_spaces(seen);
         quotas.extend(ending.into_iter().filter(|quota| {
             let uid = &quota.pool.uid;
-            uid != root || self.has_queues(uid, seen) || !self.work.is_idle(uid, root, &spaces)
+            uid != root || has_queues(uid, seen) || !self.work.is_idle(uid, root, &spaces)
         }));
         ordered(quotas)
-    }
-
-    fn has_queues(&self, pool: &Uid, seen: &SeenObjects) -> bool {
-        seen.iter()
-            .any(|(key, object)| queues::is_part(key) && spaces::pool_of(object).as_ref() == Some(pool))
     }
 
     /// Whether it was not there before.
@@ -374,6 +369,11 @@ impl Inner {
         let pools = spaces::of(seen).filter_map(|(_, space)| spaces::pool_of(space));
         Ok(pools.filter(|pool| self.work.is_idle(pool, root, workload_spaces)).collect())
     }
+}
+
+fn has_queues(pool: &Uid, seen: &SeenObjects) -> bool {
+    seen.iter()
+        .any(|(key, object)| queues::is_part(key) && spaces::pool_of(object).as_ref() == Some(pool))
 }
 
 /// What is said on the first name space of a pool.

@@ -101,10 +101,10 @@ fn queues(tree: &QuotaTree, pool: &PoolQuota) -> [WantedQueue; 2] {
     let root = tree.pools().first().map_or(&pool.mark.uid, |root| &root.mark.uid);
     let used = pool.shares.iter().filter(|(_, share)| share.max_count > 0);
     let groups = used.map(|(flavor, _)| node_group(root, &own_slug(flavor.as_str()))).collect();
-    let queue = |name: String, parent, deserved, affinity| WantedQueue {
+    let queue = |name: String, parent, deserved, affinity: Option<Affinity>| WantedQueue {
         name,
         pool: pool.mark.uid.clone(),
-        is_leaf: affinity != None,
+        is_leaf: affinity.is_some(),
         spec: QueueSpec {
             parent,
             weight: 1,

@@ -1,5 +1,7 @@
 //! Pools in a cluster: name spaces, queues, plug-ins, workloads; over the API server inside the process.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use clock::{Clock, RuntimeClock};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, PoolName, ProjectId, TemplateName};
@@ -72,6 +74,7 @@ impl World {
         for (group, version, kind, plural, is_namespaced) in types {
             cluster.register(ResourceType::custom(group, version, kind, plural, is_namespaced));
         }
+        cluster.set_queue_rules(true);
         let rule = |name: &str| -> FlavorRule {
             let counts = json!({"nvidia.com/gpu": "8", "cpu": "176", "memory": "1760Gi"});
             serde_json::from_value(json!({"name": name, "match": {"node.kubernetes.io/instance-type": [name]}, "quota": counts})).unwrap()

@@ -4,6 +4,7 @@ use super::NodeSide;
 use crate::context::{ATTEMPTS, Epoch};
 use crate::edit::{self, Claim, claim};
 use crate::failure::Failure;
+use crate::report;
 use crate::{driver, inventory, mark, select};
 use domain::meta::Uid;
 use domain::name::NodeName;

@@ -184,7 +184,9 @@ proptest! {
         let changes = plan(&second, &seen, &everyone());
         let mut whole = seen.clone();
         let mut most = before.clone();
-        changes.iter().for_each(|change| carry_out(&mut whole, change));
+        for change in &changes {
+            carry_out(&mut whole, change);
+        }
         for (resource, amount) in promised(&whole) {
             let entry = most.entry(resource).or_default();
             *entry = (*entry).max(amount);

@@ -83,7 +83,9 @@ fn everyone() -> BTreeSet<Uid> {
 
 fn reach(queues: &mut SeenQueues, wanted: &[WantedQueue]) {
     let steps = plan(wanted, queues, &everyone());
-    steps.iter().for_each(|step| carry_out(queues, step));
+    for step in &steps {
+        carry_out(queues, step);
+    }
 }
 
 fn example() -> Vec<Quota> {
@@ -147,7 +149,9 @@ fn a_pool_that_goes_is_closed_first_and_deleted_when_it_is_idle() {
     let gone = pool_slug(&mark(2));
     assert_eq!(steps.last(), Some(&Step::Close { name: gone.clone() }));
     assert!(!steps.iter().any(|step| matches!(step, Step::Delete { .. })));
-    steps.iter().for_each(|step| carry_out(&mut queues, step));
+    for step in &steps {
+        carry_out(&mut queues, step);
+    }
     assert_eq!(plan(&left, &queues, &BTreeSet::new()), [], "nothing is done twice");
     let steps = plan(&left, &queues, &everyone());
     assert_eq!(steps, [Step::Delete { name: gone.clone() }, Step::Delete { name: inner(&gone) }]);
@@ -203,7 +207,9 @@ proptest! {
         prop_assert!(is_conform(&first, &queues));
         let steps = plan(&second, &queues, &everyone());
         let mut whole = queues.clone();
-        steps.iter().for_each(|step| carry_out(&mut whole, step));
+        for step in &steps {
+            carry_out(&mut whole, step);
+        }
         prop_assert!(is_conform(&second, &whole) && whole.len() == second.len());
         prop_assert_eq!(plan(&second, &whole, &everyone()), []);
         for step in &steps[..crash.index(steps.len() + 1)] {

@@ -68,13 +68,17 @@ pub fn requests(spec: &PodSpec) -> Amounts {
             .collect()
     };
     let mut sum = Amounts::new();
-    spec.containers.iter().for_each(|container| add(&mut sum, &of(container), 1));
+    for container in &spec.containers {
+        add(&mut sum, &of(container), 1);
+    }
     let (stay, pass): (Vec<_>, Vec<_>) = spec
         .init_containers
         .iter()
         .flatten()
         .partition(|init| init.restart_policy.as_deref() == Some("Always"));
-    stay.into_iter().for_each(|container| add(&mut sum, &of(container), 1));
+    for container in stay {
+        add(&mut sum, &of(container), 1);
+    }
     for (name, amount) in pass.into_iter().flat_map(of) {
         let entry = sum.entry(name).or_default();
         *entry = (*entry).max(amount);

@@ -204,11 +204,15 @@ fn shrunk(seen: &DynamicObject, key: &Key, wanted: Option<&Object>) -> Option<Ob
 
 /// What is not wanted any more: what names others goes before them, children before their parents.
 fn removals(wanted: &BTreeMap<&Key, &Object>, seen: &SeenObjects, idle: &BTreeSet<Uid>) -> impl Iterator<Item = Key> {
+    let is_part = |key: &Key| match key.kind {
+        Kind::ResourceFlavor | Kind::Cohort | Kind::ClusterQueue | Kind::LocalQueue => true,
+        Kind::Namespace | Kind::Queue | Kind::QueueCommand | Kind::HelmRelease => false,
+    };
     let is_removed = |(key, object): &(&Key, &Arc<DynamicObject>)| {
         let pool = object.metadata.labels.as_ref().and_then(|labels| labels.get(mark::POOL));
         // Flavors of which no queue speaks any more serve nobody, also while the pool works.
         let is_idle = key.kind == Kind::ResourceFlavor || pool.is_some_and(|uid| idle.contains(&Uid::from_text(uid)));
-        !wanted.contains_key(key) && object.metadata.deletion_timestamp.is_none() && is_idle
+        is_part(key) && !wanted.contains_key(key) && object.metadata.deletion_timestamp.is_none() && is_idle
     };
     let depth = |key: &Key| {
         let mut depth = 0;

@@ -3,7 +3,6 @@
 use crate::amount::Amount;
 use crate::mark;
 use domain::meta::Uid;
-use domain::name::FlavorName;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -158,12 +157,6 @@ fn covers(seen: &Value, wanted: &Value) -> bool {
         (Value::Null, Value::Array(wanted)) => wanted.is_empty(),
         (seen, wanted) => seen == wanted || is_same_quantity(seen, wanted),
     }
-}
-
-/// The group of a physical pool's nodes of a flavor, as Volcano knows it.
-pub fn node_group(root: &Uid, flavor: &FlavorName) -> String {
-    let prefix = mark::object_name(root, "").replacen('-', ".", 1);
-    format!("{prefix}.{}", mark::digest(&[flavor.as_str(), ""], 10))
 }
 
 fn is_same_quantity(seen: &Value, wanted: &Value) -> bool {

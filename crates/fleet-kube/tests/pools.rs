@@ -1,5 +1,7 @@
 //! Pools in a cluster: name spaces, queues, plug-ins, workloads; over the API server inside the process.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use clock::{Clock, RuntimeClock};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, PoolName, ProjectId, TemplateName};
@@ -16,7 +18,6 @@ use kube_fake::{FakeCluster, FakeServer, ResourceType};
 use poolkeeper_fleet_kube::config::{FlavorRule, Scheduler};
 use poolkeeper_fleet_kube::{KubeConfig, KubeFleet};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
@@ -73,6 +74,7 @@ impl World {
         for (group, version, kind, plural, is_namespaced) in types {
             cluster.register(ResourceType::custom(group, version, kind, plural, is_namespaced));
         }
+        cluster.set_queue_rules(true);
         let rule = |name: &str| -> FlavorRule {
             let counts = json!({"nvidia.com/gpu": "8", "cpu": "176", "memory": "1760Gi"});
             serde_json::from_value(json!({"name": name, "match": {"node.kubernetes.io/instance-type": [name]}, "quota": counts})).unwrap()
@@ -137,14 +139,15 @@ impl World {
 
     /// Tells the quotas until they hold.
     async fn reach(&self, fleet: &KubeFleet, quotas: &[Quota], epoch: u64) {
+        let mut last = Vec::new();
         for _ in 0..30 {
             if observe(fleet).await.quotas == quotas {
                 return;
             }
-            run(fleet, epoch, &[set(quotas)]).await;
+            last = run(fleet, epoch, &[set(quotas)]).await;
             self.pass().await;
         }
-        panic!("the quotas are not reached: {:#?}", observe(fleet).await.quotas);
+        panic!("{last:?}: the quotas are not reached: {:#?}", observe(fleet).await.quotas);
     }
 }
 
@@ -260,7 +263,7 @@ async fn what_is_as_it_should_be_is_not_written() {
     for scheduler in [Scheduler::Volcano, Scheduler::Kueue, Scheduler::None] {
         let world = World::new(scheduler);
         let fleet = world.fleet().await;
-        run(&fleet, 1, &[ensure(), set(&small())]).await;
+        assert_eq!(run(&fleet, 1, &[ensure(), set(&small())]).await, [Ok(()), Ok(())]);
         world.pass().await;
         let version = world.cluster.version();
         assert_eq!(run(&fleet, 1, &[ensure(), set(&small())]).await, [Ok(()), Ok(())]);
@@ -372,7 +375,7 @@ async fn submit(world: &World, space: &str, name: &str) {
         .await
         .unwrap();
     let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": made.metadata.uid, "controller": true});
-    let pod = json!({"metadata": {"name": format!("{name}-0"), "ownerReferences": [owner]}, "spec": template["spec"]});
+    let pod = json!({"metadata": {"name": format!("{name}-0"), "ownerReferences": [owner], "finalizers": ["example.org/stays"]}, "spec": template["spec"]});
     let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(pod).unwrap();
     kube::Api::namespaced(client, space)
         .create(&kube::api::PostParams::default(), &pod)
@@ -462,6 +465,18 @@ async fn define(world: &World, group: &str, version: &str, kind: &str, plural: &
         .unwrap();
 }
 
+/// What a chart has, with the labels of its release.
+async fn deploy(world: &World, release: &str) {
+    let container = |name: &str, cpu: &str| json!({"name": name, "image": "b", "resources": {"requests": {"cpu": cpu}}});
+    let labels = json!({"helm.toolkit.fluxcd.io/name": release, "helm.toolkit.fluxcd.io/namespace": "poolkeeper-system"});
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container("a", "100m"), container("b", "200m")]}});
+    let spec = json!({"replicas": 2, "selector": {"matchLabels": {"a": "b"}}, "template": template});
+    let deployment: k8s_openapi::api::apps::v1::Deployment =
+        serde_json::from_value(json!({"metadata": {"name": "monitor", "labels": labels}, "spec": spec})).unwrap();
+    let api = kube::Api::namespaced(world.cluster.client_as("flux"), "default");
+    api.create(&kube::api::PostParams::default(), &deployment).await.unwrap();
+}
+
 /// What Flux does once.
 fn flux(world: &World, ready: &str) {
     for (key, _) in world.cluster.objects(RELEASES) {
@@ -499,6 +514,16 @@ async fn a_plugin_is_a_release_of_flux() {
     assert_eq!(state().await, Some((1, None, PluginState::Installing)));
     flux(&world, "True");
     assert_eq!(state().await, Some((1, Some("1.0".to_owned()), PluginState::Running)));
+    let release = world.cluster.objects(RELEASES).into_keys().next().unwrap().name;
+    deploy(&world, &release).await;
+    world.pass().await;
+    let fact = observe(&fleet).await.plugins.into_values().next().unwrap();
+    let parts: Vec<_> = fact
+        .objects
+        .iter()
+        .map(|part| (part.kind.as_str(), part.name.as_str(), part.replicas, part.requests["cpu"].as_str()))
+        .collect();
+    assert_eq!(parts, [("Deployment", "monitor", 2, "300m")]);
     run(&fleet, 1, &[plugin("2.0", 2)]).await;
     assert_eq!(
         state().await.map(|(attempt, _, state)| (attempt, state)),

@@ -4,6 +4,7 @@ use super::NodeSide;
 use crate::context::{ATTEMPTS, Epoch};
 use crate::edit::{self, Claim, claim};
 use crate::failure::Failure;
+use crate::report;
 use crate::{driver, inventory, mark, select};
 use domain::meta::Uid;
 use domain::name::NodeName;
@@ -125,6 +126,7 @@ impl NodeSide {
             };
             match self.context.merge(epoch, &api, name, &patch).await {
                 Ok(written) => {
+                    report::of_node(&self.context, &node, &after);
                     self.nodes.nodes.note(written);
                     return Ok(Outcome::Claimed);
                 }

@@ -153,6 +153,15 @@ fn a_pool_that_goes_is_stopped_and_deleted_when_it_is_idle() {
 }
 
 #[test]
+fn what_is_no_queue_is_not_its_affair() {
+    let mut seen = SeenObjects::new();
+    let uid = pool(0).uid;
+    let space = Object::of_pool(Key::cluster(Kind::Namespace, "pk-1-train"), &uid, &uid);
+    seen.insert(space.key.clone(), Arc::new(space.to_dynamic()));
+    assert_eq!(plan(&[], &seen, &everyone()), []);
+}
+
+#[test]
 fn too_many_flavors_are_refused() {
     let names: Vec<String> = (0..65).map(|number| format!("flavor-{number}")).collect();
     let amounts: Vec<(&str, u64, u64)> = names.iter().map(|name| (name.as_str(), 1, 1)).collect();
@@ -175,7 +184,9 @@ proptest! {
         let changes = plan(&second, &seen, &everyone());
         let mut whole = seen.clone();
         let mut most = before.clone();
-        changes.iter().for_each(|change| carry_out(&mut whole, change));
+        for change in &changes {
+            carry_out(&mut whole, change);
+        }
         for (resource, amount) in promised(&whole) {
             let entry = most.entry(resource).or_default();
             *entry = (*entry).max(amount);

@@ -1,6 +1,7 @@
 use super::*;
+use crate::amount::Amount;
 use crate::quota::tests::mark as pool;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn space(number: usize, kind: WorkloadKind) -> Space {
     Space { pool: pool(number), kind }

@@ -201,6 +201,7 @@ impl Controller {
     /// Works until another holder's epoch is seen.
     async fn reconcile(&self, fence: &Fence) {
         let mut touched = self.context.state.index().subscribe();
+        self.context.fleet.lead(fence).await;
         let mut queue = Queue::default();
         self.push_all(&mut queue);
         let mut resync = Box::pin(self.pause(RESYNC));
@@ -247,6 +248,7 @@ impl Controller {
                 }
                 () = timer => {}
                 () = &mut resync => {
+                    self.context.fleet.lead(fence).await;
                     resync = Box::pin(self.pause(RESYNC));
                     self.push_all(&mut queue);
                 }

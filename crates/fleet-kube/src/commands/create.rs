@@ -24,6 +24,24 @@ pub(super) struct Doubts {
     unclear: BTreeSet<(Uid, NodeName)>,
 }
 
+/// A claim that is under way. If it is given up before its outcome is known, the outcome is looked up the next time.
+struct Attempt<'a> {
+    side: &'a NodeSide,
+    name: String,
+    id: (Uid, NodeName),
+    is_settled: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut doubts = self.side.doubts();
+        doubts.taken.remove(&self.name);
+        if !self.is_settled {
+            doubts.unclear.insert(self.id.clone());
+        }
+    }
+}
+
 /// How a claim of one Node ended.
 enum Outcome {
     Claimed,
@@ -59,9 +77,16 @@ impl NodeSide {
             let Some(name) = self.take(request) else {
                 return Err(FleetError::NoCapacity);
             };
-            let outcome = self.claim(request, &name, epoch).await;
-            // The overlay of the cache knows by now whose it is.
-            self.doubts().taken.remove(&name);
+            let mut attempt = Attempt {
+                side: self,
+                name,
+                id: id.clone(),
+                is_settled: false,
+            };
+            let outcome = self.claim(request, &attempt.name, epoch).await;
+            attempt.is_settled = !matches!(outcome, Err(Failure::Unknown(_)));
+            // The overlay of the cache knows by now whose the Node is.
+            drop(attempt);
             match outcome {
                 Ok(Outcome::Claimed) => return Ok(()),
                 Ok(Outcome::Lost) => {
@@ -69,12 +94,7 @@ impl NodeSide {
                         return Ok(());
                     }
                 }
-                Err(failure) => {
-                    if matches!(failure, Failure::Unknown(_)) {
-                        self.doubts().unclear.insert(id);
-                    }
-                    return Err(failure.on_write());
-                }
+                Err(failure) => return Err(failure.on_write()),
             }
         }
     }

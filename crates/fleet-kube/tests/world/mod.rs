@@ -1,5 +1,6 @@
 //! A cluster with its actors, and an agent of the site that starts and installs machines anew.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test uses its part")]
 
 use clock::{Clock, RuntimeClock};

@@ -4,6 +4,7 @@ mod world;
 
 use domain::meta::Uid;
 use fleet::{Command, Fleet, FleetError, MachineState, Observation};
+use futures::FutureExt;
 use futures::future::join_all;
 use kube_fake::{Fault, FaultRates, FaultTarget};
 use poolkeeper_fleet_kube::mark;
@@ -349,6 +350,10 @@ async fn a_quiet_cluster_is_not_written_to() {
         assert!(is_ready(&fleet.observe(&pool(1).uid).await.unwrap(), 1));
     }
     assert_eq!(world.cluster.writes_since(version), 0);
+    // Kubelets go on giving signs of life, of which nobody needs to be told.
+    while fleet.changed().now_or_never().is_some() {}
+    let told = tokio::time::timeout(std::time::Duration::from_mins(20), fleet.changed()).await;
+    assert!(told.is_err() && world.cluster.version() > version, "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use fleet::{Command, Fleet, FleetError, MachineState, Observation};
 use futures::FutureExt;
 use futures::future::join_all;
 use kube_fake::{Fault, FaultRates, FaultTarget};
+use poolkeeper_fleet_kube::config::Provider;
 use poolkeeper_fleet_kube::mark;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -431,4 +432,89 @@ async fn a_bad_day_ends_well() {
         assert_eq!(after, before);
         judge(&world);
     }
+}
+
+/// The one pod of ours, once it is there.
+async fn own_pod(world: &World) -> (String, Value) {
+    for _ in 0..600 {
+        let pods = world.cluster.objects("pods");
+        if let Some((key, pod)) = pods.into_iter().find(|(key, _)| key.namespace == "poolkeeper-system") {
+            return (key.name, Value::clone(&pod));
+        }
+        world.pass(1).await;
+    }
+    panic!("there is no pod");
+}
+
+fn template() -> Provider {
+    let container = json!({"name": "tool", "image": "tools:1", "args": ["{{node}}", "{{number}}"]});
+    Provider::Pod {
+        template: json!({"nodeName": "{{host}}", "containers": [container]}),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_is_started_anew_by_a_pod_from_the_template() {
+    let mut world = World::new().await;
+    world.config.reboot = template();
+    world.add_nodes("a", 1);
+    let fleet = world.fleet().await;
+    run(&fleet, 1, &[ensure(1), create(1, 1)]).await;
+    let reboot = Command::RebootNode {
+        pool: pool(1),
+        node: node(1),
+        number: 3,
+    };
+    run(&fleet, 1, &[reboot]).await;
+    let (_, pod) = own_pod(&world).await;
+    assert_eq!(pod["spec"]["nodeName"], "a-0");
+    assert_eq!(pod["spec"]["containers"][0]["args"], json!([node(1).as_str(), "3"]));
+    world.cluster.reboot_node("a-0");
+    let is_done = |seen: &Observation| {
+        let request = seen.nodes[&node(1)].request.as_ref();
+        request.is_some_and(|request| request.number == 3 && request.progress == fleet::RequestProgress::Done)
+    };
+    world.until(&fleet, &pool(1), is_done).await;
+    world.pass(60).await;
+    assert!(world.cluster.objects("pods").keys().all(|key| key.namespace != "poolkeeper-system"));
+    assert!(world.node("a-0")["metadata"]["annotations"].get(mark::HOLDS).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_is_cleaned_before_it_is_free() {
+    let mut world = World::new().await;
+    world.config.release.clean = template();
+    world.add_nodes("a", 1);
+    let before = world.foreign("a-0");
+    let fleet = world.fleet().await;
+    run(&fleet, 1, &[ensure(1), create(1, 1)]).await;
+    run(&fleet, 1, &[delete(1, 1)]).await;
+    let (name, _) = own_pod(&world).await;
+    world.pass(3_600).await;
+    assert_eq!(world.node("a-0")["metadata"]["labels"][mark::DIRTY], "true");
+    assert_eq!(fleet.execute(&[create(1, 2)], &fence(1)).await, [Err(FleetError::NoCapacity)]);
+    world.cluster.edit("pods", "poolkeeper-system", &name, |pod| {
+        pod["status"]["phase"] = json!("Succeeded")
+    });
+    world.until(&fleet, &pool(1), |seen| seen.nodes.is_empty()).await;
+    assert_eq!(world.foreign("a-0"), before);
+    insist(&world, &fleet, 1, &[create(1, 2)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_way_to_start_machines_anew_nobody_is_held_for_it() {
+    let mut world = World::new().await;
+    world.config.reboot = Provider::None;
+    world.add_nodes("a", 1);
+    let fleet = world.fleet().await;
+    run(&fleet, 1, &[ensure(1), create(1, 1)]).await;
+    let version = world.cluster.version();
+    let reboot = Command::RebootNode {
+        pool: pool(1),
+        node: node(1),
+        number: 1,
+    };
+    let result = fleet.execute(&[reboot], &fence(1)).await;
+    assert!(matches!(result[..], [Err(FleetError::Refused { .. })]), "{result:?}");
+    assert_eq!(world.cluster.writes_since(version), 0);
 }

@@ -79,6 +79,8 @@ pub struct Catalogue {
 /// Times and bounds (semantics §16).
 #[derive(Debug, Clone)]
 pub struct Policy {
+    /// How often every tree is looked at though nothing is known to have happened to it.
+    pub resync: Duration,
     pub node_timeout: Duration,
     pub order_expiry: Duration,
     pub heartbeat_loss: Duration,
@@ -112,6 +114,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            resync: Duration::from_mins(10),
             node_timeout: Duration::from_mins(30),
             order_expiry: Duration::from_hours(7 * 24),
             heartbeat_loss: Duration::from_mins(1),

@@ -56,7 +56,10 @@ fn main() -> Result<()> {
         }
         Command::Year { nodes, days, seed } => {
             let begun = SystemClock.now();
-            let report = year(&YearSettings { seed, nodes, days });
+            let report = year(&YearSettings { seed, nodes, days }, &mut |week, commits| {
+                let passed = SystemClock.now().duration_since(begun).as_secs_f64();
+                eprintln!("week {week}: {commits} commits, {passed:.0} s");
+            });
             println!("{report}");
             println!("wall time  {:.1} s", SystemClock.now().duration_since(begun).as_secs_f64());
             anyhow::ensure!(report.violations.is_empty(), "something broke");

@@ -40,11 +40,12 @@ pub struct YearSettings {
     pub days: u32,
 }
 
-/// Runs it in a runtime of its own whose time is virtual.
-pub fn year(settings: &YearSettings) -> YearReport {
+/// Runs it in a runtime of its own whose time is virtual. `tell` is told after each week: how many are over, and how many
+/// commits there were.
+pub fn year(settings: &YearSettings, tell: &mut dyn FnMut(u32, u64)) -> YearReport {
     in_virtual_time(async {
         let mut year = Year::begin(*settings).await;
-        year.live().await;
+        year.live(tell).await;
         year.finish()
     })
 }
@@ -121,10 +122,16 @@ impl Year {
     }
 
     /// Everything that happens, in the order of time.
-    async fn live(&mut self) {
+    async fn live(&mut self, tell: &mut dyn FnMut(u32, u64)) {
+        let mut days = 0;
         while let Some((at, event)) = self.agenda.take_next() {
             self.clock.sleep_until(at).await;
+            days += u32::from(event == agenda::Event::LookDaily);
+            let is_week = event == agenda::Event::LookDaily && days.is_multiple_of(7);
             self.carry_out(event).await;
+            if is_week {
+                tell(days / 7, self.recorder.take().commits);
+            }
         }
     }
 
@@ -157,8 +164,10 @@ fn controller(state: &State, fleet: &SimFleet, clock: &Arc<dyn Clock>, steps: &A
     })
 }
 
+/// As in production, but that a change which the controller should have heard of and has not is not found after ten minutes.
 fn policy() -> Policy {
     Policy {
+        resync: DAY,
         repair: RepairPolicy {
             is_on: true,
             ..RepairPolicy::default()

@@ -24,6 +24,7 @@ pub(super) struct Work<'a> {
     pub pool: Pool,
     pub nodes: Roll<'a>,
     pub plugins: BTreeMap<TemplateName, Plugin>,
+    /// While it is open. One that has ended may have thousands of items, and is not copied.
     pub order: Option<Order>,
     /// Jobs that work on its nodes, or did.
     pub jobs: BTreeMap<Uid, Job>,
@@ -42,6 +43,7 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     pub fn new(input: &'a PlanInput<'a>) -> Self {
         let tree = input.tree;
+        let open = tree.order.as_ref().filter(|order| !order.phase.is_ended());
         Self {
             input,
             now: input.now,
@@ -53,7 +55,7 @@ impl<'a> Work<'a> {
                 .iter()
                 .map(|plugin| (plugin.template.clone(), Plugin::clone(plugin)))
                 .collect(),
-            order: tree.order.as_ref().map(|order| Order::clone(&order.object)),
+            order: open.map(|order| Order::clone(&order.object)),
             jobs: tree.jobs.iter().map(|job| (job.id.clone(), Job::clone(job))).collect(),
             commands: Vec::new(),
             counts: Vec::new(),

@@ -2,9 +2,9 @@
 
 use super::agenda::{self, Event};
 use super::site::PoolPlan;
-use super::{Year, later};
+use super::{DAY, HOUR, Year, later};
 use crate::place;
-use domain::name::PoolName;
+use domain::name::{NodeName, PoolName};
 use domain::node::request::{Reset, Rolling};
 use domain::node::{Node, NodePhase};
 use domain::pool::draft::{BillingDraft, Patched, PoolDraft, PoolEdit};
@@ -28,6 +28,8 @@ impl Year {
             Event::Resize { pool } => self.resize(*pool).await,
             Event::ResizeChild => self.resize_child().await,
             Event::Request => self.request().await,
+            Event::Unlock { pool, node } => self.unlock(pool, node).await,
+            Event::Renew { pool, node } => self.reset(pool, node).await,
             Event::Outage => self.outage().await,
             Event::LookHourly => {
                 self.look_hourly();
@@ -153,37 +155,46 @@ impl Year {
         let names = || Ok(vec![name.clone()]);
         match self.agenda.dice.below(8) {
             0..3 => drop(self.service.reboot_nodes(&context, &pool, names).await?),
-            3 | 4 => {
-                let reset = Reset {
-                    names: vec![name.clone()],
-                    rolling: Rolling::Number(1),
-                    image: None,
-                    runtime: None,
-                    inputs: "{}".to_owned(),
-                };
-                drop(self.service.reset_nodes(&context, &pool, || Ok(reset.clone())).await?);
+            3 | 4 => self.reset(&pool, &name).await?,
+            5 | 6 => {
+                drop(self.service.lock_nodes(&context, &pool, true, names).await?);
+                let (node, at) = (name.clone(), later(self.clock.now(), DAY));
+                self.agenda.enter(at, Event::Unlock { pool, node });
             }
-            5 => drop(self.service.lock_nodes(&context, &pool, true, names).await?),
-            6 => drop(self.service.lock_nodes(&context, &pool, false, names).await?),
-            _ => drop(self.service.drain_nodes(&context, &pool, names).await?),
+            _ => {
+                drop(self.service.drain_nodes(&context, &pool, names).await?);
+                let (node, at) = (name.clone(), later(self.clock.now(), HOUR * 8));
+                self.agenda.enter(at, Event::Renew { pool, node });
+            }
         }
         self.watch.tally.requests += 1;
         Ok(())
     }
 
-    /// One that is available; a locked or drained one more often than others, so that there are not ever more of them.
+    async fn reset(&self, pool: &PoolName, node: &NodeName) -> Result<(), ServiceError> {
+        let reset = Reset {
+            names: vec![node.clone()],
+            rolling: Rolling::Number(1),
+            image: None,
+            runtime: None,
+            inputs: "{}".to_owned(),
+        };
+        self.service.reset_nodes(&place::context(), pool, || Ok(reset.clone())).await.map(drop)
+    }
+
+    /// What was done to a node for a while ends, if it is there still.
+    async fn unlock(&self, pool: &PoolName, node: &NodeName) -> Result<(), ServiceError> {
+        let names = || Ok(vec![node.clone()]);
+        self.service.lock_nodes(&place::context(), pool, false, names).await.map(drop)
+    }
+
+    /// One that is available.
     fn any_node(&self) -> Option<Node> {
         let nodes = self.state.index().read().all::<Node>();
         let is_up = |node: &&store::index::Versioned<Node>| matches!(node.phase, NodePhase::Available { .. }) && node.care.task.is_none();
         let up: Vec<_> = nodes.iter().filter(is_up).collect();
-        let special: Vec<_> = up
-            .iter()
-            .filter(|node| node.is_locked || node.care.drain.is_some())
-            .copied()
-            .collect();
-        let from = if special.len() > 5 { special } else { up };
-        let at = self.agenda.dice.below(from.len() as u64) as usize;
-        from.get(at).map(|node| Node::clone(node))
+        let at = self.agenda.dice.below(up.len() as u64) as usize;
+        up.get(at).map(|node| Node::clone(node))
     }
 
     /// Up to 16 machines of a pool lose their power for some hours.

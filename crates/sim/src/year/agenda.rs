@@ -3,6 +3,7 @@
 use super::dice::Dice;
 use super::site::{PoolPlan, Site};
 use super::{DAY, HOUR, YearSettings, later};
+use domain::name::{NodeName, PoolName};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,6 +43,16 @@ pub(super) enum Event {
     ResizeChild,
     /// Somebody asks for something for a node.
     Request,
+    /// A node may be replaced again.
+    Unlock {
+        pool: PoolName,
+        node: NodeName,
+    },
+    /// A node that was drained for its upkeep is installed anew, and open again.
+    Renew {
+        pool: PoolName,
+        node: NodeName,
+    },
     /// Machines of one pool fall silent together.
     Outage,
     LookHourly,
@@ -123,7 +134,12 @@ impl Agenda {
                     self.enter_after(at, mean, event.clone());
                 }
             }
-            Event::Create { .. } | Event::Divide { .. } | Event::Cancel { .. } | Event::RollOut { .. } => {}
+            Event::Create { .. }
+            | Event::Divide { .. }
+            | Event::Cancel { .. }
+            | Event::RollOut { .. }
+            | Event::Unlock { .. }
+            | Event::Renew { .. } => {}
         }
     }
 

@@ -349,9 +349,10 @@ impl Watch {
                 let since = self.waiting.get(&fact.uid).copied().unwrap_or(now);
                 let is_too_large = fact.reason.as_ref().is_some_and(|reason| reason.contains("needs more nodes"));
                 if now.duration_since(since).unsigned_abs() > PATIENCE && !is_too_large {
+                    let (pool, root) = (&fact.pool.pool.name, fact.nodes);
                     wrong.push(format!(
-                        "{} of {} nodes waits since {since}: {:?}",
-                        fact.name, fact.nodes, fact.reason
+                        "{} of {root} nodes in {pool} waits since {since}: {:?}",
+                        fact.name, fact.reason
                     ));
                 }
                 waiting.insert(fact.uid.clone(), since);

@@ -12,7 +12,7 @@ use fleet::Fleet;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use queue::{Haste, Queue};
+use queue::{Haste, Queue, Written};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -212,7 +212,7 @@ impl Controller {
     fn settle(&self, queue: &mut Queue, root: PoolRef, outcome: StepOutcome) -> bool {
         let now = self.context.clock.now();
         let written = match &outcome {
-            StepOutcome::Done { written, .. } => *written,
+            StepOutcome::Done { written, .. } => written.map(|(revision, is_quiet)| Written { revision, is_quiet }),
             StepOutcome::Again | StepOutcome::Failed(_) | StepOutcome::Fenced => None,
         };
         queue.rest(now, &root, (self.nodes_of(&root), written));

@@ -164,6 +164,8 @@ pub struct Plan {
     pub batch: TypedBatch,
     pub commands: Vec<Command>,
     pub wake: Option<Timestamp>,
+    /// It only notes what machines have, and the next plan has nothing to do unless something happens.
+    pub is_quiet: bool,
 }
 
 /// Total: cannot fail, cannot wait.

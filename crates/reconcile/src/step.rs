@@ -50,11 +50,12 @@ pub struct StepContext {
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// `wake`: when to look again if nothing changes before. `written`: the revision of its commit, if there was one.
+    /// `wake`: when to look again if nothing changes before. `written`: the revision of its commit, if there was one, and whether
+    /// nothing follows from that.
     Done {
         wake: Option<Timestamp>,
         no_capacity: BTreeSet<NodeName>,
-        written: Option<Revision>,
+        written: Option<(Revision, bool)>,
     },
     /// Something changed meanwhile, or a command may have been lost: look again at once.
     Again,
@@ -111,7 +112,7 @@ async fn carry_out(context: &StepContext, plan: Plan, fence: &Fence) -> StepOutc
         let mut batch = plan.batch;
         batch.fence = Some(fence.clone());
         match context.state.commit(batch).await {
-            Ok(applied) => written = Some(applied.revision),
+            Ok(applied) => written = Some((applied.revision, plan.is_quiet)),
             Err(CommitError::Conflict(_) | CommitError::Limit(_)) => return StepOutcome::Again,
             Err(CommitError::Fenced) => return StepOutcome::Fenced,
             Err(CommitError::Store(error)) => return StepOutcome::Failed(error.to_string()),
@@ -131,7 +132,11 @@ async fn carry_out(context: &StepContext, plan: Plan, fence: &Fence) -> StepOutc
 }
 
 /// The worst result of the commands decides when to look again.
-fn judge(commands: &[Command], results: &[Result<(), FleetError>], (wake, written): (Option<Timestamp>, Option<Revision>)) -> StepOutcome {
+fn judge(
+    commands: &[Command],
+    results: &[Result<(), FleetError>],
+    (wake, written): (Option<Timestamp>, Option<(Revision, bool)>),
+) -> StepOutcome {
     let mut no_capacity = BTreeSet::new();
     let mut failed = None;
     for (command, result) in commands.iter().zip(results) {
@@ -150,7 +155,11 @@ fn judge(commands: &[Command], results: &[Result<(), FleetError>], (wake, writte
     }
     match failed {
         Some(reason) => StepOutcome::Failed(reason),
-        None => StepOutcome::Done { wake, no_capacity, written },
+        None => StepOutcome::Done {
+            wake,
+            no_capacity,
+            written,
+        },
     }
 }
 

@@ -5,6 +5,10 @@ use clap::{Parser, Subcommand};
 use clock::{Clock, SystemClock};
 use poolkeeper_sim::{Faults, Kept, Outcome, Settings, YearSettings, run, shrink, year};
 
+/// As in production.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Simulates the control plane under virtual time, with faults.
 #[derive(Debug, Parser)]
 struct Cli {

@@ -39,13 +39,21 @@ struct Rest {
     /// For what has haste.
     prompt: Timestamp,
     steps: u32,
-    written: Option<Revision>,
+    written: Option<Written>,
+}
+
+/// What the last step wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    pub revision: Revision,
+    /// Nothing follows from it.
+    pub is_quiet: bool,
 }
 
 impl Rest {
     fn ends(&self, haste: Haste) -> Timestamp {
         match haste {
-            Haste::Of(revision) if self.written.is_none_or(|written| revision > written) => self.prompt,
+            Haste::Of(revision) if self.written.is_none_or(|written| revision != written.revision) => self.prompt,
             Haste::Of(_) | Haste::Patient => self.until,
         }
     }
@@ -57,7 +65,7 @@ pub(super) struct Queue {
     waiting: BTreeSet<PoolRef>,
     running: BTreeSet<PoolRef>,
     /// Touched while a step was running: one more is due.
-    again: BTreeMap<PoolRef, Haste>,
+    again: BTreeMap<PoolRef, BTreeSet<Haste>>,
     timers: BTreeSet<(Timestamp, PoolRef)>,
     due: BTreeMap<PoolRef, Timestamp>,
     /// Large trees whose nodes change one after the other are looked at once for many changes.
@@ -69,9 +77,11 @@ impl Queue {
     /// A step is due as soon as the tree has rested.
     pub fn push(&mut self, now: Timestamp, root: PoolRef, haste: Haste) {
         let rest = self.rests.get(&root).map(|rest| rest.ends(haste)).filter(|until| *until > now);
+        if self.is_echo(&root, haste) {
+            return;
+        }
         if self.running.contains(&root) {
-            let known = self.again.entry(root).or_insert(haste);
-            *known = haste.max(*known);
+            self.again.entry(root).or_default().insert(haste);
         } else if let Some(until) = rest {
             let at = self.due.get(&root).map_or(until, |due| until.min(*due));
             self.set_timer(&root, Some(at));
@@ -88,8 +98,8 @@ impl Queue {
         Some(root)
     }
 
-    /// A step has ended. The tree has so many nodes now, and its last revision was written by this step.
-    pub fn rest(&mut self, now: Timestamp, root: &PoolRef, (nodes, written): (usize, Option<Revision>)) {
+    /// A step has ended. The tree has so many nodes now, and this was written.
+    pub fn rest(&mut self, now: Timestamp, root: &PoolRef, (nodes, written): (usize, Option<Written>)) {
         self.running.remove(root);
         if nodes < SMALL {
             self.rests.remove(root);
@@ -112,14 +122,22 @@ impl Queue {
 
     /// The step after one that has ended: at once where something changed meanwhile, else at `wake`. `true`: the former.
     pub fn follow_up(&mut self, now: Timestamp, root: &PoolRef, wake: Option<Timestamp>) -> bool {
-        let touched = self.again.remove(root);
-        if let Some(haste) = touched {
-            self.push(now, root.clone(), haste);
-        } else {
+        let mut touched = self.again.remove(root).unwrap_or_default();
+        touched.retain(|haste| !self.is_echo(root, *haste));
+        for haste in &touched {
+            self.push(now, root.clone(), *haste);
+        }
+        if touched.is_empty() {
             let rested = self.rests.get(root).map_or(now, |rest| rest.prompt);
             self.set_timer(root, wake.map(|at| at.max(rested)));
         }
-        touched.is_some()
+        !touched.is_empty()
+    }
+
+    /// What the last step wrote, coming back, though nothing follows from it.
+    fn is_echo(&self, root: &PoolRef, haste: Haste) -> bool {
+        let written = self.rests.get(root).and_then(|rest| rest.written);
+        written.is_some_and(|written| written.is_quiet && haste == Haste::Of(written.revision))
     }
 
     fn set_timer(&mut self, root: &PoolRef, at: Option<Timestamp>) {

@@ -7,6 +7,7 @@ use domain::event::{Event, Occurrence};
 use domain::job::Job;
 use domain::meta::Uid;
 use domain::name::TemplateName;
+use domain::node::Node;
 use domain::order::Order;
 use domain::plugin::Plugin;
 use domain::pool::{Pool, PoolPhase, PoolRef};
@@ -14,7 +15,7 @@ use fleet::{Command, PoolMark};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use store::{Count, Expect, TypedBatch};
+use store::{Count, Expect, Object, TypedBatch};
 
 /// Working copies of the tree, and what has been decided so far.
 pub(super) struct Work<'a> {
@@ -127,11 +128,33 @@ impl<'a> Work<'a> {
             self.write_root(&mut batch);
         }
         self.write_rest(&mut batch);
+        let is_quiet = self.commands.is_empty() && self.is_only_news_of_machines(&batch);
         Plan {
+            is_quiet,
             batch,
             commands: self.commands,
             wake: self.wake,
         }
+    }
+
+    fn is_only_news_of_machines(&self, batch: &TypedBatch) -> bool {
+        let root = &self.input.tree.root;
+        let is_news = |object: &Object| {
+            let Object::Node(node) = object else {
+                return object.key() == root.entry.key;
+            };
+            self.nodes.stored(&node.name).is_some_and(|stored| {
+                let machine = stored.machine.clone();
+                Node {
+                    machine,
+                    ..Node::clone(node)
+                } == *stored.object
+            })
+        };
+        self.pool == *root.object
+            && batch.deletes.is_empty()
+            && batch.counts.iter().all(|count| count.add == 0)
+            && batch.puts.iter().all(|(object, _)| is_news(object))
     }
 
     fn erase(&mut self, batch: &mut TypedBatch) {

@@ -64,9 +64,10 @@ impl Year {
     async fn submit(&mut self, pool: usize) -> Result<(), ServiceError> {
         let plan = self.site.pools[pool].clone();
         let dice = &self.agenda.dice;
-        let child = dice.below(2 * plan.children.len() as u64 + 1) as usize;
-        // In a small pool it would keep everybody else waiting for days.
+        // In a small pool it would keep everybody else waiting for days, and so it would in a sub-pool.
         let is_lasting = dice.below(50) == 0 && plan.nodes >= 16;
+        // Each sub-pool is an eighth of its pool, and gets an eighth of the work.
+        let child = if is_lasting { usize::MAX } else { dice.below(8) as usize };
         let run = agenda::run(dice);
         let lives = Duration::from_hours(24 + dice.below(48));
         let most = plan
@@ -179,7 +180,10 @@ impl Year {
             runtime: None,
             inputs: "{}".to_owned(),
         };
-        self.service.reset_nodes(&place::context(), pool, || Ok(reset.clone())).await.map(drop)
+        self.service
+            .reset_nodes(&place::context(), pool, || Ok(reset.clone()))
+            .await
+            .map(drop)
     }
 
     /// What was done to a node for a while ends, if it is there still.

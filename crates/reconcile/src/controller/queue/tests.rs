@@ -3,7 +3,7 @@ use domain::name::{PoolName, ProjectId};
 
 fn root() -> PoolRef {
     PoolRef {
-        project: ProjectId::parse("project").unwrap(),
+        project: ProjectId::parse(&"0".repeat(32)).unwrap(),
         name: PoolName::parse("pool-a").unwrap(),
     }
 }
@@ -83,6 +83,43 @@ fn what_is_touched_during_its_step_gets_another_one() {
     assert_eq!(queue.pop(), Some(root()));
 }
 
+fn written(is_quiet: bool) -> Written {
+    Written {
+        revision: Revision(7),
+        is_quiet,
+    }
+}
+
+#[test]
+fn a_large_tree_is_not_looked_at_again_for_its_own_write_from_which_nothing_follows() {
+    let mut queue = Queue::default();
+    for is_late in [false, true] {
+        queue.push(at(0), root(), Haste::Patient);
+        queue.pass_due(at(60_000));
+        assert_eq!(queue.pop(), Some(root()));
+        if !is_late {
+            queue.push(at(0), root(), Haste::Of(Revision(7)));
+        }
+        queue.rest(at(0), &root(), (1_000, Some(written(true))));
+        assert!(!queue.follow_up(at(0), &root(), Some(at(50_000))));
+        queue.push(at(0), root(), Haste::Of(Revision(7)));
+        assert_eq!(queue.next_timer(), Some(at(50_000)), "it was looked at again");
+    }
+}
+
+#[test]
+fn what_somebody_else_wrote_before_a_quiet_write_is_looked_at() {
+    let mut queue = Queue::default();
+    queue.push(at(0), root(), Haste::Patient);
+    queue.pop();
+    for revision in [6, 7] {
+        queue.push(at(0), root(), Haste::Of(Revision(revision)));
+    }
+    queue.rest(at(0), &root(), (1_000, Some(written(true))));
+    assert!(queue.follow_up(at(0), &root(), None));
+    assert_eq!(queue.next_timer(), Some(at(8)));
+}
+
 #[test]
 fn what_somebody_else_writes_is_looked_at_soon_though_the_tree_has_much_to_do() {
     let mut queue = Queue::default();
@@ -92,7 +129,7 @@ fn what_somebody_else_writes_is_looked_at_soon_though_the_tree_has_much_to_do() 
         now = step(&mut queue, now, 10_000);
     }
     queue.pop();
-    queue.rest(now, &root(), (10_000, Some(Revision(7))));
+    queue.rest(now, &root(), (10_000, Some(written(false))));
     queue.follow_up(now, &root(), None);
     let after = |queue: &Queue| queue.next_timer().map(|at| at.duration_since(now));
     queue.push(now, root(), Haste::Of(Revision(7)));

@@ -349,9 +349,9 @@ impl Watch {
                 let since = self.waiting.get(&fact.uid).copied().unwrap_or(now);
                 let is_too_large = fact.reason.as_ref().is_some_and(|reason| reason.contains("needs more nodes"));
                 if now.duration_since(since).unsigned_abs() > PATIENCE && !is_too_large {
-                    let (pool, root) = (&fact.pool.pool.name, fact.nodes);
+                    let (pool, nodes) = (&fact.pool.pool.name, fact.nodes);
                     wrong.push(format!(
-                        "{} of {root} nodes in {pool} waits since {since}: {:?}",
+                        "{} of {nodes} nodes in {pool} waits since {since}: {:?}",
                         fact.name, fact.reason
                     ));
                 }

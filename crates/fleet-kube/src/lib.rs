@@ -2,3 +2,29 @@
 //!
 //! Owns what pools are in a cluster: marks on Nodes, queues, name spaces, drivers, plug-ins; and what is concluded from what the
 //! cluster shows. Must not know pools' rules, storage or transport.
+
+pub mod amount;
+pub mod cache;
+pub mod commands;
+pub mod config;
+pub mod context;
+mod driver;
+pub mod edit;
+mod facts;
+pub mod failure;
+pub mod fleet;
+pub mod inventory;
+pub mod mark;
+pub mod nodes;
+mod pods;
+pub mod pool;
+mod select;
+mod selector;
+pub mod taint;
+pub mod view;
+mod worker;
+
+pub use crate::fleet::{KubeFleet, StartError, connect};
+pub use config::{ConfigError, KubeConfig};
+pub use context::{Context, Epoch};
+pub use failure::Failure;

@@ -214,7 +214,7 @@ impl SimFleet {
 
     /// Writes down a change, and what workloads have got on before it.
     async fn write(&self, (changes, progress): (Changes, Changes), turn: u64, fence: Option<&Fence>) -> Result<(), SaveError> {
-        let documents = [changes.documents()?, progress.documents()?, turn_document()].concat();
+        let documents = [changes.documents()?, progress.documents()?, turn_document(fence)].concat();
         let position = self.shared.journal.save(documents, turn, fence).await?;
         let late = {
             let mut state = self.state();
@@ -246,7 +246,7 @@ impl SimFleet {
             let state = self.state();
             self.progress(&state, &Changes::default())
         };
-        let documents = [progress.documents()?, turn_document()].concat();
+        let documents = [progress.documents()?, turn_document(fence)].concat();
         match self.shared.journal.save(documents, turn, fence).await {
             Ok(position) => {
                 let mut state = self.state();
@@ -400,9 +400,10 @@ impl SimFleet {
     }
 }
 
-/// What is part of every write.
-fn turn_document() -> Vec<(String, Option<serde_json::Value>)> {
-    vec![(TURN.to_owned(), Some(true.into()))]
+/// What is part of every write: under which epoch it was made, if under one.
+fn turn_document(fence: Option<&Fence>) -> Vec<(String, Option<serde_json::Value>)> {
+    let turn = serde_json::json!({"epoch": fence.map(|fence| fence.epoch)});
+    vec![(TURN.to_owned(), Some(turn))]
 }
 
 #[async_trait]

@@ -1,7 +1,9 @@
 //! Configuration: flags before environment before file before defaults.
 
+mod replica;
 mod upkeep;
 
+pub use replica::{ReplicaFlags, ReplicaSettings};
 pub use upkeep::{Repair, Upkeep, UpkeepFlags};
 
 use anyhow::{Context, Result, bail};
@@ -46,6 +48,8 @@ pub struct Flags {
     pub fleet_failures: Option<f64>,
     #[command(flatten)]
     pub upkeep: UpkeepFlags,
+    #[command(flatten)]
+    pub replica: ReplicaFlags,
     /// Make nothing of the demo: a new installation has an operator in an empty project, and no machines
     #[arg(long, env = "POOLKEEPER_NO_DEMO")]
     pub no_demo: bool,
@@ -109,6 +113,9 @@ struct Document {
     node_repair_percent: Option<u64>,
     node_repair_nodes: Option<u64>,
     driver_force_percent: Option<u64>,
+    lease_ttl: Option<u64>,
+    stop_grace: Option<u64>,
+    stale_reads: Option<u64>,
     no_demo: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
@@ -128,6 +135,7 @@ pub struct Config {
     pub fleet_seed: u64,
     pub fleet_failures: f64,
     pub upkeep: Upkeep,
+    pub replica: ReplicaSettings,
     pub no_demo: bool,
     pub log_level: String,
     pub log_format: LogFormat,
@@ -145,6 +153,7 @@ impl Default for Config {
             fleet_seed: 1,
             fleet_failures: 0.0,
             upkeep: Upkeep::default(),
+            replica: ReplicaSettings::default(),
             no_demo: false,
             log_level: "info".to_owned(),
             log_format: LogFormat::default(),
@@ -162,6 +171,7 @@ impl Config {
         let usual = Self::default();
         let mut from = Sources::new(matches);
         let upkeep = Upkeep::load(&mut from, &flags.upkeep, &file);
+        let replica = ReplicaSettings::load(&mut from, &flags.replica, &file)?;
         let config = Self {
             listen: from.pick("listen", flags.listen, file.listen, usual.listen),
             data: from.pick("data", flags.data.clone(), file.data, usual.data),
@@ -174,6 +184,7 @@ impl Config {
             fleet_seed: from.pick("fleet_seed", flags.fleet_seed, file.fleet_seed, usual.fleet_seed),
             fleet_failures: from.pick("fleet_failures", flags.fleet_failures, file.fleet_failures, usual.fleet_failures),
             upkeep,
+            replica,
             no_demo: from.pick("no_demo", flags.no_demo.then_some(true), file.no_demo, usual.no_demo),
             log_level: from.pick("log_level", flags.log_level.clone(), file.log_level, usual.log_level),
             log_format: from.pick("log_format", flags.log_format, file.log_format, usual.log_format),

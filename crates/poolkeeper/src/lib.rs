@@ -7,5 +7,6 @@ pub mod config;
 pub mod demo;
 mod journal;
 mod keys;
+mod replica;
 pub mod server;
 mod telemetry;

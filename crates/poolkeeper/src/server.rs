@@ -4,14 +4,15 @@ use crate::config::Config;
 use crate::demo::{self, Demo};
 use crate::journal::StoreJournal;
 use crate::keys;
+use crate::{config::ReplicaSettings, replica};
 use anyhow::{Context, Result, anyhow};
 use auth::{Chain, DEFAULT_SKEW, Passwords, RolePolicy, Sealer};
 use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use domain::iam::AccessKey;
 use fleet::Fleet;
-use fleet::sim::{SimConfig, SimFleet};
+use fleet::sim::{Journal, SimConfig, SimFleet};
 use http_api::metrics::Metrics;
-use http_api::{App, AppParts, Readiness};
+use http_api::{App, AppParts, Freshness, Readiness};
 use reconcile::{Controller, NoProbe, Observer};
 use service::accounts::Credentials;
 use service::{Limits, Service, ServiceParts};
@@ -43,6 +44,8 @@ pub struct Server {
     demo: Demo,
     stop: watch::Sender<bool>,
     readiness: Readiness,
+    replica: ReplicaSettings,
+    clock: Arc<dyn Clock>,
     /// Each ends with its name, and only when it is told to.
     tasks: JoinSet<&'static str>,
     store: Arc<SqlStore>,
@@ -57,6 +60,10 @@ impl Observer for MetricsObserver {
 
     fn queued(&self, length: usize) {
         self.0.queued(length);
+    }
+
+    fn leads(&self, epoch: Option<u64>) {
+        self.0.leads(epoch);
     }
 }
 
@@ -85,14 +92,15 @@ impl Server {
         };
         // State and fleet are read at the same time: both take long where there is much.
         let mut opening = JoinSet::new();
-        let journal = Arc::new(StoreJournal(Arc::clone(&shared)));
-        opening.spawn(SimFleet::open(sim, journal, Arc::clone(&clock)));
+        let journal = Arc::new(StoreJournal::new(Arc::clone(&shared)));
+        opening.spawn(SimFleet::open(sim, Arc::clone(&journal) as Arc<dyn Journal>, Arc::clone(&clock)));
         let state = State::load(shared).await?;
         let has_keys = state.index().read().count(Kind::AccessKey) > 0;
         let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
         let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
         report_unreadable(&state, &sealer);
         let fleet = opening.join_next().await.context("the fleet was not opened")???;
+        journal.attach(&state, &fleet).await?;
         let passwords = Passwords::new(Arc::clone(&entropy));
         let values = overrides.demo.or_environment();
         let seeder = demo::Seeder {
@@ -121,6 +129,7 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let readiness = Readiness::default();
+        let freshness = Freshness::new(config.replica.stale_reads);
         let credentials = Arc::new(Credentials::new(state.clone(), sealer));
         let app = App::new(AppParts {
             service,
@@ -129,6 +138,7 @@ impl Server {
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
             readiness: readiness.clone(),
+            freshness: freshness.clone(),
             closing: stopped.clone(),
             region: region(&state),
         });
@@ -138,9 +148,10 @@ impl Server {
             fleet: Arc::new(fleet.clone()) as Arc<dyn Fleet>,
             clock: Arc::clone(&clock),
             holder,
+            lease: config.replica.lease(),
             policy: config.upkeep.policy(),
             probe: Arc::new(NoProbe),
-            observer: Arc::new(MetricsObserver(metrics)),
+            observer: Arc::new(MetricsObserver(Arc::clone(&metrics))),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(named("HTTP", http_api::serve(listener, app, until(stopped.clone()))));
@@ -148,7 +159,18 @@ impl Server {
             "the controller",
             async move { Controller::new(parts).run(until(stopped)).await },
         ));
-        tasks.spawn(named("following the store", follow(state.clone(), clock, stop.subscribe())));
+        tasks.spawn(named(
+            "following the store",
+            follow(state.clone(), Arc::clone(&clock), stop.subscribe()),
+        ));
+        let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&clock));
+        let stopped = until(stop.subscribe());
+        tasks.spawn(named("looking after freshness", async move {
+            tokio::select! {
+                () = stopped => {}
+                () = looking => {}
+            }
+        }));
         readiness.set(true);
         tracing::info!(%address, "serving");
         Ok(Self {
@@ -158,6 +180,8 @@ impl Server {
             demo,
             stop,
             readiness,
+            replica: config.replica,
+            clock,
             tasks,
             store,
         })
@@ -187,8 +211,7 @@ impl Server {
 
     /// Finishes requests in flight, gives the lease back, closes the store.
     pub async fn stop(mut self) -> Result<()> {
-        self.readiness.set(false);
-        self.stop.send_replace(true);
+        replica::hand_over(&self.readiness, &self.stop, &self.replica, self.clock.as_ref()).await;
         let mut outcome = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
             outcome = outcome.and(ended.map(|_name| ()));

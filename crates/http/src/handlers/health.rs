@@ -14,7 +14,7 @@ pub(crate) async fn live() -> &'static str {
 }
 
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    if app.parts.readiness.get() {
+    if app.parts.readiness.get() && app.parts.freshness.is_fresh(app.parts.clock.now()) {
         "ready\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
@@ -22,7 +22,8 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
 }
 
 pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
-    let text = app.parts.metrics.render(&app.parts.service);
+    let silence = app.parts.freshness.silence(app.parts.clock.now());
+    let text = app.parts.metrics.render(&app.parts.service, silence);
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }
 

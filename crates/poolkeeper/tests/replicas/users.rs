@@ -175,8 +175,10 @@ impl User {
         if self.beliefs[&wish.name].perhaps.is_none() {
             self.read(&wish.name).await?;
         }
-        if self.random.random_range(0..6) == 0 {
-            self.reboot(&wish.name).await;
+        match self.random.random_range(0..6) {
+            0 => self.reboot(&wish.name).await,
+            1 => self.register().await?,
+            _ => {}
         }
         Ok(())
     }
@@ -261,6 +263,34 @@ impl User {
         };
         // Whatever it says.
         let _answered = tokio::time::timeout(PATIENCE, work).await;
+    }
+
+    /// Registers a machine at one replica, which every other one then has.
+    async fn register(&mut self) -> Result<()> {
+        let id = format!("own-{}-{:08x}", self.number, self.random.random::<u32>());
+        let body = json!({"id": id, "flavor": FLAVOR, "az": "az-1"}).to_string().into_bytes();
+        let client = self.any();
+        let sent = client.try_send(Method::POST, "/admin/v1/machines", "application/json", body);
+        match tokio::time::timeout(PATIENCE, sent).await {
+            Ok(Ok(answer)) if answer.status == 200 => self.note(&answer),
+            // It may be there or not.
+            Ok(Ok(_) | Err(_)) | Err(_) => return Ok(()),
+        }
+        self.acknowledged += 1;
+        let target = format!("/admin/v1/machines/{id}");
+        let client = self.any();
+        let sent = client.try_send(Method::GET, &target, "application/json", Vec::new());
+        if let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, sent).await
+            && answer.status < 500
+        {
+            ensure!(
+                answer.status == 200,
+                "machine {id} was registered, and is not there: {}",
+                answer.text
+            );
+            self.checked += 1;
+        }
+        Ok(())
     }
 
     /// Every replica shows what was acknowledged, or what a request has led to whose answer was lost; and all show the same.

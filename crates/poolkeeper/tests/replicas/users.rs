@@ -32,8 +32,15 @@ pub struct Known {
 #[derive(Debug, Clone, Default)]
 pub struct Belief {
     pub known: Option<Known>,
-    /// What it may be instead: of a request whose outcome nobody has told.
-    pub perhaps: Option<Option<Known>>,
+    pub doubt: Doubt,
+}
+
+/// What a pool may be instead: of a request whose outcome nobody has told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Doubt {
+    #[default]
+    None,
+    Perhaps(Option<Known>),
 }
 
 pub struct User {
@@ -103,9 +110,9 @@ impl User {
         let has_child = self
             .beliefs
             .get(&child)
-            .is_some_and(|belief| belief.known.is_some() || belief.perhaps.is_some());
+            .is_some_and(|belief| belief.known.is_some() || belief.doubt != Doubt::None);
         let belief = self.beliefs.get(&name).cloned().unwrap_or_default();
-        if belief.perhaps.is_some() {
+        if belief.doubt != Doubt::None {
             return None;
         }
         let target = format!("{}/{name}", pools());
@@ -170,9 +177,9 @@ impl User {
             }
             // Refused: still creating or deleting, for example. Unless another attempt is still on its way, nothing has changed.
             Some(_) if is_certain => {}
-            Some(_) | None => belief.perhaps = Some(wish.result),
+            Some(_) | None => belief.doubt = Doubt::Perhaps(wish.result),
         }
-        if self.beliefs[&wish.name].perhaps.is_none() {
+        if self.beliefs[&wish.name].doubt == Doubt::None {
             self.read(&wish.name).await?;
         }
         match self.random.random_range(0..6) {
@@ -308,11 +315,11 @@ impl User {
             }
             let seen = all.first().context("no replica")?.clone();
             ensure!(all.iter().all(|one| *one == seen), "{name} is not the same everywhere: {all:?}");
-            let is_allowed = belief.known == seen || belief.perhaps.as_ref() == Some(&seen);
+            let is_allowed = belief.known == seen || belief.doubt == Doubt::Perhaps(seen.clone());
             ensure!(is_allowed, "{name} is {seen:?}, believed was {belief:?}");
             *belief = Belief {
                 known: seen,
-                perhaps: None,
+                doubt: Doubt::None,
             };
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What a change must pass.
 
 use crate::run::{command, run, succeeds};
-use crate::{clients, layers, openapi, postgres};
+use crate::{clients, layers, manifests, openapi, postgres};
 use anyhow::Result;
 
 /// Runs every test of the workspace, with a PostgreSQL server, and then the clients written in Python.
@@ -30,5 +30,6 @@ pub fn check() -> Result<()> {
     let mut docs = command("cargo", &["doc", "--workspace", "--no-deps", "--locked"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     run(docs)?;
-    openapi::write(true)
+    openapi::write(true)?;
+    manifests::write(true)
 }

@@ -2,3 +2,19 @@
 //!
 //! Owns what pools are in a cluster: marks on Nodes, queues, name spaces, drivers, plug-ins; and what is concluded from what the
 //! cluster shows. Must not know pools' rules, storage or transport.
+
+pub mod amount;
+pub mod cache;
+pub mod config;
+pub mod context;
+pub mod failure;
+pub mod fleet;
+pub mod mark;
+pub mod nodes;
+pub mod pool;
+mod selector;
+
+pub use crate::fleet::{KubeFleet, StartError, connect};
+pub use config::{ConfigError, KubeConfig};
+pub use context::{Context, Epoch};
+pub use failure::Failure;

@@ -4,6 +4,7 @@ The chart is the source, Helm's own library does the rendering (helm-python-sdk)
 """
 
 import pathlib
+import re
 import sys
 
 import helm_python
@@ -113,8 +114,19 @@ def examine():
         sys.exit(f"the chart accepts {name}")
 
 
+def explained():
+    """Every alert and every metric in one is explained in the documentation."""
+    told = (HERE.parent / "docs" / "operations.md").read_text()
+    groups = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        for name in [rule["alert"], *re.findall(r"poolkeeper_[a-z_]+", rule["expr"])]:
+            if f"`{name}`" not in told:
+                sys.exit(f"docs/operations.md does not explain {name}")
+
+
 def main():
     examine()
+    explained()
     check = "--check" in sys.argv[1:]
     wanted = files()
     stale = [name for name, text in wanted.items() if not (TARGET / name).exists() or (TARGET / name).read_text() != text]

@@ -6,6 +6,7 @@ mod clients;
 mod layers;
 mod manifests;
 mod openapi;
+mod policies;
 mod postgres;
 mod run;
 

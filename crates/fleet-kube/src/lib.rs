@@ -7,6 +7,7 @@ pub mod amount;
 pub mod cache;
 pub mod config;
 pub mod context;
+pub mod doctor;
 pub mod failure;
 pub mod fleet;
 pub mod mark;

@@ -3,9 +3,12 @@
 //! Owns which implementation stands behind which port. Must not hold rules of its own.
 
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 mod journal;
+mod keeping;
 mod keys;
 pub mod server;
 mod telemetry;

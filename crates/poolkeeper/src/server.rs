@@ -1,6 +1,7 @@
 //! A running server: everything put together, and taken apart in order.
 
-use crate::config::Config;
+use crate::cluster::ClusterFleet;
+use crate::config::{Config, FleetKind};
 use crate::demo::{self, Demo};
 use crate::journal::StoreJournal;
 use crate::keys;
@@ -38,7 +39,8 @@ pub struct Overrides {
 /// A server that accepts requests.
 pub struct Server {
     pub address: SocketAddr,
-    pub fleet: SimFleet,
+    /// Where the fleet is simulated.
+    pub fleet: Option<SimFleet>,
     pub state: State,
     demo: Demo,
     stop: watch::Sender<bool>,
@@ -78,26 +80,20 @@ impl Server {
         };
         let store = Arc::new(SqlStore::open(options).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let sim = SimConfig {
-            seed: config.fleet_seed,
-            speed: config.fleet_speed,
-            failures: config.fleet_failures,
-        };
         // State and fleet are read at the same time: both take long where there is much.
         let mut opening = JoinSet::new();
-        let journal = Arc::new(StoreJournal(Arc::clone(&shared)));
-        opening.spawn(SimFleet::open(sim, journal, Arc::clone(&clock)));
+        opening.spawn(Machines::open(config.clone(), Arc::clone(&shared), Arc::clone(&clock)));
         let state = State::load(shared).await?;
         let has_keys = state.index().read().count(Kind::AccessKey) > 0;
         let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
         let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
         report_unreadable(&state, &sealer);
-        let fleet = opening.join_next().await.context("the fleet was not opened")???;
+        let machines = opening.join_next().await.context("the fleet was not opened")???;
         let passwords = Passwords::new(Arc::clone(&entropy));
         let values = overrides.demo.or_environment();
         let seeder = demo::Seeder {
             state: &state,
-            fleet: &fleet,
+            fleet: machines.simulated(),
             passwords: &passwords,
             sealer: &sealer,
             clock: clock.as_ref(),
@@ -110,8 +106,8 @@ impl Server {
         };
         let service = Service::new(ServiceParts {
             state: state.clone(),
-            fleet: Arc::new(fleet.clone()),
-            machines: Some(fleet.clone()),
+            fleet: machines.port(),
+            machines: machines.simulated().cloned(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             authorizer: Arc::new(RolePolicy),
@@ -135,7 +131,7 @@ impl Server {
         let holder = HolderId(format!("{}-{:016x}", std::process::id(), entropy.next_u64()));
         let parts = reconcile::Parts {
             state: state.clone(),
-            fleet: Arc::new(fleet.clone()) as Arc<dyn Fleet>,
+            fleet: machines.port(),
             clock: Arc::clone(&clock),
             holder,
             policy: config.upkeep.policy(),
@@ -148,12 +144,23 @@ impl Server {
             "the controller",
             async move { Controller::new(parts).run(until(stopped)).await },
         ));
+        if let Machines::Cluster(fleet) = &machines {
+            let (fleet, cluster, clock, stop) = (Arc::clone(fleet), config.cluster.clone(), Arc::clone(&clock), until(stop.subscribe()));
+            let told = Arc::clone(&fleet);
+            readiness.remark_with(move || told.away().map(|_reason| "the cluster is away"));
+            tasks.spawn(named("reaching the cluster", async move {
+                tokio::select! {
+                    () = stop => {}
+                    () = fleet.run(cluster, clock) => {}
+                }
+            }));
+        }
         tasks.spawn(named("following the store", follow(state.clone(), clock, stop.subscribe())));
         readiness.set(true);
         tracing::info!(%address, "serving");
         Ok(Self {
             address,
-            fleet,
+            fleet: machines.simulated().cloned(),
             state,
             demo,
             stop,
@@ -165,6 +172,11 @@ impl Server {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The machines, where they are simulated.
+    pub fn simulated(&self) -> Result<&SimFleet> {
+        self.fleet.as_ref().context("the machines are not simulated")
     }
 
     pub fn demo(&self) -> &Demo {
@@ -195,6 +207,43 @@ impl Server {
         }
         self.store.close().await;
         outcome.context("a part of the server failed")
+    }
+}
+
+/// What stands behind the fleet port.
+enum Machines {
+    Simulated(SimFleet),
+    Cluster(Arc<ClusterFleet>),
+}
+
+impl Machines {
+    async fn open(config: Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self> {
+        match config.fleet {
+            FleetKind::Simulated => {
+                let sim = SimConfig {
+                    seed: config.fleet_seed,
+                    speed: config.fleet_speed,
+                    failures: config.fleet_failures,
+                };
+                let journal = Arc::new(StoreJournal(store));
+                Ok(Self::Simulated(SimFleet::open(sim, journal, clock).await?))
+            }
+            FleetKind::Kubernetes => Ok(Self::Cluster(ClusterFleet::new())),
+        }
+    }
+
+    fn port(&self) -> Arc<dyn Fleet> {
+        match self {
+            Self::Simulated(fleet) => Arc::new(fleet.clone()),
+            Self::Cluster(fleet) => Arc::clone(fleet) as Arc<dyn Fleet>,
+        }
+    }
+
+    fn simulated(&self) -> Option<&SimFleet> {
+        match self {
+            Self::Simulated(fleet) => Some(fleet),
+            Self::Cluster(_) => None,
+        }
     }
 }
 

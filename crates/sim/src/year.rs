@@ -164,9 +164,10 @@ fn controller(state: &State, fleet: &SimFleet, clock: &Arc<dyn Clock>, steps: &A
     })
 }
 
-/// As in production, with repair.
+/// As in production, with repair, but that a change which the controller should have heard of and has not is not found after ten minutes.
 fn policy() -> Policy {
     Policy {
+        resync: DAY,
         repair: RepairPolicy {
             is_on: true,
             ..RepairPolicy::default()

@@ -11,9 +11,18 @@ pub mod doctor;
 pub mod failure;
 pub mod fleet;
 pub mod mark;
+pub mod kueue;
 pub mod nodes;
+pub mod object;
+pub mod plugins;
 pub mod pool;
+pub mod quota;
+pub mod report;
+pub mod scopes;
 mod selector;
+pub mod settings;
+pub mod volcano;
+pub mod workloads;
 
 pub use crate::fleet::{KubeFleet, StartError, connect};
 pub use config::{ConfigError, KubeConfig};

@@ -103,10 +103,10 @@ pub fn own_slug(name: &str) -> String {
     slug(name, name)
 }
 
-/// `pk-`, the first twelve digits of a uid, and the suffix: the name of an object of a pool.
+/// `pk-`, twelve digits that stand for a uid, and the suffix: the name of an object of a pool. They are not the first ones of the uid,
+/// which pools made in one millisecond share.
 pub fn object_name(uid: &Uid, suffix: &str) -> String {
-    let head: String = uid.as_str().chars().take(12).collect();
-    format!("pk-{head}{suffix}")
+    format!("pk-{}{suffix}", digest(&[uid.as_str()], 12))
 }
 
 /// The first digits of the SHA-256 of texts, each ended by a zero byte.

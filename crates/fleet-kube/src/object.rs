@@ -22,18 +22,27 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub fn resource(self) -> ApiResource {
-        let (group, version, kind, plural) = match self {
-            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
-            Self::Queue => ("scheduling.volcano.sh", "v1beta1", "Queue", "queues"),
-            Self::QueueCommand => ("bus.volcano.sh", "v1alpha1", "Command", "commands"),
-            Self::ResourceFlavor => ("kueue.x-k8s.io", "v1beta2", "ResourceFlavor", "resourceflavors"),
-            Self::Cohort => ("kueue.x-k8s.io", "v1beta2", "Cohort", "cohorts"),
-            Self::ClusterQueue => ("kueue.x-k8s.io", "v1beta2", "ClusterQueue", "clusterqueues"),
-            Self::LocalQueue => ("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues"),
-            Self::HelmRelease => ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
-        };
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+    pub fn resource(self) -> Resource {
+        match self {
+            Self::Namespace => Resource("", "v1", "Namespace", "namespaces"),
+            Self::Queue => Resource("scheduling.volcano.sh", "v1beta1", "Queue", "queues"),
+            Self::QueueCommand => Resource("bus.volcano.sh", "v1alpha1", "Command", "commands"),
+            Self::ResourceFlavor => Resource("kueue.x-k8s.io", "v1beta2", "ResourceFlavor", "resourceflavors"),
+            Self::Cohort => Resource("kueue.x-k8s.io", "v1beta2", "Cohort", "cohorts"),
+            Self::ClusterQueue => Resource("kueue.x-k8s.io", "v1beta2", "ClusterQueue", "clusterqueues"),
+            Self::LocalQueue => Resource("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues"),
+            Self::HelmRelease => Resource("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
+        }
+    }
+}
+
+/// A type of objects: group, version, kind, and its name in paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resource(pub &'static str, pub &'static str, pub &'static str, pub &'static str);
+
+impl From<Resource> for ApiResource {
+    fn from(Resource(group, version, kind, plural): Resource) -> Self {
+        Self::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
 }
 
@@ -102,7 +111,7 @@ impl Object {
 
     /// The object as it is sent.
     pub fn to_dynamic(&self) -> DynamicObject {
-        let mut object = DynamicObject::new(&self.key.name, &self.key.kind.resource()).data(Value::Object(self.body.clone()));
+        let mut object = DynamicObject::new(&self.key.name, &self.key.kind.resource().into()).data(Value::Object(self.body.clone()));
         object.metadata.namespace.clone_from(&self.key.namespace);
         object.metadata.labels = Some(self.labels.clone());
         object.metadata.annotations = Some(self.annotations.clone());

@@ -8,15 +8,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// How pools use the cluster.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolSettings {
+    /// The level of Pod Security that name spaces of pools enforce. Absent: none is said.
+    pub pod_security: Option<String>,
     /// How plug-ins are installed, by template. Others are charts of their own name from the repository `poolkeeper`.
     pub plugin: BTreeMap<TemplateName, PluginRule>,
     /// What must be there for workloads of any type. Absent: the parts of the scheduler.
     pub requires: Option<Vec<Requirement>>,
     /// What must be there besides, by job type.
     pub scope: BTreeMap<JobType, Vec<Requirement>>,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            pod_security: Some("baseline".to_owned()),
+            plugin: BTreeMap::new(),
+            requires: None,
+            scope: BTreeMap::new(),
+        }
+    }
 }
 
 /// How a plug-in comes into the cluster.

@@ -33,6 +33,11 @@ impl Epoch {
     pub fn number(self) -> u64 {
         self.0
     }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(number: u64) -> Self {
+        Self(number)
+    }
 }
 
 /// What all parts work with.

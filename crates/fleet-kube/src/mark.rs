@@ -66,8 +66,8 @@ pub const TAINT_HOLD: &str = "poolkeeper.io/hold";
 /// Taint of free Nodes of the inventory, where the operator wants one.
 pub const TAINT_UNCLAIMED: &str = "poolkeeper.io/unclaimed";
 
-/// Labels that a claim sets and a release removes.
-pub const CLAIM_LABELS: [&str; 9] = [POOL, POOL_NAME, NODE, FLAVOR, NODE_POOL, QUOTA, BATCH, GPU_DRIVER, NPU_DRIVER];
+/// Labels that nobody but us has, which a release removes. What other labels were, a release puts back.
+pub const CLAIM_LABELS: [&str; 7] = [POOL, POOL_NAME, NODE, FLAVOR, NODE_POOL, QUOTA, BATCH];
 /// Annotations that a release removes. The epoch stays.
 pub const CLAIM_ANNOTATIONS: [&str; 6] = [CLAIM, RESTORE, HOLDS, ACTION, REQUEST, ASK];
 
@@ -194,14 +194,19 @@ pub struct Action {
     pub image: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
+    /// Where a move goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<PoolMark>,
 }
 
+/// The weakest first: a stronger one takes the place of a weaker one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionKind {
     Evict,
     Reboot,
     Reset,
+    Move,
     Release,
 }
 
@@ -209,9 +214,7 @@ pub enum ActionKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
-    /// Nothing new comes; what is there has not been looked at.
-    Hold,
-    /// Pods are being ended.
+    /// Nothing new comes, and pods are being ended.
     Empty,
     /// The machine is being worked upon: it reboots, is installed anew, or cleaned.
     Work,

@@ -6,7 +6,6 @@ mod queues;
 mod spaces;
 mod work;
 
-use crate::amount::{Amount, Amounts};
 use crate::cache::{Cache, Selection, Task};
 use crate::config::{KubeConfig, Scheduler};
 use crate::context::{Context, Epoch};
@@ -182,20 +181,10 @@ fn select(context: &Arc<Context>, kind: Kind, index: &Arc<Index>, woken: &Arc<No
 
 /// What a node of each flavor counts. Without a word about it, its accelerators and what it must have at least.
 fn per_node(config: &KubeConfig) -> PerNode {
-    let amounts = |texts: &BTreeMap<String, String>| -> Amounts {
-        let read = |(name, text): (&String, &String)| Some((name.clone(), Amount::parse(text)?));
-        texts.iter().filter_map(read).collect()
-    };
-    let rules = config.flavor.iter().map(|rule| {
-        let mut counts = amounts(&rule.quota);
-        if counts.is_empty() {
-            counts = amounts(&rule.least);
-            if let Some(accelerator) = &rule.accelerator {
-                counts.insert(accelerator.resource.clone(), Amount::whole(u64::from(accelerator.count)));
-            }
-        }
-        (rule.name.clone(), counts)
-    });
+    let rules = config
+        .flavor
+        .iter()
+        .map(|rule| (rule.name.clone(), crate::inventory::quota(&rule.name, None, config)));
     rules.filter(|(_, counts)| !counts.is_empty()).collect()
 }
 

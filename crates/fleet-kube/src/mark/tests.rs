@@ -36,6 +36,7 @@ fn annotations_are_read_as_they_were_written() {
         before: Some("b".to_owned()),
         image: None,
         runtime: None,
+        to: None,
     };
     let annotations = BTreeMap::from([(ACTION.to_owned(), write(&action)), (EPOCH.to_owned(), "42".to_owned())]);
     assert_eq!(read::<Action>(Some(&annotations), ACTION), Some(action));

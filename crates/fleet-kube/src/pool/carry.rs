@@ -85,13 +85,16 @@ impl Inner {
         };
         let api = self.api(key);
         match self.context.call(api.delete(&key.name, &params(uid))).await {
-            Ok(kube::Either::Left(object)) => {
-                if let Some(cache) = self.caches.get(&key.kind).filter(|_| object.metadata.deletion_timestamp.is_some()) {
-                    cache.note(object);
+            Ok(answer) => {
+                let cache = self.caches.get(&key.kind);
+                match (cache, answer.left()) {
+                    (Some(cache), Some(object)) if object.metadata.deletion_timestamp.is_some() => cache.note(object),
+                    (Some(_), Some(_)) | (None, _) => {}
+                    (Some(cache), None) => cache.forget(&name),
                 }
                 Ok(())
             }
-            Ok(kube::Either::Right(_)) | Err(Failure::Missing(_)) => {
+            Err(Failure::Missing(_)) => {
                 if let Some(cache) = self.caches.get(&key.kind) {
                     cache.forget(&name);
                 }

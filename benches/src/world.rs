@@ -87,6 +87,23 @@ impl World {
     }
 }
 
+/// Makes the demo, and room for many pools, in an empty database; the sealing key goes where the replicas look for it.
+pub fn furnish_database(folder: &Path, url: &str, keys: &Path) -> Result<()> {
+    std::fs::create_dir_all(keys)?;
+    let config = Config {
+        database: Some(url.to_owned()),
+        secret_key_file: Some(keys.join("secret.key")),
+        ..config(folder)
+    };
+    let shape = Shape {
+        pools: 0,
+        nodes_per_pool: 0,
+        free: 0,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(seed(&config, shape))
+}
+
 pub fn serve(binary: &Path, folder: &Path) -> Command {
     let mut command = Command::new(binary);
     command.args(["serve", "--fleet-speed", "0", "--data"]).arg(folder);

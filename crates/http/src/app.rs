@@ -1,5 +1,6 @@
 //! What handlers work with.
 
+use crate::freshness::Freshness;
 use crate::metrics::Metrics;
 use crate::pipeline::RequestIds;
 use auth::Authenticator;
@@ -25,6 +26,7 @@ pub struct AppParts {
     pub entropy: Arc<dyn Entropy>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
+    pub freshness: Freshness,
     /// `true`: answers that have no end of their own are to end now.
     pub closing: watch::Receiver<bool>,
     /// Region shown in the catalogue of tokens.

@@ -5,6 +5,7 @@
 pub mod app;
 pub mod call;
 pub mod error;
+mod freshness;
 mod handlers;
 pub mod metrics;
 pub mod openapi;
@@ -14,4 +15,5 @@ pub mod router;
 pub mod serve;
 
 pub use app::{App, AppParts, Readiness};
+pub use freshness::Freshness;
 pub use serve::serve;

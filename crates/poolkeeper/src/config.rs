@@ -1,9 +1,11 @@
 //! Configuration: flags before environment before file before defaults.
 
 mod cluster;
+mod replica;
 mod upkeep;
 
 pub use cluster::{Cluster, ClusterFlags};
+pub use replica::{ReplicaFlags, ReplicaSettings};
 pub use upkeep::{Repair, Upkeep, UpkeepFlags};
 
 use anyhow::{Context, Result, bail};
@@ -50,6 +52,8 @@ pub struct Flags {
     pub fleet_failures: Option<f64>,
     #[command(flatten)]
     pub upkeep: UpkeepFlags,
+    #[command(flatten)]
+    pub replica: ReplicaFlags,
     /// Make nothing of the demo: a new installation has an operator in an empty project, and no machines. So it is anyway
     /// where machines are those of a cluster
     #[arg(long, env = "POOLKEEPER_NO_DEMO")]
@@ -122,6 +126,9 @@ struct Document {
     node_repair_percent: Option<u64>,
     node_repair_nodes: Option<u64>,
     driver_force_percent: Option<u64>,
+    lease_ttl: Option<u64>,
+    stop_grace: Option<u64>,
+    stale_reads: Option<u64>,
     no_demo: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
@@ -142,6 +149,7 @@ pub struct Config {
     pub fleet_failures: f64,
     pub cluster: Cluster,
     pub upkeep: Upkeep,
+    pub replica: ReplicaSettings,
     pub no_demo: bool,
     pub log_level: String,
     pub log_format: LogFormat,
@@ -160,6 +168,7 @@ impl Default for Config {
             fleet_failures: 0.0,
             cluster: Cluster::default(),
             upkeep: Upkeep::default(),
+            replica: ReplicaSettings::default(),
             no_demo: false,
             log_level: "info".to_owned(),
             log_format: LogFormat::default(),
@@ -177,6 +186,7 @@ impl Config {
         let usual = Self::default();
         let mut from = Sources::new(matches);
         let upkeep = Upkeep::load(&mut from, &flags.upkeep, &file);
+        let replica = ReplicaSettings::load(&mut from, &flags.replica, &file)?;
         let fleet = from.pick("fleet", flags.fleet, file.fleet, usual.fleet);
         let cluster = Cluster::load(&mut from, &flags.cluster, &mut file)?;
         // The demo's machines are simulated: elsewhere it is made for those who ask for it.
@@ -198,6 +208,7 @@ impl Config {
             fleet_failures: from.pick("fleet_failures", flags.fleet_failures, file.fleet_failures, usual.fleet_failures),
             cluster,
             upkeep,
+            replica,
             no_demo: from.pick("no_demo", asked, file.no_demo, no_demo),
             log_level: from.pick("log_level", flags.log_level.clone(), file.log_level, usual.log_level),
             log_format: from.pick("log_format", flags.log_format, file.log_format, usual.log_format),

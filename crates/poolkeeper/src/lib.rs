@@ -10,5 +10,8 @@ pub mod doctor;
 mod journal;
 mod keeping;
 mod keys;
+mod machines;
+mod replica;
 pub mod server;
+mod stock;
 mod telemetry;

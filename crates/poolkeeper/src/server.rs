@@ -1,18 +1,16 @@
 //! A running server: everything put together, and taken apart in order.
 
-use crate::cluster::ClusterFleet;
-use crate::config::{Config, FleetKind};
+use crate::config::{Config, ReplicaSettings};
 use crate::demo::{self, Demo};
-use crate::journal::StoreJournal;
-use crate::keys;
+use crate::machines::Machines;
+use crate::{keys, replica, stock};
 use anyhow::{Context, Result, anyhow};
 use auth::{Chain, DEFAULT_SKEW, Passwords, RolePolicy, Sealer};
 use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use domain::iam::AccessKey;
-use fleet::Fleet;
-use fleet::sim::{SimConfig, SimFleet};
+use fleet::sim::SimFleet;
 use http_api::metrics::Metrics;
-use http_api::{App, AppParts, Readiness};
+use http_api::{App, AppParts, Freshness, Readiness};
 use reconcile::{Controller, NoProbe, Observer};
 use service::accounts::Credentials;
 use service::{Limits, Service, ServiceParts};
@@ -21,6 +19,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use store::{HolderId, Kind, State, Store};
 use store_sql::{Options, SqlStore};
 use tokio::net::TcpListener;
@@ -45,20 +44,31 @@ pub struct Server {
     demo: Demo,
     stop: watch::Sender<bool>,
     readiness: Readiness,
+    replica: ReplicaSettings,
+    clock: Arc<dyn Clock>,
     /// Each ends with its name, and only when it is told to.
     tasks: JoinSet<&'static str>,
     store: Arc<SqlStore>,
 }
 
-struct MetricsObserver(Arc<Metrics>);
+struct MetricsObserver {
+    metrics: Arc<Metrics>,
+    /// Whether this replica has the lease.
+    leads: Arc<AtomicBool>,
+}
 
 impl Observer for MetricsObserver {
     fn step(&self, outcome: &'static str) {
-        self.0.step(outcome);
+        self.metrics.step(outcome);
     }
 
     fn queued(&self, length: usize) {
-        self.0.queued(length);
+        self.metrics.queued(length);
+    }
+
+    fn leads(&self, epoch: Option<u64>) {
+        self.leads.store(epoch.is_some(), Ordering::Release);
+        self.metrics.leads(epoch);
     }
 }
 
@@ -89,6 +99,7 @@ impl Server {
         let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
         report_unreadable(&state, &sealer);
         let machines = opening.join_next().await.context("the fleet was not opened")???;
+        machines.attach(&state).await?;
         let passwords = Passwords::new(Arc::clone(&entropy));
         let values = overrides.demo.or_environment();
         let seeder = demo::Seeder {
@@ -117,6 +128,7 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let readiness = Readiness::default();
+        let freshness = Freshness::new(config.replica.stale_reads);
         let credentials = Arc::new(Credentials::new(state.clone(), sealer));
         let app = App::new(AppParts {
             service,
@@ -125,18 +137,24 @@ impl Server {
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
             readiness: readiness.clone(),
+            freshness: freshness.clone(),
             closing: stopped.clone(),
             region: region(&state),
         });
         let holder = HolderId(format!("{}-{:016x}", std::process::id(), entropy.next_u64()));
+        let leads = Arc::new(AtomicBool::new(false));
         let parts = reconcile::Parts {
             state: state.clone(),
             fleet: machines.port(),
             clock: Arc::clone(&clock),
             holder,
+            lease: config.replica.lease(),
             policy: config.upkeep.policy(),
             probe: Arc::new(NoProbe),
-            observer: Arc::new(MetricsObserver(metrics)),
+            observer: Arc::new(MetricsObserver {
+                metrics: Arc::clone(&metrics),
+                leads: Arc::clone(&leads),
+            }),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(named("HTTP", http_api::serve(listener, app, until(stopped.clone()))));
@@ -144,18 +162,32 @@ impl Server {
             "the controller",
             async move { Controller::new(parts).run(until(stopped)).await },
         ));
-        if let Machines::Cluster(fleet) = &machines {
-            let (fleet, cluster, clock, stop) = (Arc::clone(fleet), config.cluster.clone(), Arc::clone(&clock), until(stop.subscribe()));
-            let told = Arc::clone(&fleet);
+        if let Some(fleet) = machines.cluster() {
+            let told = Arc::clone(fleet);
             readiness.remark_with(move || told.away().map(|_reason| "the cluster is away"));
-            tasks.spawn(named("reaching the cluster", async move {
+            let reaching = Arc::clone(fleet).run(config.cluster.clone(), Arc::clone(&clock));
+            let stocking = stock::keep(state.clone(), Arc::clone(fleet), leads, Arc::clone(&clock));
+            let stopped = until(stop.subscribe());
+            tasks.spawn(named("looking after the cluster", async move {
                 tokio::select! {
-                    () = stop => {}
-                    () = fleet.run(cluster, clock) => {}
+                    () = stopped => {}
+                    () = reaching => {}
+                    () = stocking => {}
                 }
             }));
         }
-        tasks.spawn(named("following the store", follow(state.clone(), clock, stop.subscribe())));
+        tasks.spawn(named(
+            "following the store",
+            follow(state.clone(), Arc::clone(&clock), stop.subscribe()),
+        ));
+        let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&clock));
+        let stopped = until(stop.subscribe());
+        tasks.spawn(named("looking after freshness", async move {
+            tokio::select! {
+                () = stopped => {}
+                () = looking => {}
+            }
+        }));
         readiness.set(true);
         tracing::info!(%address, "serving");
         Ok(Self {
@@ -165,6 +197,8 @@ impl Server {
             demo,
             stop,
             readiness,
+            replica: config.replica,
+            clock,
             tasks,
             store,
         })
@@ -199,51 +233,13 @@ impl Server {
 
     /// Finishes requests in flight, gives the lease back, closes the store.
     pub async fn stop(mut self) -> Result<()> {
-        self.readiness.set(false);
-        self.stop.send_replace(true);
+        replica::hand_over(&self.readiness, &self.stop, &self.replica, self.clock.as_ref()).await;
         let mut outcome = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
             outcome = outcome.and(ended.map(|_name| ()));
         }
         self.store.close().await;
         outcome.context("a part of the server failed")
-    }
-}
-
-/// What stands behind the fleet port.
-enum Machines {
-    Simulated(SimFleet),
-    Cluster(Arc<ClusterFleet>),
-}
-
-impl Machines {
-    async fn open(config: Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self> {
-        match config.fleet {
-            FleetKind::Simulated => {
-                let sim = SimConfig {
-                    seed: config.fleet_seed,
-                    speed: config.fleet_speed,
-                    failures: config.fleet_failures,
-                };
-                let journal = Arc::new(StoreJournal(store));
-                Ok(Self::Simulated(SimFleet::open(sim, journal, clock).await?))
-            }
-            FleetKind::Kubernetes => Ok(Self::Cluster(ClusterFleet::new())),
-        }
-    }
-
-    fn port(&self) -> Arc<dyn Fleet> {
-        match self {
-            Self::Simulated(fleet) => Arc::new(fleet.clone()),
-            Self::Cluster(fleet) => Arc::clone(fleet) as Arc<dyn Fleet>,
-        }
-    }
-
-    fn simulated(&self) -> Option<&SimFleet> {
-        match self {
-            Self::Simulated(fleet) => Some(fleet),
-            Self::Cluster(_) => None,
-        }
     }
 }
 

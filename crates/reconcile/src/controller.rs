@@ -17,19 +17,45 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use store::index::{Facet, Touched};
-use store::{HolderId, Lease, Object, State};
+use store::{HolderId, Lease, Object, State, StoreError};
 
 /// The one lease of a fleet: its holder reconciles.
 pub const LEASE: &str = "fleet";
-const LEASE_TTL: Duration = Duration::from_secs(15);
-const LEASE_RENEWAL: Duration = Duration::from_secs(5);
 /// Trees that are worked on at the same time.
 const WORKERS: usize = 8;
+
+/// How the lease is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTimes {
+    /// So long after its holder's last sign of life somebody else gets it.
+    pub ttl: Duration,
+    /// Who waits for it asks so often: no more than that is lost when it is given back.
+    pub retry: Duration,
+}
+
+impl LeaseTimes {
+    pub fn of(ttl: Duration) -> Self {
+        Self { ttl, retry: ttl / 15 }
+    }
+
+    /// Its holder renews it so often.
+    fn renewal(self) -> Duration {
+        self.ttl / 3
+    }
+}
+
+impl Default for LeaseTimes {
+    fn default() -> Self {
+        Self::of(Duration::from_secs(15))
+    }
+}
 
 /// Told what the controller does, for metrics.
 pub trait Observer: Send + Sync + 'static {
     fn step(&self, outcome: &'static str);
     fn queued(&self, length: usize);
+    /// This holder has the lease with an epoch, or has it no more.
+    fn leads(&self, _epoch: Option<u64>) {}
 }
 
 /// Tells nobody.
@@ -47,6 +73,7 @@ pub struct Parts {
     pub fleet: Arc<dyn Fleet>,
     pub clock: Arc<dyn Clock>,
     pub holder: HolderId,
+    pub lease: LeaseTimes,
     pub policy: Policy,
     pub probe: Arc<dyn Probe>,
     pub observer: Arc<dyn Observer>,
@@ -55,6 +82,7 @@ pub struct Parts {
 pub struct Controller {
     context: StepContext,
     holder: HolderId,
+    lease: LeaseTimes,
     observer: Arc<dyn Observer>,
 }
 
@@ -70,6 +98,7 @@ impl Controller {
         Self {
             context,
             holder: parts.holder,
+            lease: parts.lease,
             observer: parts.observer,
         }
     }
@@ -84,17 +113,27 @@ impl Controller {
                 lease = self.take_lease() => lease,
             };
             tracing::info!(epoch = lease.epoch, "reconciling");
+            self.observer.leads(Some(lease.epoch));
             let fence = lease.fence();
-            tokio::select! {
+            // The order matters: who wakes up after its time is over does nothing more.
+            let is_told_to_stop = tokio::select! {
                 biased;
-                () = &mut shutdown => {
-                    if let Err(error) = self.context.state.store().release(&lease).await {
-                        tracing::warn!(%error, "the lease could not be given back");
-                    }
-                    return;
+                () = &mut shutdown => true,
+                () = self.keep_lease(&lease) => {
+                    tracing::warn!(epoch = lease.epoch, "the lease is lost");
+                    false
                 }
-                () = self.keep_lease(&lease) => tracing::warn!(epoch = lease.epoch, "the lease is lost"),
-                () = self.reconcile(&fence) => tracing::warn!(epoch = lease.epoch, "another holder has the lease"),
+                () = self.reconcile(&fence) => {
+                    tracing::warn!(epoch = lease.epoch, "another holder has the lease");
+                    false
+                }
+            };
+            self.observer.leads(None);
+            if is_told_to_stop {
+                if let Err(error) = self.context.state.store().release(&lease).await {
+                    tracing::warn!(%error, "the lease could not be given back");
+                }
+                return;
             }
         }
     }
@@ -106,20 +145,22 @@ impl Controller {
             .await;
     }
 
+    /// Asks the store for the lease, whoever has it now.
+    async fn acquire(&self) -> Result<Option<Lease>, StoreError> {
+        let now = self.context.clock.now();
+        let store = self.context.state.store();
+        store.acquire(LEASE, &self.holder, self.lease.ttl, now).await
+    }
+
     async fn take_lease(&self) -> Lease {
         loop {
-            match self
-                .context
-                .state
-                .store()
-                .acquire(LEASE, &self.holder, LEASE_TTL, self.context.clock.now())
-                .await
-            {
-                Ok(Some(lease)) => return lease,
-                Ok(None) => {}
+            match self.acquire().await {
+                // An answer that took longer than the lease lasts gives nothing.
+                Ok(Some(lease)) if self.context.clock.now() < lease.expires_at => return lease,
+                Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "the lease could not be asked for"),
             }
-            self.pause(LEASE_RENEWAL).await;
+            self.pause(self.lease.retry).await;
         }
     }
 
@@ -127,17 +168,24 @@ impl Controller {
     async fn keep_lease(&self, lease: &Lease) {
         let mut expires_at = lease.expires_at;
         loop {
-            self.pause(LEASE_RENEWAL).await;
-            let now = self.context.clock.now();
-            match self.context.state.store().acquire(LEASE, &self.holder, LEASE_TTL, now).await {
-                Ok(Some(renewed)) if renewed.epoch == lease.epoch => expires_at = renewed.expires_at,
-                Ok(Some(_) | None) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "the lease could not be renewed");
-                    if now >= expires_at {
-                        return;
+            let renew = async {
+                self.pause(self.lease.renewal()).await;
+                loop {
+                    match self.acquire().await {
+                        Ok(renewed) => return renewed,
+                        Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
                     }
+                    self.pause(self.lease.retry).await;
                 }
+            };
+            let renewed = tokio::select! {
+                biased;
+                () = self.context.clock.sleep_until(expires_at) => return,
+                renewed = renew => renewed,
+            };
+            match renewed.filter(|renewed| renewed.epoch == lease.epoch) {
+                Some(renewed) => expires_at = renewed.expires_at,
+                None => return,
             }
         }
     }

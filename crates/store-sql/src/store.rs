@@ -139,6 +139,10 @@ impl Store for SqlStore {
         self.newest.after(after).await
     }
 
+    fn confirmed(&self) -> Option<(Revision, Timestamp)> {
+        self.newest.confirmed()
+    }
+
     async fn counters(&self) -> Result<Vec<(CounterKey, u64)>, StoreError> {
         Ok(read::counters(&self.readers).await?)
     }

@@ -41,7 +41,7 @@ VARIANTS = {
     "TLS": ({"tls": {"existingSecret": "poolkeeper-tls"}, "monitoring": {"serviceMonitor": True}}, {"ServiceMonitor"}),
     "nothing optional": (
         {
-            "rbac": {"doctor": False, "features": {"volcano": False, "kueue": False, "nvidia": False}},
+            "rbac": {"doctor": False},
             "admission": {"validating": False, "mutating": "never"},
             "podDisruptionBudget": {"enabled": False},
             "networkPolicy": {"enabled": False},

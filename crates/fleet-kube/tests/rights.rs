@@ -4,10 +4,11 @@ use clock::{Clock, RuntimeClock};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName, PoolName, ProjectId, ZoneName};
 use domain::pool::PoolRef;
+use domain::pool::tree::Amount;
 use fleet::{Command, Fleet, NodeRequest, PoolMark, Quota, ResetRequest};
-use fleet_kube::config::{DriverMode, Provider, Scheduler};
-use fleet_kube::doctor::{Grant, Shipped};
-use fleet_kube::{KubeConfig, KubeFleet};
+use poolkeeper_fleet_kube::config::{DriverMode, Provider, Scheduler};
+use poolkeeper_fleet_kube::doctor::{Grant, Shipped};
+use poolkeeper_fleet_kube::{KubeConfig, KubeFleet};
 use http::{Method, Request, header};
 use jiff::Timestamp;
 use kube::client::Body;
@@ -148,7 +149,7 @@ fn commands() -> Vec<Command> {
             quotas: vec![Quota {
                 pool: pool.clone(),
                 parent: None,
-                amounts: BTreeMap::from([(flavor.clone(), domain::capacity::Amount { count: 3, max_count: 3 })]),
+                amounts: BTreeMap::from([(flavor.clone(), Amount::default())]),
             }],
         },
         on(|pool, node| Command::HoldNode { pool, node }, 1),

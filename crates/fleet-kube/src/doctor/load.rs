@@ -2,7 +2,7 @@
 
 use super::required::{Grant, Shipped};
 use super::{Cluster, Loaded, scheduler};
-use crate::config::{DriverMode, KubeConfig, Scheduler};
+use crate::config::{DriverMode, KubeConfig};
 use crate::mark;
 use clock::Clock;
 use futures::StreamExt;
@@ -184,7 +184,7 @@ impl Reader<'_> {
             Ok(shipped) => shipped.grants().to_vec(),
             Err(_) => Vec::new(),
         };
-        let asked = grants.into_iter().filter(|grant| is_needed(config, &grant.group)).map(|grant| async move {
+        let asked = grants.into_iter().map(|grant| async move {
             let answer = if is_self {
                 self.may_self(&grant).await
             } else {
@@ -223,19 +223,6 @@ impl Reader<'_> {
         let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
         let answer = self.ask(api.create(&PostParams::default(), &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed))
-    }
-}
-
-/// Whether the settings lead to requests for resources of the group.
-fn is_needed(config: &KubeConfig, group: &str) -> bool {
-    if group.ends_with("volcano.sh") {
-        config.scheduler == Scheduler::Volcano
-    } else if group == "kueue.x-k8s.io" {
-        config.scheduler == Scheduler::Kueue
-    } else if group == "nvidia.com" {
-        config.driver.mode == DriverMode::Nvidia
-    } else {
-        true
     }
 }
 

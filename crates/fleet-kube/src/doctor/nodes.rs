@@ -2,9 +2,10 @@
 
 use super::{Cluster, Finding, Known, not_read};
 use crate::config::KubeConfig;
+use crate::inventory::{self, Class};
 use crate::mark;
 use domain::meta::Uid;
-use domain::name::ZoneName;
+use domain::name::FlavorName;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Toleration};
 use kube::ResourceExt;
@@ -16,7 +17,6 @@ const FLAVORS: &str = "flavors";
 const ZONES: &str = "zones";
 const DAEMONS: &str = "daemon sets";
 const MARKS: &str = "marks";
-const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// So many names are told before it is said how many more there are.
 const TOLD: usize = 5;
 
@@ -40,34 +40,27 @@ pub(super) fn check(config: &KubeConfig, cluster: &Cluster, known: &Known, found
         let claimed = inventory.iter().filter(|node| node.labels().contains_key(mark::POOL)).count();
         found.push(Finding::ok(INVENTORY, format!("{} nodes, {claimed} of them in pools", inventory.len())));
     }
-    flavors(config, &inventory, found);
-    zones(config, &inventory, known, found);
+    let classes: Vec<_> = inventory
+        .iter()
+        .map(|node| (*node, inventory::classify(node, config, &selector)))
+        .collect();
+    flavors(config, &classes, found);
+    zones(&classes, known, found);
     daemons(cluster, &inventory, found);
     taints(config, &inventory, found);
     strangers(nodes, known, found);
 }
 
-/// The configured flavors that a Node matches.
-fn matching<'a>(config: &'a KubeConfig, node: &Node) -> Vec<&'a str> {
-    let has = |labels: &BTreeMap<String, Vec<String>>| {
-        labels
-            .iter()
-            .all(|(key, values)| node.labels().get(key).is_some_and(|value| values.contains(value)))
-    };
-    let rules = config.flavor.iter().filter(|rule| has(&rule.labels));
-    rules.map(|rule| rule.name.as_str()).collect()
-}
-
-fn flavors(config: &KubeConfig, inventory: &[&Node], found: &mut Vec<Finding>) {
-    if config.flavor.is_empty() {
-        return found.push(Finding::ok(FLAVORS, "none is configured: they are read off the nodes"));
-    }
-    let (mut none, mut several, mut counts) = (Vec::new(), Vec::new(), BTreeMap::<&str, usize>::new());
-    for node in inventory {
-        match matching(config, node)[..] {
-            [] => none.push(node.name_any()),
-            [one] => *counts.entry(one).or_default() += 1,
-            ref many => several.push(format!("{} ({})", node.name_any(), many.join(", "))),
+fn flavors(config: &KubeConfig, inventory: &[(&Node, Class)], found: &mut Vec<Finding>) {
+    let (mut none, mut several, mut counts) = (Vec::new(), Vec::new(), BTreeMap::<FlavorName, usize>::new());
+    for (node, class) in inventory {
+        match class {
+            Class::Foreign => none.push(node.name_any()),
+            Class::Unclear(many) => {
+                let names: Vec<_> = many.iter().map(ToString::to_string).collect();
+                several.push(format!("{} ({})", node.name_any(), names.join(", ")));
+            }
+            Class::Homeless(flavor) | Class::Known { flavor, .. } => *counts.entry(flavor.clone()).or_default() += 1,
         }
     }
     if !several.is_empty() {
@@ -84,10 +77,12 @@ fn flavors(config: &KubeConfig, inventory: &[&Node], found: &mut Vec<Finding>) {
             "add a [[kubernetes.flavor]], or take them out of the inventory",
         ));
     }
-    for rule in &config.flavor {
-        match counts.get(rule.name.as_str()) {
-            Some(count) => found.push(Finding::ok(FLAVORS, format!("{}: {count} nodes", rule.name))),
-            None if rule.provision.is_some() => found.push(Finding::ok(FLAVORS, format!("{}: made when they are needed", rule.name))),
+    for (flavor, count) in &counts {
+        found.push(Finding::ok(FLAVORS, format!("{flavor}: {count} nodes")));
+    }
+    for rule in config.flavor.iter().filter(|rule| !counts.contains_key(&rule.name)) {
+        match &rule.provision {
+            Some(_) => found.push(Finding::ok(FLAVORS, format!("{}: made when they are needed", rule.name))),
             None => found.push(Finding::warning(
                 FLAVORS,
                 format!("{} has no node", rule.name),
@@ -97,42 +92,36 @@ fn flavors(config: &KubeConfig, inventory: &[&Node], found: &mut Vec<Finding>) {
     }
 }
 
-/// The zone in the API of a Node.
-fn zone_of(config: &KubeConfig, node: &Node) -> Option<ZoneName> {
-    let Some(label) = node.labels().get(ZONE_LABEL).filter(|label| !label.is_empty()) else {
-        return config.default_zone.clone();
-    };
-    config.zones.get(label).cloned().or_else(|| ZoneName::parse(label).ok())
-}
-
-fn zones(config: &KubeConfig, inventory: &[&Node], known: &Known, found: &mut Vec<Finding>) {
-    let without: Vec<_> = inventory.iter().filter(|node| zone_of(config, node).is_none()).map(|node| node.name_any()).collect();
+fn zones(inventory: &[(&Node, Class)], known: &Known, found: &mut Vec<Finding>) {
+    let (mut without, mut unsold) = (Vec::new(), BTreeSet::new());
+    for (node, class) in inventory {
+        match class {
+            Class::Foreign | Class::Unclear(_) => {}
+            Class::Homeless(_) => without.push(node.name_any()),
+            Class::Known { flavor, zone } => {
+                let is_sold = |catalogue: &BTreeMap<_, BTreeSet<_>>| catalogue.get(flavor).is_some_and(|zones| zones.contains(zone));
+                if known.flavors.as_ref().is_some_and(|catalogue| !is_sold(catalogue)) {
+                    unsold.insert(format!("{flavor} in {zone}"));
+                }
+            }
+        }
+    }
     if !without.is_empty() {
         found.push(Finding::warning(
             ZONES,
             format!("nodes without a zone are not offered: {}", told(&without)),
-            format!("label them {ZONE_LABEL}, or set default_zone"),
+            format!("label them {}, or set default_zone", inventory::ZONE),
         ));
     }
-    let Some(catalogue) = &known.flavors else { return };
-    let mut unsold = BTreeSet::new();
-    for node in inventory {
-        if let ([flavor], Some(zone)) = (&matching(config, node)[..], zone_of(config, node)) {
-            let is_sold = catalogue.iter().any(|(name, zones)| name.as_str() == *flavor && zones.contains(&zone));
-            if !is_sold {
-                unsold.insert(format!("{flavor} in {zone}"));
-            }
-        }
-    }
-    if unsold.is_empty() {
-        found.push(Finding::ok(ZONES, "the catalogue has all flavors in all zones of their nodes"));
-    } else {
+    if !unsold.is_empty() {
         found.push(Finding::warning(
             ZONES,
             format!("not in the catalogue: {}", told(&unsold.into_iter().collect::<Vec<_>>())),
-            "the replica with the lease adds what is missing within a minute; what an operator has made or changed is left alone: \
+            "the replica with the lease adds what is missing; what an operator has made or changed is left alone: \
              PATCH /admin/v1/flavors/{name}",
         ));
+    } else if known.flavors.is_some() {
+        found.push(Finding::ok(ZONES, "the catalogue has all flavors in all zones of their nodes"));
     }
 }
 

@@ -196,3 +196,6 @@ impl Follower for FleetFollower {
         self.take_in(all, up_to, true);
     }
 }
+
+#[cfg(test)]
+mod tests;

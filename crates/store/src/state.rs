@@ -108,11 +108,16 @@ impl State {
     pub async fn commit(&self, batch: TypedBatch) -> Result<Applied, CommitError> {
         let (records, mut changes) = encode(batch)?;
         let is_writing = records.is_writing();
+        let is_followed = records.writes.iter().any(|write| is_aside(write.key().kind));
         let counts: Vec<_> = records.counts.iter().map(|count| count.key.clone()).collect();
         match self.store.commit(records).await {
             Ok(committed) => {
                 // Otherwise the revision is that of another commit, whose changes may not be here yet.
-                if is_writing {
+                if is_followed {
+                    if let Err(error) = self.refresh().await {
+                        tracing::warn!(%error, "could not follow a commit that was made");
+                    }
+                } else if is_writing {
                     changes.extend(
                         counts
                             .into_iter()

@@ -259,7 +259,7 @@ async fn agree(cluster: &Cluster, wanted: u64) -> Result<()> {
         }
         let nodes = machines[0]
             .as_ref()
-            .and_then(|all| all["items"].as_array().cloned())
+            .and_then(|all| all["machines"].as_array().cloned())
             .unwrap_or_default();
         bound = nodes
             .iter()

@@ -48,7 +48,7 @@ impl ClusterFleet {
                     return std::future::pending().await;
                 }
                 Err(error) => {
-                    let reason = format!("{:#}", anyhow::Error::from(error));
+                    let reason = told(&error);
                     if reason != told {
                         tracing::warn!(%reason, "the cluster cannot be used, it is tried again");
                     }
@@ -76,6 +76,20 @@ impl ClusterFleet {
             State::Here(fleet) => Ok(Arc::clone(fleet)),
         }
     }
+}
+
+/// An error with its causes, each said once.
+pub(crate) fn told(error: &StartError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 async fn open(cluster: &Cluster, clock: &Arc<dyn Clock>) -> Result<KubeFleet, StartError> {

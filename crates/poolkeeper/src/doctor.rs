@@ -1,7 +1,7 @@
 //! `poolkeeper doctor`: what stands in the way of the store and of the cluster, and what to do about it.
 
 use crate::config::{Config, FleetKind};
-use crate::keeping;
+use crate::{cluster, keeping};
 use anyhow::Result;
 use clap::ValueEnum;
 use clock::{Clock, SystemClock};
@@ -31,7 +31,7 @@ pub async fn diagnose(config: &Config) -> Vec<Finding> {
     let known = store(config, &mut found).await;
     match config.fleet {
         FleetKind::Simulated => {}
-        FleetKind::Kubernetes => cluster(config, &known, &mut found).await,
+        FleetKind::Kubernetes => examine_cluster(config, &known, &mut found).await,
     }
     found
 }
@@ -53,7 +53,7 @@ pub fn tell(found: &[Finding], output: Output) -> Result<String> {
     }
 }
 
-async fn cluster(config: &Config, known: &Known, found: &mut Vec<Finding>) {
+async fn examine_cluster(config: &Config, known: &Known, found: &mut Vec<Finding>) {
     let settings = &config.cluster.settings;
     match fleet_kube::connect(config.cluster.kubeconfig.as_deref()).await {
         Ok(client) => {
@@ -62,7 +62,7 @@ async fn cluster(config: &Config, known: &Known, found: &mut Vec<Finding>) {
         }
         Err(error) => found.push(Finding::error(
             "Kubernetes",
-            format!("{:#}", anyhow::Error::from(error)),
+            cluster::told(&error),
             "give --kubeconfig, or run this in a pod of the cluster",
         )),
     }

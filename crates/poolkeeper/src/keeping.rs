@@ -1,6 +1,7 @@
 //! Commands about the store: copies, putting them back, and what has to be done after that.
 
 use crate::config::Config;
+use crate::server::make_folder;
 use anyhow::{Context, Result, bail};
 use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use reconcile::controller::LEASE;
@@ -25,6 +26,7 @@ pub async fn backup(config: &Config, file: &Path) -> Result<()> {
 
 /// Puts a copy back in the place of the embedded store.
 pub async fn restore(config: &Config, file: &Path, replace: bool) -> Result<()> {
+    make_folder(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
     store_sql::restore(&options(config), file, replace).await.map_err(|error| match error {
         store_sql::RestoreError::Exists(path) => anyhow::anyhow!("there is a database at {}: --replace gives it up", path.display()),
         other => other.into(),
@@ -45,7 +47,7 @@ async fn raise(store: &dyn Store, above: u64) -> Result<u64> {
     loop {
         let holder = HolderId(format!("raise-{:016x}", entropy.next_u64()));
         let lease = store.acquire(LEASE, &holder, Duration::from_secs(5), clock.now()).await?;
-        let lease = lease.context("a server has the lease: stop all of them, and wait for 20 seconds where one was killed")?;
+        let lease = lease.context("a server has the lease, or had it when the copy was made: stop all of them and wait for 20 seconds")?;
         store.release(&lease).await?;
         if lease.epoch > above {
             return Ok(lease.epoch);

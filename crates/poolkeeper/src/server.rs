@@ -249,7 +249,7 @@ async fn named(name: &'static str, work: impl Future<Output = ()>) -> &'static s
 }
 
 /// A new folder is for its owner only: the store holds what is needed to guess passwords.
-fn make_folder(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

@@ -35,8 +35,8 @@ fn policies(cluster: &Cluster, shipped: &Shipped, found: &mut Vec<Finding>) {
             (None, _) => Finding::error(POLICIES, format!("policy {name} is missing"), APPLY),
             (Some(_), None) => Finding::error(POLICIES, format!("binding {name} is missing, so that the policy has no effect"), APPLY),
             (Some(policy), Some(binding)) => {
-                let policy = is_as_shipped(shipped, "ValidatingAdmissionPolicy", name, &policy.spec);
-                let binding = is_as_shipped(shipped, "ValidatingAdmissionPolicyBinding", name, &binding.spec);
+                let policy = is_as_shipped(shipped, "ValidatingAdmissionPolicy", name, policy.spec.as_ref());
+                let binding = is_as_shipped(shipped, "ValidatingAdmissionPolicyBinding", name, binding.spec.as_ref());
                 match (policy, binding) {
                     (true, true) => Finding::ok(POLICIES, format!("{name} is as it was shipped")),
                     (false, _) => Finding::error(POLICIES, format!("policy {name} is not the one of this version"), APPLY),
@@ -47,7 +47,7 @@ fn policies(cluster: &Cluster, shipped: &Shipped, found: &mut Vec<Finding>) {
     }
 }
 
-fn is_as_shipped(shipped: &Shipped, kind: &str, name: &str, live: &Option<impl Serialize>) -> bool {
+fn is_as_shipped(shipped: &Shipped, kind: &str, name: &str, live: Option<&impl Serialize>) -> bool {
     let Some(wanted) = shipped.specification(kind, name) else { return false };
     let live = serde_json::to_value(live).unwrap_or_default();
     if name == POD_POLICY {

@@ -175,10 +175,10 @@ async fn seed(config: &Config, shape: Shape) -> Result<()> {
     let own = (0..shape.nodes_per_pool).map(|at| format!("a-{at:03}-{TEMPLATE}"));
     let free = (0..shape.free).map(|at| format!("free-{at:06}"));
     if shape.pools > 0 {
-        server.fleet.register(own.map(machine).collect::<Result<_>>()?).await?;
+        server.simulated()?.register(own.map(machine).collect::<Result<_>>()?).await?;
         make_template(&server, shape.nodes_per_pool).await?;
     }
-    server.fleet.register(free.map(machine).collect::<Result<_>>()?).await?;
+    server.simulated()?.register(free.map(machine).collect::<Result<_>>()?).await?;
     server.stop().await
 }
 

@@ -4,7 +4,9 @@ mod bench;
 mod check;
 mod clients;
 mod layers;
+mod manifests;
 mod openapi;
+mod policies;
 mod postgres;
 mod run;
 
@@ -26,13 +28,19 @@ enum Task {
         #[arg(long)]
         no_clients: bool,
     },
-    /// What a change must pass besides the tests: format, lints, layers, documentation, OpenAPI.
+    /// What a change must pass besides the tests: format, lints, layers, documentation, OpenAPI, manifests.
     Check,
     /// Dependencies between crates go downwards only.
     CheckLayers,
     /// Writes openapi/poolkeeper.json anew.
     Openapi {
         /// Only tell whether it is up to date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Renders the Helm chart into deploy/kubernetes.
+    Manifests {
+        /// Only tell whether they are up to date.
         #[arg(long)]
         check: bool,
     },
@@ -50,6 +58,7 @@ fn main() -> Result<()> {
         Task::Check => check::check(),
         Task::CheckLayers => layers::check(),
         Task::Openapi { check } => openapi::write(check),
+        Task::Manifests { check } => manifests::write(check),
         Task::Bench { arguments } => bench::bench(&arguments),
     }
 }

@@ -92,7 +92,7 @@ fn scale(suffix: &str) -> Option<(i128, i128)> {
     }
 }
 
-/// The shortest exact form: whole numbers from a Ki on that are multiples of it with a binary suffix.
+/// The shortest exact form: multiples of a Mi with a binary suffix. Fewer of anything are counted one by one.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 % 1000 != 0 {
@@ -100,7 +100,7 @@ impl fmt::Display for Amount {
         }
         let units = self.0 / 1000;
         let fits = |bits: u32| units != 0 && units % (1_i128 << bits) == 0;
-        match BINARY.iter().rev().find(|(_, bits)| fits(*bits)) {
+        match BINARY[1..].iter().rev().find(|(_, bits)| fits(*bits)) {
             Some((suffix, bits)) => write!(f, "{}{suffix}", units >> bits),
             None => write!(f, "{units}"),
         }

@@ -7,6 +7,7 @@ pub use faults::{FaultRule, Pattern};
 use crate::amount::Amounts;
 use crate::mark;
 use crate::selector;
+use crate::settings::PoolSettings;
 use domain::name::{FlavorName, ZoneName};
 use kube::core::Selector;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,8 @@ pub struct KubeConfig {
     /// Nothing is concluded from a watch that has been silent for so long.
     pub silence_seconds: u64,
     pub provisioner: Provisioner,
+    /// Plug-ins, and what job types need of the cluster.
+    pub pool: PoolSettings,
 }
 
 /// A physical flavor of the catalogue, as Nodes show it.
@@ -192,6 +195,7 @@ impl Default for KubeConfig {
             unready_seconds: 60,
             silence_seconds: 60,
             provisioner: Provisioner::None,
+            pool: PoolSettings::default(),
         }
     }
 }

@@ -74,7 +74,7 @@ impl KubeFleet {
         config.validate()?;
         let context = Arc::new(Context::new(client, config, clock));
         let nodes = Arc::new(Nodes::start(&context, context.config.selector()?));
-        let pools = PoolSide::start(&context);
+        let pools = PoolSide::start(&context, &nodes);
         let (fence, fence_task) = follow_fence(&context);
         let synced = async {
             nodes.synced().await;

@@ -66,8 +66,8 @@ pub const TAINT_HOLD: &str = "poolkeeper.io/hold";
 /// Taint of free Nodes of the inventory, where the operator wants one.
 pub const TAINT_UNCLAIMED: &str = "poolkeeper.io/unclaimed";
 
-/// Labels that a claim sets and a release removes.
-pub const CLAIM_LABELS: [&str; 9] = [POOL, POOL_NAME, NODE, FLAVOR, NODE_POOL, QUOTA, BATCH, GPU_DRIVER, NPU_DRIVER];
+/// Labels that nobody but us has, which a release removes. What other labels were, a release puts back.
+pub const CLAIM_LABELS: [&str; 7] = [POOL, POOL_NAME, NODE, FLAVOR, NODE_POOL, QUOTA, BATCH];
 /// Annotations that a release removes. The epoch stays.
 pub const CLAIM_ANNOTATIONS: [&str; 6] = [CLAIM, RESTORE, HOLDS, ACTION, REQUEST, ASK];
 
@@ -103,10 +103,10 @@ pub fn own_slug(name: &str) -> String {
     slug(name, name)
 }
 
-/// `pk-`, the first twelve digits of a uid, and the suffix: the name of an object of a pool.
+/// `pk-`, twelve digits that stand for a uid, and the suffix: the name of an object of a pool. They are not the first ones of the uid,
+/// which pools made in one millisecond share.
 pub fn object_name(uid: &Uid, suffix: &str) -> String {
-    let head: String = uid.as_str().chars().take(12).collect();
-    format!("pk-{head}{suffix}")
+    format!("pk-{}{suffix}", digest(&[uid.as_str()], 12))
 }
 
 /// The first digits of the SHA-256 of texts, each ended by a zero byte.

@@ -1,16 +1,14 @@
 //! A running server: everything put together, and taken apart in order.
 
-use crate::config::Config;
+use crate::config::{Config, ReplicaSettings};
 use crate::demo::{self, Demo};
-use crate::journal::StoreJournal;
-use crate::keys;
-use crate::{config::ReplicaSettings, replica};
+use crate::machines::Machines;
+use crate::{keys, replica, stock};
 use anyhow::{Context, Result, anyhow};
 use auth::{Chain, DEFAULT_SKEW, Passwords, RolePolicy, Sealer};
 use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use domain::iam::AccessKey;
-use fleet::Fleet;
-use fleet::sim::{Journal, SimConfig, SimFleet};
+use fleet::sim::SimFleet;
 use http_api::metrics::Metrics;
 use http_api::{App, AppParts, Freshness, Readiness};
 use reconcile::{Controller, NoProbe, Observer};
@@ -21,6 +19,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use store::{HolderId, Kind, State, Store};
 use store_sql::{Options, SqlStore};
 use tokio::net::TcpListener;
@@ -39,7 +38,8 @@ pub struct Overrides {
 /// A server that accepts requests.
 pub struct Server {
     pub address: SocketAddr,
-    pub fleet: SimFleet,
+    /// Where the fleet is simulated.
+    pub fleet: Option<SimFleet>,
     pub state: State,
     demo: Demo,
     stop: watch::Sender<bool>,
@@ -51,19 +51,24 @@ pub struct Server {
     store: Arc<SqlStore>,
 }
 
-struct MetricsObserver(Arc<Metrics>);
+struct MetricsObserver {
+    metrics: Arc<Metrics>,
+    /// Whether this replica has the lease.
+    leads: Arc<AtomicBool>,
+}
 
 impl Observer for MetricsObserver {
     fn step(&self, outcome: &'static str) {
-        self.0.step(outcome);
+        self.metrics.step(outcome);
     }
 
     fn queued(&self, length: usize) {
-        self.0.queued(length);
+        self.metrics.queued(length);
     }
 
     fn leads(&self, epoch: Option<u64>) {
-        self.0.leads(epoch);
+        self.leads.store(epoch.is_some(), Ordering::Release);
+        self.metrics.leads(epoch);
     }
 }
 
@@ -86,27 +91,21 @@ impl Server {
         };
         let store = Arc::new(SqlStore::open(options).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let sim = SimConfig {
-            seed: config.fleet_seed,
-            speed: config.fleet_speed,
-            failures: config.fleet_failures,
-        };
         // State and fleet are read at the same time: both take long where there is much.
         let mut opening = JoinSet::new();
-        let journal = Arc::new(StoreJournal::new(Arc::clone(&shared)));
-        opening.spawn(SimFleet::open(sim, Arc::clone(&journal) as Arc<dyn Journal>, Arc::clone(&clock)));
+        opening.spawn(Machines::open(config.clone(), Arc::clone(&shared), Arc::clone(&clock)));
         let state = State::load(shared).await?;
         let has_keys = state.index().read().count(Kind::AccessKey) > 0;
         let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
         let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
         report_unreadable(&state, &sealer);
-        let fleet = opening.join_next().await.context("the fleet was not opened")???;
-        journal.attach(&state, &fleet).await?;
+        let machines = opening.join_next().await.context("the fleet was not opened")???;
+        machines.attach(&state).await?;
         let passwords = Passwords::new(Arc::clone(&entropy));
         let values = overrides.demo.or_environment();
         let seeder = demo::Seeder {
             state: &state,
-            fleet: &fleet,
+            fleet: machines.simulated(),
             passwords: &passwords,
             sealer: &sealer,
             clock: clock.as_ref(),
@@ -119,8 +118,8 @@ impl Server {
         };
         let service = Service::new(ServiceParts {
             state: state.clone(),
-            fleet: Arc::new(fleet.clone()),
-            machines: Some(fleet.clone()),
+            fleet: machines.port(),
+            machines: machines.simulated().cloned(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             authorizer: Arc::new(RolePolicy),
@@ -144,15 +143,19 @@ impl Server {
             region: region(&state),
         });
         let holder = HolderId(format!("{}-{:016x}", std::process::id(), entropy.next_u64()));
+        let leads = Arc::new(AtomicBool::new(false));
         let parts = reconcile::Parts {
             state: state.clone(),
-            fleet: Arc::new(fleet.clone()) as Arc<dyn Fleet>,
+            fleet: machines.port(),
             clock: Arc::clone(&clock),
             holder,
             lease: config.replica.lease(),
             policy: config.upkeep.policy(),
             probe: Arc::new(NoProbe),
-            observer: Arc::new(MetricsObserver(Arc::clone(&metrics))),
+            observer: Arc::new(MetricsObserver {
+                metrics: Arc::clone(&metrics),
+                leads: Arc::clone(&leads),
+            }),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(named("HTTP", http_api::serve(listener, app, until(stopped.clone()))));
@@ -160,6 +163,20 @@ impl Server {
             "the controller",
             async move { Controller::new(parts).run(until(stopped)).await },
         ));
+        if let Some(fleet) = machines.cluster() {
+            let told = Arc::clone(fleet);
+            readiness.remark_with(move || told.away().map(|_reason| "the cluster is away"));
+            let reaching = Arc::clone(fleet).run(config.cluster.clone(), Arc::clone(&clock));
+            let stocking = stock::keep(state.clone(), Arc::clone(fleet), leads, Arc::clone(&clock));
+            let stopped = until(stop.subscribe());
+            tasks.spawn(named("looking after the cluster", async move {
+                tokio::select! {
+                    () = stopped => {}
+                    () = reaching => {}
+                    () = stocking => {}
+                }
+            }));
+        }
         tasks.spawn(named(
             "following the store",
             follow(state.clone(), Arc::clone(&clock), stop.subscribe()),
@@ -176,7 +193,7 @@ impl Server {
         tracing::info!(%address, "serving");
         Ok(Self {
             address,
-            fleet,
+            fleet: machines.simulated().cloned(),
             state,
             demo,
             stop,
@@ -190,6 +207,11 @@ impl Server {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The machines, where they are simulated.
+    pub fn simulated(&self) -> Result<&SimFleet> {
+        self.fleet.as_ref().context("the machines are not simulated")
     }
 
     pub fn demo(&self) -> &Demo {
@@ -228,7 +250,7 @@ async fn named(name: &'static str, work: impl Future<Output = ()>) -> &'static s
 }
 
 /// A new folder is for its owner only: the store holds what is needed to guess passwords.
-fn make_folder(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

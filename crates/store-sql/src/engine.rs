@@ -115,6 +115,14 @@ impl Target {
         Ok(connection)
     }
 
+    /// Connects once, for a pool tries for long where it is no use. An error where there are no tables of ours.
+    pub(crate) async fn try_reading(&self) -> Result<(), OpenError> {
+        let mut connection = self.options.connect().await.map_err(|error| unavailable(&error))?;
+        let read = connection.fetch_one("SELECT revision FROM meta WHERE id = 1").await.map(drop);
+        let closed = sqlx::Connection::close(connection).await;
+        read.and(closed).map_err(|error| unavailable(&error))
+    }
+
     /// The connections that read. None is opened yet.
     pub(crate) fn readers(&self, most: u32) -> AnyPool {
         let (settings, is_remote): (Settings, bool) = match &self.engine {
@@ -200,8 +208,44 @@ impl Target {
         }
     }
 
-    /// Writes a copy of everything as it is at one moment.
-    pub(crate) async fn copy_to(&self, to: &Path) -> Result<(), BackupError> {
+    /// Writes a copy of everything as it is at one moment to a new file.
+    pub(crate) async fn backup_to(&self, path: &Path) -> Result<(), BackupError> {
+        let failed = |error: std::io::Error| BackupError::Failed(error.to_string());
+        if tokio::fs::try_exists(path).await.map_err(failed)? {
+            return Err(BackupError::Exists(path.to_owned()));
+        }
+        // Under another name first, so that what has the right name is complete.
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = Path::new(&partial);
+        match tokio::fs::remove_file(partial).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        self.copy_to(partial).await?;
+        tokio::fs::File::open(partial)
+            .await
+            .map_err(failed)?
+            .sync_all()
+            .await
+            .map_err(failed)?;
+        tokio::fs::rename(partial, path).await.map_err(failed)
+    }
+
+    /// The database's file, where it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.engine {
+            Engine::Sqlite { path } => Some(path),
+            Engine::Postgres { .. } => None,
+        }
+    }
+
+    /// The URL of a database file.
+    pub(crate) fn url_of(path: &str) -> String {
+        format!("sqlite://{}", utf8_percent_encode(path, IN_A_PATH))
+    }
+
+    async fn copy_to(&self, to: &Path) -> Result<(), BackupError> {
         match &self.engine {
             Engine::Postgres { .. } => Err(BackupError::Unsupported),
             Engine::Sqlite { .. } => {

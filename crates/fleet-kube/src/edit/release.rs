@@ -10,9 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 pub fn free(node: &mut Node) {
     let restore = restore(node);
     for key in mark::CLAIM_LABELS {
-        if !restore.labels.contains_key(key) {
-            remove_label(node, key);
-        }
+        remove_label(node, key);
     }
     for (key, replaced) in restore.labels {
         // What somebody else has written since stays.

@@ -20,10 +20,10 @@ fn short_names_are_their_own_slugs_and_long_ones_are_cut() {
 
 #[test]
 fn objects_of_a_pool_are_named_by_its_uid() {
-    assert_eq!(
-        object_name(&Uid::from_text("0193a1b2c3d4e5f60193a1b2c3d4e5f6"), "-train"),
-        "pk-0193a1b2c3d4-train"
-    );
+    let name = |uid: &str| object_name(&Uid::from_text(uid), "-train");
+    let (one, other) = (name("0193a1b2c3d4e5f60193a1b2c3d4e5f6"), name("0193a1b2c3d4e5f60193a1b2c3d4e5f7"));
+    assert!(one.starts_with("pk-") && one.ends_with("-train") && one.len() == 21);
+    assert_ne!(one, other, "though both were made in one millisecond");
 }
 
 #[test]

@@ -15,7 +15,10 @@ pub(crate) async fn live() -> &'static str {
 
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     if app.parts.readiness.get() && app.parts.freshness.is_fresh(app.parts.clock.now()) {
-        "ready\n".into_response()
+        match app.parts.readiness.remark() {
+            Some(remark) => format!("ready, but {remark}\n").into_response(),
+            None => "ready\n".into_response(),
+        }
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
     }

@@ -84,10 +84,12 @@ impl Server {
         make_folder(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
         let metrics = Arc::new(Metrics::default());
         let groups = Arc::clone(&metrics);
+        // How long something takes, whatever tests make of the time.
+        let real: Arc<dyn Clock> = Arc::new(SystemClock);
         let options = Options {
             observer: Some(Arc::new(move |commits| groups.committed(commits))),
             stall: config.replica.stall(),
-            ..Options::new(config.store_url(), Arc::clone(&clock))
+            ..Options::new(config.store_url(), Arc::clone(&real))
         };
         let store = Arc::new(SqlStore::open(options).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
@@ -129,7 +131,7 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let readiness = Readiness::default();
-        let freshness = Freshness::new(config.replica.stale_reads);
+        let freshness = Freshness::new(config.replica.stale_reads, Arc::clone(&real));
         let credentials = Arc::new(Credentials::new(state.clone(), sealer));
         let app = App::new(AppParts {
             service,
@@ -181,7 +183,7 @@ impl Server {
             "following the store",
             follow(state.clone(), Arc::clone(&clock), stop.subscribe()),
         ));
-        let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&clock));
+        let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&real));
         let stopped = until(stop.subscribe());
         tasks.spawn(named("looking after freshness", async move {
             tokio::select! {
@@ -199,7 +201,7 @@ impl Server {
             stop,
             readiness,
             replica: config.replica,
-            clock,
+            clock: real,
             tasks,
             store,
         })

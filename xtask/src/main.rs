@@ -7,6 +7,7 @@ mod layers;
 mod openapi;
 mod postgres;
 mod run;
+mod tree;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -30,6 +31,8 @@ enum Task {
     Check,
     /// Dependencies between crates go downwards only.
     CheckLayers,
+    /// No second library of cryptography comes in through a dependency.
+    CheckTree,
     /// Writes openapi/poolkeeper.json anew.
     Openapi {
         /// Only tell whether it is up to date.
@@ -49,6 +52,7 @@ fn main() -> Result<()> {
         Task::Test { no_clients } => check::test(!no_clients),
         Task::Check => check::check(),
         Task::CheckLayers => layers::check(),
+        Task::CheckTree => tree::check(),
         Task::Openapi { check } => openapi::write(check),
         Task::Bench { arguments } => bench::bench(&arguments),
     }

@@ -1,13 +1,18 @@
 //! Configuration: flags before environment before file before defaults.
 
+mod exposure;
+mod identity;
 mod upkeep;
 
+pub use self::identity::{GroupRoleConfig, KeystoneConfig, OidcConfig};
+pub use exposure::{Exposure, ExposureFlags};
 pub use upkeep::{Repair, Upkeep, UpkeepFlags};
 
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,7 +32,8 @@ pub struct Flags {
     /// File of the key that seals secret keys; made at the first start, needed ever after [default: DIR/secret.key]
     #[arg(long, env = "POOLKEEPER_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
-    /// PostgreSQL (15 or newer, without TLS) instead of the embedded store: postgres://user:password@host/database
+    /// PostgreSQL (15 or newer) instead of the embedded store: postgres://user:password@host/database, with TLS if
+    /// ?sslmode=verify-full is added
     #[arg(long, env = "POOLKEEPER_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
     /// Where machines come from [default: simulated]
@@ -44,6 +50,8 @@ pub struct Flags {
     /// faults per machine of 8 GPUs and day [default: 0]
     #[arg(long, env = "POOLKEEPER_FLEET_FAILURES", value_name = "X")]
     pub fleet_failures: Option<f64>,
+    #[command(flatten)]
+    pub exposure: ExposureFlags,
     #[command(flatten)]
     pub upkeep: UpkeepFlags,
     /// Make nothing of the demo: a new installation has an operator in an empty project, and no machines
@@ -103,6 +111,16 @@ struct Document {
     fleet_speed: Option<f64>,
     fleet_seed: Option<u64>,
     fleet_failures: Option<f64>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    trusted_proxies: Option<String>,
+    rate_limit: Option<u64>,
+    rate_burst: Option<u64>,
+    address_rate_limit: Option<u64>,
+    address_rate_burst: Option<u64>,
+    max_open_answers: Option<u64>,
+    max_connections: Option<u64>,
+    audit_days: Option<u64>,
     node_repair: Option<Repair>,
     node_repair_patience: Option<u64>,
     node_repair_attempts: Option<u64>,
@@ -112,6 +130,8 @@ struct Document {
     no_demo: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
+    oidc: Option<OidcConfig>,
+    keystone: Option<KeystoneConfig>,
 }
 
 /// The effective settings.
@@ -127,6 +147,9 @@ pub struct Config {
     pub fleet_speed: f64,
     pub fleet_seed: u64,
     pub fleet_failures: f64,
+    pub exposure: Exposure,
+    pub oidc: Option<OidcConfig>,
+    pub keystone: Option<KeystoneConfig>,
     pub upkeep: Upkeep,
     pub no_demo: bool,
     pub log_level: String,
@@ -144,6 +167,9 @@ impl Default for Config {
             fleet_speed: 0.02,
             fleet_seed: 1,
             fleet_failures: 0.0,
+            exposure: Exposure::default(),
+            oidc: None,
+            keystone: None,
             upkeep: Upkeep::default(),
             no_demo: false,
             log_level: "info".to_owned(),
@@ -161,6 +187,7 @@ impl Config {
         };
         let usual = Self::default();
         let mut from = Sources::new(matches);
+        let exposure = Exposure::load(&mut from, &flags.exposure, &file)?;
         let upkeep = Upkeep::load(&mut from, &flags.upkeep, &file);
         let config = Self {
             listen: from.pick("listen", flags.listen, file.listen, usual.listen),
@@ -173,6 +200,9 @@ impl Config {
             fleet_speed: from.pick("fleet_speed", flags.fleet_speed, file.fleet_speed, usual.fleet_speed),
             fleet_seed: from.pick("fleet_seed", flags.fleet_seed, file.fleet_seed, usual.fleet_seed),
             fleet_failures: from.pick("fleet_failures", flags.fleet_failures, file.fleet_failures, usual.fleet_failures),
+            exposure,
+            oidc: file.oidc,
+            keystone: file.keystone,
             upkeep,
             no_demo: from.pick("no_demo", flags.no_demo.then_some(true), file.no_demo, usual.no_demo),
             log_level: from.pick("log_level", flags.log_level.clone(), file.log_level, usual.log_level),
@@ -183,6 +213,8 @@ impl Config {
                 bail!("{name} must be 0 or more, not {value}");
             }
         }
+        from.table("oidc", config.oidc.as_ref())?;
+        from.table("keystone", config.keystone.as_ref())?;
         Ok(Loaded { config, shown: from.shown })
     }
 
@@ -254,6 +286,16 @@ impl<'a> Sources<'a> {
         given.map(|value| (value, source)).or(file.map(|value| (value, "file")))
     }
 
+    /// A table of the file. It holds no secrets, but may name files that do.
+    fn table<T: Serialize>(&mut self, name: &str, table: Option<&T>) -> Result<()> {
+        if let Some(table) = table {
+            let text = toml::to_string(&BTreeMap::from([(name, table)]))?;
+            // Writing into a string does not fail.
+            let _written = write!(self.shown, "\n{text}");
+        }
+        Ok(())
+    }
+
     fn note<T: Setting>(&mut self, name: &str, value: &T, source: &str) {
         // Writing into a string does not fail.
         let _written = writeln!(self.shown, "{name} = {}  # {source}", value.to_toml());
@@ -320,12 +362,12 @@ mod tests {
     use super::*;
     use clap::{Command, FromArgMatches};
 
-    fn load(arguments: &[&str]) -> Result<Loaded> {
+    pub(super) fn load(arguments: &[&str]) -> Result<Loaded> {
         let matches = Flags::augment_args(Command::new("serve")).get_matches_from(["serve"].iter().chain(arguments));
         Config::load(&Flags::from_arg_matches(&matches).unwrap(), &matches)
     }
 
-    fn with_file(text: &str, arguments: &[&str]) -> Result<Loaded> {
+    pub(super) fn with_file(text: &str, arguments: &[&str]) -> Result<Loaded> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.toml");
         std::fs::write(&path, text).unwrap();

@@ -85,6 +85,7 @@ fn principal(index: &Snapshot<'_>, user: &User, scope: Scope, credential: String
         domain_name,
         scope,
         roles: open_roles(index, user),
+        workspace_roles: user.workspace_roles.clone(),
         credential,
     }
 }
@@ -303,6 +304,17 @@ impl Service {
         let all = self.parts.state.index().read().all::<Token>();
         let expired = all.into_iter().filter(|token| token.expires_at.is_some_and(|at| at <= now));
         expired.take(CLEARED_AT_ONCE).map(|token| token.entry.key.clone()).collect()
+    }
+
+    /// Somebody whom others vouch for: what they say of projects that are not here, or are switched off, does not count.
+    pub fn outsider(&self, mut who: Principal) -> Principal {
+        let index = self.parts.state.index().read();
+        who.roles
+            .retain(|id, _| index.get::<Project>("", id).is_some_and(|project| project.is_enabled));
+        if let Some(domain) = index.get::<Domain>("", &who.domain) {
+            who.domain_name.clone_from(&domain.name);
+        }
+        who
     }
 
     /// The projects that the caller reaches, by name.

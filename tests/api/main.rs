@@ -1,6 +1,6 @@
 //! Black-box tests over HTTP against the real server, each on SQLite and on PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "tests end where something is missing")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests end where something is missing")]
 
 mod acceptance;
 mod bodies;

@@ -26,10 +26,13 @@ const ACCESS_KEY: &str = "TESTKEY0000000000001";
 const SECRET_KEY: &str = "the secret key of the tests";
 const ADMIN_TOKEN: &str = "the-admin-token-of-the-tests";
 
+/// Changes the settings of a server before it starts.
+pub type Configure = Box<dyn FnOnce(&mut Config) + Send>;
+
 /// What is not as usual about a server.
 #[derive(Default)]
 pub struct Custom {
-    pub configure: Option<Box<dyn FnOnce(&mut Config) + Send>>,
+    pub configure: Option<Configure>,
     /// Of the time-outs of connections.
     pub connection_clock: Option<Arc<dyn Clock>>,
 }

@@ -87,6 +87,23 @@ impl World {
     }
 }
 
+/// Makes the demo, and room for many pools, in an empty database; the sealing key goes where the replicas look for it.
+pub fn furnish_database(folder: &Path, url: &str, keys: &Path) -> Result<()> {
+    std::fs::create_dir_all(keys)?;
+    let config = Config {
+        database: Some(url.to_owned()),
+        secret_key_file: Some(keys.join("secret.key")),
+        ..config(folder)
+    };
+    let shape = Shape {
+        pools: 0,
+        nodes_per_pool: 0,
+        free: 0,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(seed(&config, shape))
+}
+
 pub fn serve(binary: &Path, folder: &Path) -> Command {
     let mut command = Command::new(binary);
     // One caller sends everything here.
@@ -161,10 +178,10 @@ async fn seed(config: &Config, shape: Shape) -> Result<()> {
     let own = (0..shape.nodes_per_pool).map(|at| format!("a-{at:03}-{TEMPLATE}"));
     let free = (0..shape.free).map(|at| format!("free-{at:06}"));
     if shape.pools > 0 {
-        server.fleet.register(own.map(machine).collect::<Result<_>>()?).await?;
+        server.simulated()?.register(own.map(machine).collect::<Result<_>>()?).await?;
         make_template(&server, shape.nodes_per_pool).await?;
     }
-    server.fleet.register(free.map(machine).collect::<Result<_>>()?).await?;
+    server.simulated()?.register(free.map(machine).collect::<Result<_>>()?).await?;
     server.stop().await
 }
 

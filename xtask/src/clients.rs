@@ -50,7 +50,7 @@ fn against_server(python: &Path, args: &[&str]) -> Result<()> {
 }
 
 /// A virtual environment with the pinned clients, in `.venv` of the checkout.
-fn environment() -> Result<PathBuf> {
+pub fn environment() -> Result<PathBuf> {
     let venv = root().join(".venv");
     let python = venv.join("bin/python");
     let requirements = root().join("tests/clients/requirements.txt");

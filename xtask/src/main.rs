@@ -4,7 +4,9 @@ mod bench;
 mod check;
 mod clients;
 mod layers;
+mod manifests;
 mod openapi;
+mod policies;
 mod postgres;
 mod run;
 mod tree;
@@ -27,7 +29,7 @@ enum Task {
         #[arg(long)]
         no_clients: bool,
     },
-    /// What a change must pass besides the tests: format, lints, layers, documentation, OpenAPI.
+    /// What a change must pass besides the tests: format, lints, layers, documentation, OpenAPI, manifests.
     Check,
     /// Dependencies between crates go downwards only.
     CheckLayers,
@@ -36,6 +38,12 @@ enum Task {
     /// Writes openapi/poolkeeper.json anew.
     Openapi {
         /// Only tell whether it is up to date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Renders the Helm chart into deploy/kubernetes.
+    Manifests {
+        /// Only tell whether they are up to date.
         #[arg(long)]
         check: bool,
     },
@@ -54,6 +62,7 @@ fn main() -> Result<()> {
         Task::CheckLayers => layers::check(),
         Task::CheckTree => tree::check(),
         Task::Openapi { check } => openapi::write(check),
+        Task::Manifests { check } => manifests::write(check),
         Task::Bench { arguments } => bench::bench(&arguments),
     }
 }

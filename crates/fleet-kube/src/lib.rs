@@ -2,3 +2,39 @@
 //!
 //! Owns what pools are in a cluster: marks on Nodes, queues, name spaces, drivers, plug-ins; and what is concluded from what the
 //! cluster shows. Must not know pools' rules, storage or transport.
+
+pub mod amount;
+pub mod cache;
+pub mod commands;
+pub mod config;
+pub mod context;
+pub mod doctor;
+mod driver;
+pub mod edit;
+mod facts;
+pub mod failure;
+pub mod fleet;
+pub mod inventory;
+pub mod kueue;
+pub mod mark;
+pub mod nodes;
+pub mod object;
+pub mod plugins;
+mod pods;
+pub mod pool;
+pub mod quota;
+pub mod report;
+pub mod scopes;
+mod select;
+mod selector;
+pub mod settings;
+pub mod taint;
+pub mod view;
+pub mod volcano;
+mod worker;
+pub mod workloads;
+
+pub use crate::fleet::{KubeFleet, StartError, connect};
+pub use config::{ConfigError, KubeConfig};
+pub use context::{Context, Epoch};
+pub use failure::Failure;

@@ -2,6 +2,7 @@
 
 use crate::audit::AuditSink;
 use crate::limits::Limits;
+use crate::freshness::Freshness;
 use crate::metrics::Metrics;
 use crate::peer::TrustedProxies;
 use crate::pipeline::RequestIds;
@@ -9,7 +10,7 @@ use auth::{Authenticator, RemoteAuthenticator};
 use bytes::Bytes;
 use clock::{Clock, Entropy};
 use service::Service;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
@@ -35,6 +36,7 @@ pub struct AppParts {
     pub proxies: TrustedProxies,
     /// Where the record of who did what is kept.
     pub audit: Arc<dyn AuditSink>,
+    pub freshness: Freshness,
     /// `true`: answers that have no end of their own are to end now.
     pub closing: watch::Receiver<bool>,
     /// Region shown in the catalogue of tokens.
@@ -57,15 +59,34 @@ impl App {
 }
 
 /// Whether requests should be sent here. Clones share the answer.
-#[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub struct Readiness(Arc<ReadinessState>);
+
+#[derive(Default)]
+struct ReadinessState {
+    is_ready: AtomicBool,
+    remark: OnceLock<Remark>,
+}
+
+type Remark = Box<dyn Fn() -> Option<&'static str> + Send + Sync>;
 
 impl Readiness {
     pub fn set(&self, is_ready: bool) {
-        self.0.store(is_ready, Ordering::Release);
+        self.0.is_ready.store(is_ready, Ordering::Release);
     }
 
     pub fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.is_ready.load(Ordering::Acquire)
+    }
+
+    /// From now on it is said beside the answer what does not work, though requests are answered. The first of several
+    /// counts.
+    pub fn remark_with(&self, remark: impl Fn() -> Option<&'static str> + Send + Sync + 'static) {
+        let _first = self.0.remark.set(Box::new(remark));
+    }
+
+    /// What does not work, though requests are answered. Everybody may read it.
+    pub fn remark(&self) -> Option<&'static str> {
+        self.0.remark.get().and_then(|remark| remark())
     }
 }

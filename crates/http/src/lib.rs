@@ -6,6 +6,7 @@ pub mod app;
 pub mod audit;
 pub mod call;
 pub mod error;
+mod freshness;
 mod handlers;
 pub mod limits;
 pub mod metrics;
@@ -20,6 +21,7 @@ mod timer;
 pub mod tls;
 
 pub use app::{App, AppParts, Readiness};
+pub use freshness::Freshness;
 pub use limits::{LimitSettings, Limits, Rate};
 pub use peer::TrustedProxies;
 pub use serve::{Listening, serve};

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,6 +55,11 @@ pub struct Metrics {
     certificate: Family<Vec<(String, String)>, Gauge>,
     reloads: Family<OutcomeLabels, Counter>,
     audit_lost: Counter,
+    leads: Gauge,
+    epoch: Gauge,
+    store_revision: Gauge,
+    lag: Gauge,
+    silence: Gauge<f64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -103,6 +109,25 @@ impl Default for Metrics {
             "Entries of the audit record that are in the log alone",
             audit_lost.clone(),
         );
+        let [leads, epoch, store_revision, lag] = [(); 4].map(|()| Gauge::default());
+        let silence = Gauge::default();
+        registry.register("leader", "Whether this replica reconciles", leads.clone());
+        registry.register("lease_epoch", "Epoch of the lease that this replica has or had last", epoch.clone());
+        registry.register(
+            "store_revision",
+            "Newest revision that the store is known to have",
+            store_revision.clone(),
+        );
+        registry.register(
+            "index_lag_revisions",
+            "Revisions that the store has and this replica does not show yet",
+            lag.clone(),
+        );
+        registry.register(
+            "store_silence_seconds",
+            "Time for which the store has not answered",
+            silence.clone(),
+        );
         Self {
             registry,
             requests,
@@ -118,6 +143,11 @@ impl Default for Metrics {
             certificate,
             reloads,
             audit_lost,
+            leads,
+            epoch,
+            store_revision,
+            lag,
+            silence,
         }
     }
 }
@@ -190,13 +220,29 @@ impl Metrics {
         self.queue.set(i64::try_from(length).unwrap_or(i64::MAX));
     }
 
+    /// This replica reconciles with an epoch, or does not.
+    pub fn leads(&self, epoch: Option<u64>) {
+        self.leads.set(i64::from(epoch.is_some()));
+        if let Some(epoch) = epoch {
+            self.epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// The store has come to a revision, and what is shown here to another.
+    pub fn followed(&self, store: u64, shown: u64) {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.store_revision.set(number(store));
+        self.lag.set(number(store.saturating_sub(shown)));
+    }
+
     /// One transaction of the store carried so many commits.
     pub fn committed(&self, commits: usize) {
         self.groups.observe(commits as f64);
     }
 
     /// The text of `/metrics`, with pools and nodes counted now.
-    pub(crate) fn render(&self, service: &service::Service) -> String {
+    pub(crate) fn render(&self, service: &service::Service, silence: Duration) -> String {
+        self.silence.set(silence.as_secs_f64());
         let index = service.state().index().read();
         let mut pools: std::collections::BTreeMap<&'static str, i64> =
             domain::pool::PoolPhase::NAMES.into_iter().map(|name| (name, 0)).collect();

@@ -54,6 +54,10 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         *response.body_mut() = Body::from(body);
     }
+    if !app.parts.readiness.get() {
+        // Whoever keeps the connection for more requests is to open another one, elsewhere.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let route = response.extensions_mut().remove::<Route>();
     let elapsed = began.elapsed();
     let operation = route.map_or("none", |route| route.id);
@@ -205,6 +209,10 @@ async fn catch_up(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
 
 async fn admit(app: &App, request: Request) -> Result<Request, ApiError> {
     let (mut parts, body) = request.into_parts();
+    // What is counted here is not read from the store.
+    if parts.uri.path() != "/metrics" {
+        app.parts.freshness.check(&parts.method, app.parts.clock.now())?;
+    }
     check_headers(&parts)?;
     let body = read(app, &parts, body).await?;
     let request_id = parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0)).unwrap_or_default();

@@ -2,3 +2,33 @@
 //!
 //! Owns objects and their versions, watches, patches, admission, and small actors that do what a cluster's own controllers do
 //! (kubelet, scheduler, driver roll-out). Must not know pools or fleets.
+//!
+//! Where it differs from a real server it is wrong: the probes of this crate are run against both.
+
+mod admission;
+mod answer;
+mod apply;
+mod call;
+mod cluster;
+mod crd;
+mod delete;
+mod discovery;
+mod evict;
+mod faults;
+mod kinds;
+mod list;
+mod objects;
+mod patch;
+mod query;
+mod refusal;
+mod selector;
+mod server;
+mod validate;
+mod watch;
+mod write;
+
+pub use cluster::{FakeCluster, NodeSpec};
+pub use faults::{Fault, FaultRates, FaultTarget};
+pub use kinds::ResourceType;
+pub use objects::{Change, ChangeKind, Key};
+pub use server::FakeServer;

@@ -1,11 +1,15 @@
 //! Configuration: flags before environment before file before defaults.
 
+mod cluster;
 mod exposure;
 mod identity;
+mod replica;
 mod upkeep;
 
 pub use self::identity::{GroupRoleConfig, KeystoneConfig, OidcConfig};
+pub use cluster::{Cluster, ClusterFlags};
 pub use exposure::{Exposure, ExposureFlags};
+pub use replica::{ReplicaFlags, ReplicaSettings};
 pub use upkeep::{Repair, Upkeep, UpkeepFlags};
 
 use anyhow::{Context, Result, bail};
@@ -36,9 +40,11 @@ pub struct Flags {
     /// ?sslmode=verify-full is added
     #[arg(long, env = "POOLKEEPER_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
-    /// Where machines come from [default: simulated]
+    /// Where machines come from: simulated, or kubernetes: the nodes of a cluster [default: simulated]
     #[arg(long, env = "POOLKEEPER_FLEET", value_name = "FLEET", hide_possible_values = true)]
     pub fleet: Option<FleetKind>,
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
     /// Factor on every duration of the simulated fleet: 0 = at once, 1 = as in life, where a machine boots for minutes
     /// [default: 0.02]
     #[arg(long, env = "POOLKEEPER_FLEET_SPEED", value_name = "X")]
@@ -54,9 +60,16 @@ pub struct Flags {
     pub exposure: ExposureFlags,
     #[command(flatten)]
     pub upkeep: UpkeepFlags,
-    /// Make nothing of the demo: a new installation has an operator in an empty project, and no machines
+    #[command(flatten)]
+    pub replica: ReplicaFlags,
+    /// Make nothing of the demo: a new installation has an operator in an empty project, and no machines. So it is anyway
+    /// where machines are those of a cluster
     #[arg(long, env = "POOLKEEPER_NO_DEMO")]
     pub no_demo: bool,
+    /// Make the demo where machines are those of a cluster too: project, user, network, plug-in templates, and no flavors
+    /// but those of the cluster
+    #[arg(long, env = "POOLKEEPER_DEMO", conflicts_with = "no_demo")]
+    pub demo: bool,
     /// Least severity that is logged: off, error, warn, info, debug or trace; or by module, as in info,sqlx=warn
     /// [default: info]
     #[arg(long, env = "POOLKEEPER_LOG_LEVEL", value_name = "LEVEL")]
@@ -72,12 +85,14 @@ pub struct Flags {
 pub enum FleetKind {
     #[default]
     Simulated,
+    Kubernetes,
 }
 
 impl fmt::Display for FleetKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Simulated => "simulated",
+            Self::Kubernetes => "kubernetes",
         })
     }
 }
@@ -121,12 +136,17 @@ struct Document {
     max_open_answers: Option<u64>,
     max_connections: Option<u64>,
     audit_days: Option<u64>,
+    kubeconfig: Option<PathBuf>,
+    kubernetes: Option<fleet_kube::KubeConfig>,
     node_repair: Option<Repair>,
     node_repair_patience: Option<u64>,
     node_repair_attempts: Option<u64>,
     node_repair_percent: Option<u64>,
     node_repair_nodes: Option<u64>,
     driver_force_percent: Option<u64>,
+    lease_ttl: Option<u64>,
+    stop_grace: Option<u64>,
+    stale_reads: Option<u64>,
     no_demo: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
@@ -150,7 +170,9 @@ pub struct Config {
     pub exposure: Exposure,
     pub oidc: Option<OidcConfig>,
     pub keystone: Option<KeystoneConfig>,
+    pub cluster: Cluster,
     pub upkeep: Upkeep,
+    pub replica: ReplicaSettings,
     pub no_demo: bool,
     pub log_level: String,
     pub log_format: LogFormat,
@@ -170,7 +192,9 @@ impl Default for Config {
             exposure: Exposure::default(),
             oidc: None,
             keystone: None,
+            cluster: Cluster::default(),
             upkeep: Upkeep::default(),
+            replica: ReplicaSettings::default(),
             no_demo: false,
             log_level: "info".to_owned(),
             log_format: LogFormat::default(),
@@ -181,7 +205,7 @@ impl Default for Config {
 impl Config {
     /// Puts flags, environment and file together. `matches` tells flags and environment apart.
     pub fn load(flags: &Flags, matches: &ArgMatches) -> Result<Loaded> {
-        let file = match &flags.config {
+        let mut file = match &flags.config {
             Some(path) => read(path)?,
             None => Document::default(),
         };
@@ -189,6 +213,15 @@ impl Config {
         let mut from = Sources::new(matches);
         let exposure = Exposure::load(&mut from, &flags.exposure, &file)?;
         let upkeep = Upkeep::load(&mut from, &flags.upkeep, &file);
+        let replica = ReplicaSettings::load(&mut from, &flags.replica, &file)?;
+        let fleet = from.pick("fleet", flags.fleet, file.fleet, usual.fleet);
+        let cluster = Cluster::load(&mut from, &flags.cluster, &mut file)?;
+        // The demo's machines are simulated: elsewhere it is made for those who ask for it.
+        let no_demo = match fleet {
+            FleetKind::Simulated => usual.no_demo,
+            FleetKind::Kubernetes => true,
+        };
+        let asked = flags.no_demo.then_some(true).or(flags.demo.then_some(false));
         let config = Self {
             listen: from.pick("listen", flags.listen, file.listen, usual.listen),
             data: from.pick("data", flags.data.clone(), file.data, usual.data),
@@ -196,15 +229,17 @@ impl Config {
             database: from
                 .pick_optional("database", flags.database.clone().map(Url), file.database.map(Url))
                 .map(|url| url.0),
-            fleet: from.pick("fleet", flags.fleet, file.fleet, usual.fleet),
+            fleet,
             fleet_speed: from.pick("fleet_speed", flags.fleet_speed, file.fleet_speed, usual.fleet_speed),
             fleet_seed: from.pick("fleet_seed", flags.fleet_seed, file.fleet_seed, usual.fleet_seed),
             fleet_failures: from.pick("fleet_failures", flags.fleet_failures, file.fleet_failures, usual.fleet_failures),
             exposure,
             oidc: file.oidc,
             keystone: file.keystone,
+            cluster,
             upkeep,
-            no_demo: from.pick("no_demo", flags.no_demo.then_some(true), file.no_demo, usual.no_demo),
+            replica,
+            no_demo: from.pick("no_demo", asked, file.no_demo, no_demo),
             log_level: from.pick("log_level", flags.log_level.clone(), file.log_level, usual.log_level),
             log_format: from.pick("log_format", flags.log_format, file.log_format, usual.log_format),
         };
@@ -215,6 +250,10 @@ impl Config {
         }
         from.table("oidc", config.oidc.as_ref())?;
         from.table("keystone", config.keystone.as_ref())?;
+        if config.fleet == FleetKind::Kubernetes {
+            // A table, so that it comes after all that stands outside of tables.
+            from.shown.push_str(&config.cluster.to_toml()?);
+        }
         Ok(Loaded { config, shown: from.shown })
     }
 

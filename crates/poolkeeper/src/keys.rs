@@ -6,7 +6,7 @@ use clock::Entropy;
 use secrecy::{ExposeSecret, SecretString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Reads the keys of the file, one a line, newest first. Makes the file where it is missing, unless there are secrets
@@ -79,11 +79,8 @@ fn rewrite<T>(path: &Path, entropy: &dyn Entropy, change: impl FnOnce(&mut Vec<S
 }
 
 fn read(path: &Path) -> Result<KeyRing> {
-    let mode = fs::metadata(path)
-        .with_context(|| format!("{} cannot be looked at", path.display()))?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
+    let metadata = fs::metadata(path).with_context(|| format!("{} cannot be looked at", path.display()))?;
+    if !is_private(metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw()) {
         bail!("{0} may be read by others: chmod 600 {0}", path.display());
     }
     let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
@@ -93,6 +90,13 @@ fn read(path: &Path) -> Result<KeyRing> {
     keys.collect::<Result<Vec<_>, _>>()
         .and_then(KeyRing::new)
         .with_context(|| format!("{} does not hold 32 bytes in base64 on each line", path.display()))
+}
+
+/// Whether nobody else may read the file. One that root has put there may be given to us by its group: so mounts Kubernetes the
+/// files of a Secret.
+fn is_private(mode: u32, owner: u32, own: u32) -> bool {
+    let others = if owner == 0 && own != 0 { 0o037 } else { 0o077 };
+    mode & others == 0
 }
 
 /// Makes the file as a whole or not at all. Where somebody else was faster, theirs is the key.
@@ -127,6 +131,7 @@ mod tests {
     use auth::Sealer;
     use clock::SeededEntropy;
     use domain::name::AccessKeyId;
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
 
     fn chmod(path: &Path, mode: u32) {
@@ -180,6 +185,14 @@ mod tests {
         }
         chmod(&path, 0o400);
         load(&path, &SeededEntropy::new(1), false).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_root_has_put_there_may_be_given_by_its_group() {
+        assert!(is_private(0o100_440, 0, 65532) && is_private(0o100_640, 0, 65532));
+        for (mode, owner, own) in [(0o440, 65532, 65532), (0o440, 0, 0), (0o460, 0, 65532), (0o444, 0, 65532)] {
+            assert!(!is_private(mode, owner, own), "{mode:o} of {owner} for {own}");
+        }
     }
 
     #[test]

@@ -4,12 +4,18 @@
 
 mod audit;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 mod journal;
+mod keeping;
 mod keys;
+mod machines;
 mod remote;
+mod replica;
 pub mod server;
+mod stock;
 mod telemetry;
 
 /// Chooses the cryptography of all TLS of the process, once. A second call changes nothing.

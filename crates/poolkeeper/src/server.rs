@@ -1,20 +1,18 @@
 //! A running server: everything put together, and taken apart in order.
 
 use crate::audit;
-use crate::config::Config;
+use crate::config::{Config, ReplicaSettings};
 use crate::demo::{self, Demo};
-use crate::journal::StoreJournal;
-use crate::keys;
-use crate::remote;
+use crate::machines::Machines;
+use crate::{keys, remote, replica, stock};
 use anyhow::{Context, Result, anyhow, bail};
 use auth::{Chain, DEFAULT_SKEW, Passwords, RolePolicy, Sealer};
 use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use domain::iam::AccessKey;
-use fleet::Fleet;
-use fleet::sim::{SimConfig, SimFleet};
+use fleet::sim::SimFleet;
 use http_api::metrics::Metrics;
 use http_api::tls::TlsObserver;
-use http_api::{App, AppParts, Listening, Readiness, Tls};
+use http_api::{App, AppParts, Freshness, Listening, Readiness, Tls};
 use reconcile::{Controller, NoProbe, Observer};
 use service::accounts::Credentials;
 use service::{Limits, Service, ServiceParts};
@@ -23,6 +21,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use store::{HolderId, Kind, State, Store};
 use store_sql::{Options, SqlStore};
 use tokio::net::TcpListener;
@@ -44,26 +43,38 @@ pub struct Overrides {
 /// A server that accepts requests.
 pub struct Server {
     pub address: SocketAddr,
-    pub fleet: SimFleet,
+    /// Where the fleet is simulated.
+    pub fleet: Option<SimFleet>,
     pub state: State,
     demo: Demo,
     stop: watch::Sender<bool>,
     readiness: Readiness,
     tls: Option<Arc<Tls>>,
+    replica: ReplicaSettings,
+    clock: Arc<dyn Clock>,
     /// Each ends with its name, and only when it is told to.
     tasks: JoinSet<&'static str>,
     store: Arc<SqlStore>,
 }
 
-struct MetricsObserver(Arc<Metrics>);
+struct MetricsObserver {
+    metrics: Arc<Metrics>,
+    /// Whether this replica has the lease.
+    leads: Arc<AtomicBool>,
+}
 
 impl Observer for MetricsObserver {
     fn step(&self, outcome: &'static str) {
-        self.0.step(outcome);
+        self.metrics.step(outcome);
     }
 
     fn queued(&self, length: usize) {
-        self.0.queued(length);
+        self.metrics.queued(length);
+    }
+
+    fn leads(&self, epoch: Option<u64>) {
+        self.leads.store(epoch.is_some(), Ordering::Release);
+        self.metrics.leads(epoch);
     }
 }
 
@@ -82,31 +93,27 @@ impl Server {
         let groups = Arc::clone(&metrics);
         let options = Options {
             observer: Some(Arc::new(move |commits| groups.committed(commits))),
+            stall: config.replica.stall(),
             ..Options::new(config.store_url(), Arc::clone(&clock))
         };
         let store = Arc::new(SqlStore::open(options).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let sim = SimConfig {
-            seed: config.fleet_seed,
-            speed: config.fleet_speed,
-            failures: config.fleet_failures,
-        };
         // State and fleet are read at the same time: both take long where there is much.
         let mut opening = JoinSet::new();
-        let journal = Arc::new(StoreJournal(Arc::clone(&shared)));
-        opening.spawn(SimFleet::open(sim, journal, Arc::clone(&clock)));
+        opening.spawn(Machines::open(config.clone(), Arc::clone(&shared), Arc::clone(&clock)));
         let state = State::load(shared).await?;
         let has_keys = state.index().read().count(Kind::AccessKey) > 0;
         let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
         let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
         reseal(&state, &sealer).await?;
         report_unreadable(&state, &sealer);
-        let fleet = opening.join_next().await.context("the fleet was not opened")???;
+        let machines = opening.join_next().await.context("the fleet was not opened")???;
+        machines.attach(&state).await?;
         let passwords = Passwords::new(Arc::clone(&entropy));
         let values = overrides.demo.or_environment();
         let seeder = demo::Seeder {
             state: &state,
-            fleet: &fleet,
+            fleet: machines.simulated(),
             passwords: &passwords,
             sealer: &sealer,
             clock: clock.as_ref(),
@@ -119,8 +126,8 @@ impl Server {
         };
         let service = Service::new(ServiceParts {
             state: state.clone(),
-            fleet: Arc::new(fleet.clone()),
-            machines: Some(fleet.clone()),
+            fleet: machines.port(),
+            machines: machines.simulated().cloned(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             authorizer: Arc::new(RolePolicy),
@@ -130,6 +137,7 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let readiness = Readiness::default();
+        let freshness = Freshness::new(config.replica.stale_reads);
         let credentials = Arc::new(Credentials::new(state.clone(), sealer));
         let retention = config.exposure.audit_retention();
         let (recorder, keeper) = audit::channel(state.clone(), Arc::clone(&clock), Arc::clone(&metrics), retention);
@@ -144,25 +152,31 @@ impl Server {
             limits: http_api::Limits::new(config.exposure.limits(), &clock),
             proxies: config.exposure.proxies.clone(),
             audit: Arc::new(recorder),
+            freshness: freshness.clone(),
             closing: stopped.clone(),
             region: region(&state),
         });
         let holder = HolderId(format!("{}-{:016x}", std::process::id(), entropy.next_u64()));
+        let leads = Arc::new(AtomicBool::new(false));
         let parts = reconcile::Parts {
             state: state.clone(),
-            fleet: Arc::new(fleet.clone()) as Arc<dyn Fleet>,
+            fleet: machines.port(),
             clock: Arc::clone(&clock),
             holder,
+            lease: config.replica.lease(),
             policy: config.upkeep.policy(),
             probe: Arc::new(NoProbe),
-            observer: Arc::new(MetricsObserver(Arc::clone(&metrics))),
+            observer: Arc::new(MetricsObserver {
+                metrics: Arc::clone(&metrics),
+                leads: Arc::clone(&leads),
+            }),
         };
         let listening = Listening {
             listener,
             tls: tls.clone(),
             most: config.exposure.most_connections(),
             clock: overrides.connection_clock.unwrap_or_else(|| Arc::new(SystemClock)),
-            metrics: Some(metrics),
+            metrics: Some(Arc::clone(&metrics)),
         };
         let mut tasks = JoinSet::new();
         if let Some(tls) = tls.clone() {
@@ -180,17 +194,44 @@ impl Server {
             "the controller",
             async move { Controller::new(parts).run(until(stopped)).await },
         ));
-        tasks.spawn(named("following the store", follow(state.clone(), clock, stop.subscribe())));
+        if let Some(fleet) = machines.cluster() {
+            let told = Arc::clone(fleet);
+            readiness.remark_with(move || told.away().map(|_reason| "the cluster is away"));
+            let reaching = Arc::clone(fleet).run(config.cluster.clone(), Arc::clone(&clock));
+            let stocking = stock::keep(state.clone(), Arc::clone(fleet), leads, Arc::clone(&clock));
+            let stopped = until(stop.subscribe());
+            tasks.spawn(named("looking after the cluster", async move {
+                tokio::select! {
+                    () = stopped => {}
+                    () = reaching => {}
+                    () = stocking => {}
+                }
+            }));
+        }
+        tasks.spawn(named(
+            "following the store",
+            follow(state.clone(), Arc::clone(&clock), stop.subscribe()),
+        ));
+        let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&clock));
+        let stopped = until(stop.subscribe());
+        tasks.spawn(named("looking after freshness", async move {
+            tokio::select! {
+                () = stopped => {}
+                () = looking => {}
+            }
+        }));
         readiness.set(true);
         tracing::info!(%address, "serving");
         Ok(Self {
             address,
-            fleet,
+            fleet: machines.simulated().cloned(),
             state,
             demo,
             stop,
             readiness,
             tls,
+            replica: config.replica,
+            clock,
             tasks,
             store,
         })
@@ -204,6 +245,11 @@ impl Server {
     /// The certificate that is shown, where there is one.
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_deref()
+    }
+
+    /// The machines, where they are simulated.
+    pub fn simulated(&self) -> Result<&SimFleet> {
+        self.fleet.as_ref().context("the machines are not simulated")
     }
 
     pub fn demo(&self) -> &Demo {
@@ -226,8 +272,7 @@ impl Server {
 
     /// Finishes requests in flight, gives the lease back, closes the store.
     pub async fn stop(mut self) -> Result<()> {
-        self.readiness.set(false);
-        self.stop.send_replace(true);
+        replica::hand_over(&self.readiness, &self.stop, &self.replica, self.clock.as_ref()).await;
         let mut outcome = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
             outcome = outcome.and(ended.map(|_name| ()));
@@ -252,7 +297,7 @@ async fn named(name: &'static str, work: impl Future<Output = ()>) -> &'static s
 }
 
 /// A new folder is for its owner only: the store holds what is needed to guess passwords.
-fn make_folder(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

@@ -123,6 +123,17 @@ impl Postgres {
         ))
     }
 
+    /// What statements of a database answer, a line for each row. Blocks.
+    pub fn query(&self, database: &str, statements: &str) -> Result<String> {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align"]);
+        let output = psql.arg("--command").arg(statements).arg("--dbname").arg(database).output()?;
+        if !output.status.success() {
+            bail!("psql failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     fn execute(&self, statement: &str) -> Result<()> {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null"]);

@@ -115,7 +115,7 @@ impl TestServer {
         let server = Server::start(&config, overrides).await.expect("the server starts");
         let user = Client::new(server.url(), access_key(SECRET_KEY), Arc::new(clock.clone()));
         let operator = user.with_credential(Credential::Token(ADMIN_TOKEN.to_owned()));
-        let fleet = server.fleet.clone();
+        let fleet = server.simulated().expect("a simulated fleet").clone();
         Self {
             user,
             operator,

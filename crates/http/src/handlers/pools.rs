@@ -117,10 +117,12 @@ pub(crate) async fn show(State(app): State<App>, call: Call) -> Result<Response,
         return Ok(render::entry(&found.entry));
     };
     let _seat = call.sit(&app)?;
-    let found = app
-        .service()
-        .await_pool(&ctx, &name, wait.timeout, |pool| wait.condition.holds(pool))
-        .await?;
+    let mut closing = app.parts.closing.clone();
+    let found = tokio::select! {
+        found = app.service().await_pool(&ctx, &name, wait.timeout, |pool| wait.condition.holds(pool)) => found?,
+        // As if the time were over: whoever waits asks again, another replica.
+        _ = closing.wait_for(|is_closing| *is_closing) => app.service().show_pool(&ctx, &name)?,
+    };
     Ok(render::entry(&found.entry))
 }
 

@@ -1,0 +1,243 @@
+//! Commands about nodes. Each is one conditional patch, or finds that it is done; what takes time is noted on the Node as an action
+//! and goes on in [`crate::worker`].
+
+mod create;
+mod transfer;
+
+use crate::config::{DriverMode, Provider};
+use crate::context::{ATTEMPTS, Context, Epoch};
+use crate::edit::{self, annotate};
+use crate::failure::Failure;
+use crate::mark::{self, Action, ActionKind, Hold, Progress, Request, Step};
+use crate::nodes::Nodes;
+use crate::{driver, inventory};
+use create::Doubts;
+use domain::meta::Uid;
+use domain::name::NodeName;
+use fleet::{Command, FleetError, ResetRequest};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::DynamicObject;
+use kube::{Api, ResourceExt};
+use std::sync::{Arc, Mutex};
+
+/// Carries out commands about nodes.
+pub struct NodeSide {
+    pub(crate) context: Arc<Context>,
+    pub(crate) nodes: Arc<Nodes>,
+    doubts: Mutex<Doubts>,
+}
+
+/// A request to the machine of a node, as an action begins.
+struct Begin<'a> {
+    kind: ActionKind,
+    hold: Hold,
+    number: u64,
+    reset: Option<&'a ResetRequest>,
+}
+
+impl NodeSide {
+    pub fn new(context: &Arc<Context>, nodes: &Arc<Nodes>) -> Self {
+        Self {
+            context: Arc::clone(context),
+            nodes: Arc::clone(nodes),
+            doubts: Mutex::default(),
+        }
+    }
+
+    /// Carries out a command about a node. Others are none of its affair, and done.
+    pub async fn execute(&self, command: &Command, epoch: Epoch) -> Result<(), FleetError> {
+        match command {
+            Command::CreateNode(request) => self.create(request, epoch).await,
+            Command::DeleteNode { pool, node } => self.delete(&pool.uid, node, epoch).await,
+            Command::HoldNode { pool, node } => self.edit_node(epoch, &pool.uid, node, |it| edit::hold(it, Hold::Drain)).await,
+            Command::OpenNode { pool, node } => self.edit_node(epoch, &pool.uid, node, |it| edit::unhold(it, Hold::Drain)).await,
+            Command::EvictNode { pool, node } => self.evict(&pool.uid, node, epoch).await,
+            Command::RebootNode { pool, node, number } => {
+                let begin = Begin {
+                    kind: ActionKind::Reboot,
+                    hold: Hold::Reboot,
+                    number: *number,
+                    reset: None,
+                };
+                self.begin(&pool.uid, node, epoch, &begin).await
+            }
+            Command::ResetNode(request) => {
+                let begin = Begin {
+                    kind: ActionKind::Reset,
+                    hold: Hold::Reset,
+                    number: request.number,
+                    reset: Some(request),
+                };
+                self.begin(&request.pool.uid, &request.node, epoch, &begin).await
+            }
+            Command::MoveNode { pool, node, from } => self.transfer(pool, node, from, epoch).await,
+            Command::SetDriver { pool, node, version } => self.set_driver(&pool.uid, node, version, epoch).await,
+            Command::EnsurePool { .. }
+            | Command::RemovePool { .. }
+            | Command::EnsurePlugin { .. }
+            | Command::RemovePlugin { .. }
+            | Command::SetQuotas { .. } => Ok(()),
+        }
+    }
+
+    /// Edits the node of a pool, wherever it is.
+    async fn edit_node(&self, epoch: Epoch, pool: &Uid, node: &NodeName, edit: impl Fn(&mut Node) + Send + Sync) -> Result<(), FleetError> {
+        let Some(found) = self.nodes.find(pool, node) else { return Ok(()) };
+        let is_there = |it: &Node| edit::label(it, mark::POOL) == Some(pool.as_str());
+        self.edit(epoch, found, |it| {
+            if is_there(it) {
+                edit(it);
+            }
+        })
+        .await
+        .map_err(Failure::on_write)
+    }
+
+    /// Edits a Node until the edit stands or is not needed. What the edit is to depend on, it must look at itself.
+    pub(crate) async fn edit(&self, epoch: Epoch, mut node: Arc<Node>, edit: impl Fn(&mut Node) + Send + Sync) -> Result<(), Failure> {
+        let api: Api<Node> = Api::all(self.context.client.clone());
+        let name = node.name_any();
+        for _ in 0..ATTEMPTS {
+            let mut after = Node::clone(&node);
+            edit(&mut after);
+            let Some(patch) = edit::patch(&node, &after, epoch) else {
+                return Ok(());
+            };
+            match self.context.merge(epoch, &api, &name, &patch).await {
+                Ok(written) => {
+                    self.nodes.nodes.note(written);
+                    return Ok(());
+                }
+                Err(Failure::Conflict) => match self.context.call(api.get_opt(&name)).await? {
+                    Some(fresh) => {
+                        self.nodes.nodes.note(fresh.clone());
+                        node = Arc::new(fresh);
+                    }
+                    None => return Ok(()),
+                },
+                // A Node that has vanished is an observation.
+                Err(Failure::Missing(_)) => return Ok(()),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(Failure::Conflict)
+    }
+
+    async fn evict(&self, pool: &Uid, node: &NodeName, epoch: Epoch) -> Result<(), FleetError> {
+        let now = self.context.now();
+        self.edit_node(epoch, pool, node, |it| {
+            // Every other action empties the node too.
+            if edit::action(it).is_none() {
+                annotate(it, mark::ACTION, Some(&Action::begun(ActionKind::Evict, 0, now)));
+            }
+        })
+        .await
+    }
+
+    /// Begins a reboot or a reset, unless one of this number or a higher one is known.
+    async fn begin(&self, pool: &Uid, node: &NodeName, epoch: Epoch, begin: &Begin<'_>) -> Result<(), FleetError> {
+        let Some(found) = self.nodes.find(pool, node) else { return Ok(()) };
+        if edit::request(&found).is_some_and(|known| known.number >= begin.number) {
+            return Ok(());
+        }
+        let provider = match begin.kind {
+            ActionKind::Reset => &self.context.config.reset,
+            ActionKind::Evict | ActionKind::Reboot | ActionKind::Move | ActionKind::Release => &self.context.config.reboot,
+        };
+        if *provider == Provider::None {
+            let reason = format!("no way to {} a machine is configured", begin.hold.as_str());
+            return Err(FleetError::Refused { reason });
+        }
+        let now = self.context.now();
+        let driver_label = self.driver_label(&found);
+        let version = begin.reset.and_then(|reset| reset.driver.clone());
+        if let Some(version) = &version {
+            self.offer_driver(version, driver_label, epoch).await?;
+        }
+        self.edit_node(epoch, pool, node, |it| {
+            let is_known = edit::request(it).is_some_and(|known| known.number >= begin.number);
+            let is_stronger = edit::action(it).is_some_and(|running| matches!(running.kind, ActionKind::Release | ActionKind::Move));
+            if is_known || is_stronger {
+                return;
+            }
+            let request = Request {
+                number: begin.number,
+                kind: begin.kind,
+                progress: Progress::Running,
+            };
+            let mut action = Action::begun(begin.kind, begin.number, now);
+            if let Some(reset) = begin.reset {
+                action.image = reset
+                    .image
+                    .as_ref()
+                    .and_then(|image| image.name.clone().or_else(|| image.image_id.clone()));
+                action.runtime.clone_from(&reset.runtime);
+            }
+            // What an older request held, it holds no more.
+            edit::unhold(it, Hold::Reboot);
+            edit::unhold(it, Hold::Reset);
+            annotate::<()>(it, mark::ASK, None);
+            edit::hold(it, begin.hold);
+            annotate(it, mark::REQUEST, Some(&request));
+            annotate(it, mark::ACTION, Some(&action));
+            if let (Some(key), Some(version)) = (driver_label, &version) {
+                edit::set_label(it, key, version);
+            }
+        })
+        .await
+    }
+
+    async fn set_driver(&self, pool: &Uid, node: &NodeName, version: &str, epoch: Epoch) -> Result<(), FleetError> {
+        let Some(found) = self.nodes.find(pool, node) else { return Ok(()) };
+        let Some(key) = self.driver_label(&found) else { return Ok(()) };
+        self.offer_driver(version, Some(key), epoch).await?;
+        self.edit_node(epoch, pool, node, |it| {
+            if edit::label(it, key) != Some(version) {
+                edit::set_label(it, key, version);
+            }
+        })
+        .await
+    }
+
+    /// The label that asks for a driver on a Node.
+    fn driver_label(&self, node: &Node) -> Option<&'static str> {
+        let flavor = self.nodes.view(|view| view.flavor(&node.name_any()).cloned());
+        driver::wanted_label(node, flavor.as_ref(), &self.context.config)
+    }
+
+    /// Makes the object that installs a version, in the mode that wants one.
+    async fn offer_driver(&self, version: &str, key: Option<&'static str>, epoch: Epoch) -> Result<(), FleetError> {
+        if self.context.config.driver.mode != DriverMode::Nvidia || key != Some(mark::GPU_DRIVER) {
+            return Ok(());
+        }
+        let api: Api<DynamicObject> = Api::all_with(self.context.client.clone(), &driver::nvidia_driver());
+        let object = driver::driver_object(version, &self.context.config);
+        let name = object.name_any();
+        match self.context.call(api.get_opt(&name)).await.map_err(Failure::on_read)? {
+            Some(_) => Ok(()),
+            None => self.context.apply(epoch, &api, object).await.map(|_| ()).map_err(Failure::on_write),
+        }
+    }
+
+    /// The labels of a Node that decide where it is.
+    pub(crate) fn place(&self, node: &Node) -> Option<crate::view::Place> {
+        let flavor = self.nodes.view(|view| view.flavor(&node.name_any()).cloned())?;
+        Some((flavor, inventory::zone(node, &self.context.config)?))
+    }
+}
+
+impl Action {
+    /// An action at its beginning.
+    pub fn begun(kind: ActionKind, id: u64, since: jiff::Timestamp) -> Self {
+        Self {
+            id,
+            kind,
+            step: Step::Empty,
+            since,
+            before: None,
+            image: None,
+            runtime: None,
+            to: None,
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The `kube` part of the configuration: which Nodes there are to have, what they count as, and how they are handled.
+
+mod faults;
+
+pub use faults::{FaultRule, Pattern};
+
+use crate::amount::Amounts;
+use crate::mark;
+use crate::selector;
+use crate::settings::PoolSettings;
+use domain::name::{FlavorName, ZoneName};
+use kube::core::Selector;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How a cluster is used as a fleet. Every setting has a default; with none at all, labelled Nodes are offered under flavors that
+/// are read off them (see [`crate::inventory`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KubeConfig {
+    /// Name space of what is ours alone: the fence, pods that reboot or clean.
+    pub namespace: String,
+    /// Label selector of the Nodes that may be used.
+    pub inventory: String,
+    /// What Nodes count as. Empty: flavors are read off the Nodes.
+    pub flavor: Vec<FlavorRule>,
+    /// Zone of Nodes without the label of a zone. Absent: they are not offered.
+    pub default_zone: Option<ZoneName>,
+    /// Values of the label of a zone, and the zone that each is in the API. What is not named here is its own name.
+    pub zones: BTreeMap<String, ZoneName>,
+    /// Resource names of accelerators, and the key that each has in the API. What is not named here is passed unchanged.
+    pub accelerators: BTreeMap<String, String>,
+    /// Keys of taints that a free Node may carry.
+    pub tolerated_taints: Vec<String>,
+    /// Label whose value is the rack or supernode of a Node.
+    pub batch_label: Option<String>,
+    /// Nodes of Karpenter and Cluster API may be taken too.
+    pub adopt_provisioned: bool,
+    pub scheduler: Scheduler,
+    pub drain: Drain,
+    pub driver: Driver,
+    /// How a machine is started anew.
+    pub reboot: Provider,
+    /// How a machine is installed anew.
+    pub reset: Provider,
+    pub release: Release,
+    /// What makes a Node faulty, besides its kubelet and its accelerators.
+    pub fault: Vec<FaultRule>,
+    /// A kubelet that says it is not ready is believed after so long.
+    pub unready_seconds: u64,
+    /// Nothing is concluded from a watch that has been silent for so long.
+    pub silence_seconds: u64,
+    pub provisioner: Provisioner,
+    /// Plug-ins, and what job types need of the cluster.
+    pub pool: PoolSettings,
+}
+
+/// A physical flavor of the catalogue, as Nodes show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlavorRule {
+    pub name: FlavorName,
+    /// Labels that a Node must have: every key, with one of its values.
+    #[serde(rename = "match")]
+    pub labels: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    pub accelerator: Option<AcceleratorRule>,
+    /// What must be allocatable at least.
+    #[serde(default)]
+    pub least: Amounts,
+    /// What one node counts in queues. Empty: the accelerators and `least`.
+    #[serde(default)]
+    pub quota: Amounts,
+    /// Name of the template from which machines are made. Absent: only Nodes that are there.
+    #[serde(default)]
+    pub provision: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceleratorRule {
+    pub resource: String,
+    pub count: u32,
+}
+
+/// What lets workloads of logical pools in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduler {
+    Volcano,
+    Kueue,
+    /// Logical pools are accounting only.
+    #[default]
+    None,
+}
+
+/// How Nodes are emptied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drain {
+    /// Pods that cannot be evicted for so long are deleted, with the time that they ask for.
+    pub timeout_seconds: u64,
+    /// Pods that are there still after so long are deleted at once. Counted from the beginning.
+    pub kill_seconds: u64,
+    /// When an eviction that was put off is tried again.
+    pub retry_seconds: u64,
+}
+
+/// Who installs drivers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Driver {
+    pub mode: DriverMode,
+    /// Registry and image of NVIDIA's driver, in mode `nvidia`.
+    pub repository: String,
+    pub image: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriverMode {
+    /// One NVIDIADriver object for each version; the label of a Node chooses.
+    Nvidia,
+    /// The label of a Node says what it is to have; somebody else follows it.
+    #[default]
+    Label,
+    /// Drivers are the site's own affair; none are reported.
+    None,
+}
+
+/// How a machine is worked upon.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Provider {
+    /// Nobody can: such commands are refused.
+    #[default]
+    None,
+    /// The Node is annotated with what is asked for, and an agent of the site does it.
+    Annotation,
+    /// A pod on the Node, or elsewhere, made from this specification (`spec` of a Pod). In its texts `{{node}}`, `{{host}}`,
+    /// `{{number}}`, `{{image}}`, `{{runtime}}` stand for what is asked for.
+    Pod { template: serde_json::Value },
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Release {
+    /// What is done to an emptied Node before it is free again.
+    pub clean: Provider,
+}
+
+/// Who makes machines that are not there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provisioner {
+    #[default]
+    None,
+    ClusterApi,
+}
+
+/// What is wrong with a setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path} {problem}")]
+pub struct ConfigError {
+    /// Where it is, as in `flavor[2].match`.
+    pub path: String,
+    pub problem: String,
+}
+
+impl Default for KubeConfig {
+    fn default() -> Self {
+        let accelerators = [
+            ("huawei.com/Ascend910", "huawei.com/ascend-snt9"),
+            ("huawei.com/Ascend310", "huawei.com/ascend-snt3"),
+            ("huawei.com/Ascend310P", "huawei.com/ascend-snt3"),
+        ];
+        Self {
+            namespace: "poolkeeper-system".to_owned(),
+            inventory: format!("{}=true", mark::INVENTORY),
+            flavor: Vec::new(),
+            default_zone: None,
+            zones: BTreeMap::new(),
+            accelerators: accelerators.map(|(from, to)| (from.to_owned(), to.to_owned())).into(),
+            tolerated_taints: vec!["nvidia.com/gpu".to_owned()],
+            batch_label: None,
+            adopt_provisioned: false,
+            scheduler: Scheduler::default(),
+            drain: Drain::default(),
+            driver: Driver::default(),
+            reboot: Provider::None,
+            reset: Provider::None,
+            release: Release::default(),
+            fault: FaultRule::usual(),
+            unready_seconds: 60,
+            silence_seconds: 60,
+            provisioner: Provisioner::None,
+            pool: PoolSettings::default(),
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            timeout_seconds: 600,
+            kill_seconds: 1200,
+            retry_seconds: 5,
+        }
+    }
+}
+
+impl Default for Driver {
+    fn default() -> Self {
+        Self {
+            mode: DriverMode::default(),
+            repository: "nvcr.io/nvidia".to_owned(),
+            image: "driver".to_owned(),
+        }
+    }
+}
+
+impl Drain {
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds)
+    }
+
+    pub fn kill(&self) -> Duration {
+        Duration::from_secs(self.kill_seconds)
+    }
+
+    pub fn retry(&self) -> Duration {
+        Duration::from_secs(self.retry_seconds.max(1))
+    }
+}
+
+impl KubeConfig {
+    /// Checks what types cannot.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |path: String, problem: &str| {
+            Err(ConfigError {
+                path,
+                problem: problem.to_owned(),
+            })
+        };
+        if !is_dns_label(&self.namespace) {
+            return wrong("namespace".to_owned(), "is not the name of a name space");
+        }
+        self.selector()?;
+        let zones = self.zones.iter().map(|(from, to)| (format!("zones.{from}"), to));
+        for (path, zone) in zones.chain(self.default_zone.iter().map(|zone| ("default_zone".to_owned(), zone))) {
+            if let Err(problem) = ZoneName::parse(zone.as_str()) {
+                return wrong(path, &problem.to_string());
+            }
+        }
+        let mut names = BTreeSet::new();
+        for (at, flavor) in self.flavor.iter().enumerate() {
+            flavor.validate(&format!("flavor[{at}]"))?;
+            if !names.insert(&flavor.name) {
+                return wrong(format!("flavor[{at}].name"), "is used twice");
+            }
+            if flavor.provision.is_some() && self.provisioner == Provisioner::None {
+                return wrong(format!("flavor[{at}].provision"), "needs a provisioner");
+            }
+        }
+        if self.drain.kill_seconds < self.drain.timeout_seconds {
+            return wrong("drain.kill_seconds".to_owned(), "must not be less than drain.timeout_seconds");
+        }
+        for (path, seconds) in [("unready_seconds", self.unready_seconds), ("silence_seconds", self.silence_seconds)] {
+            if seconds == 0 {
+                return wrong(path.to_owned(), "must be at least 1");
+            }
+        }
+        for (path, provider) in [
+            ("reboot", &self.reboot),
+            ("reset", &self.reset),
+            ("release.clean", &self.release.clean),
+        ] {
+            let containers = |template: &serde_json::Value| template.get("containers")?.as_array().map(Vec::len);
+            if let Provider::Pod { template } = provider
+                && containers(template).is_none_or(|count| count == 0)
+            {
+                return wrong(format!("{path}.pod.template"), "has no containers");
+            }
+        }
+        for (at, rule) in self.fault.iter().enumerate() {
+            rule.validate(&format!("fault[{at}]"))?;
+        }
+        Ok(())
+    }
+
+    /// Which Nodes may be used.
+    pub fn selector(&self) -> Result<Selector, ConfigError> {
+        selector::parse(&self.inventory).map_err(|problem| ConfigError {
+            path: "inventory".to_owned(),
+            problem,
+        })
+    }
+
+    pub fn unready(&self) -> Duration {
+        Duration::from_secs(self.unready_seconds)
+    }
+
+    pub fn silence(&self) -> Duration {
+        Duration::from_secs(self.silence_seconds)
+    }
+
+    /// The key that a resource has in the API.
+    pub fn api_key<'a>(&'a self, resource: &'a str) -> &'a str {
+        self.accelerators.get(resource).map_or(resource, String::as_str)
+    }
+}
+
+impl FlavorRule {
+    fn validate(&self, path: &str) -> Result<(), ConfigError> {
+        let wrong = |part: &str, problem: String| {
+            Err(ConfigError {
+                path: format!("{path}.{part}"),
+                problem,
+            })
+        };
+        if let Err(problem) = FlavorName::parse(self.name.as_str()) {
+            return wrong("name", problem.to_string());
+        }
+        if self.labels.is_empty() {
+            return wrong("match", "names no label, so that every Node would be one".to_owned());
+        }
+        for (key, values) in &self.labels {
+            if values.is_empty() {
+                return wrong(&format!("match.{key}"), "has no values".to_owned());
+            }
+        }
+        if self.accelerator.as_ref().is_some_and(|accelerator| accelerator.count == 0) {
+            return wrong("accelerator.count", "must be at least 1".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn is_dns_label(text: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&text.len()) && text.chars().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests;

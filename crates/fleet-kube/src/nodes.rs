@@ -1,0 +1,296 @@
+//! The Nodes and Pods of the cluster, as the server shows them, and which of them are whose.
+
+use crate::cache::{Cache, Selection, Task};
+use crate::context::Context;
+use crate::edit;
+use crate::mark;
+use crate::view::View;
+use domain::meta::Uid;
+use domain::name::NodeName;
+use fleet::FleetError;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::core::Selector;
+use kube::{Api, ResourceExt};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Everything that is known of Nodes and Pods.
+pub struct Nodes {
+    context: Arc<Context>,
+    pub nodes: Arc<Cache<Node>>,
+    /// Pods that have a Node, without what is not needed of them.
+    pub pods: Arc<Cache<Pod>>,
+    shared: Arc<Shared>,
+    /// What follows from it. Locks are taken in this order: view, caches, index.
+    view: Mutex<View>,
+    _tasks: [Task; 2],
+}
+
+#[derive(Default)]
+struct Shared {
+    index: Mutex<Index>,
+    /// Told when something may have to be done.
+    woken: Notify,
+}
+
+#[derive(Default)]
+struct Index {
+    /// Names of the Nodes of a pool.
+    of_pool: BTreeMap<Uid, BTreeSet<String>>,
+    /// Pool and node (the slug) that a Node is.
+    owners: BTreeMap<String, (Uid, String)>,
+    /// Names of the Nodes that are a node: more than one after a race that nothing prevented.
+    by_node: BTreeMap<(Uid, String), BTreeSet<String>>,
+    /// Keys of the pods of a Node.
+    pods: BTreeMap<String, BTreeSet<String>>,
+    /// Nodes that have changed, or the pods on them.
+    dirty: BTreeSet<String>,
+    /// Nodes on which an action runs.
+    acting: BTreeSet<String>,
+}
+
+impl Nodes {
+    /// Begins to watch; must be called inside a runtime. `selector` is that of the configuration.
+    pub fn start(context: &Arc<Context>, selector: Selector) -> Self {
+        let shared = Arc::new(Shared::default());
+        let (nodes, first) = Cache::start(context, select_nodes(context, &shared));
+        let (pods, second) = Cache::start(context, select_pods(context, &shared));
+        Self {
+            context: Arc::clone(context),
+            nodes,
+            pods,
+            shared,
+            view: Mutex::new(View::new(selector)),
+            _tasks: [first, second],
+        }
+    }
+
+    /// Waits until everything has been listed once.
+    pub async fn synced(&self) {
+        self.nodes.synced().await;
+        self.pods.synced().await;
+    }
+
+    /// Whether conclusions may be drawn.
+    pub fn fresh(&self) -> Result<(), FleetError> {
+        self.nodes.fresh()?;
+        self.pods.fresh()
+    }
+
+    /// The Nodes with the mark of a pool, by name.
+    pub fn of_pool(&self, pool: &Uid) -> Vec<Arc<Node>> {
+        let names = self.shared.index().of_pool.get(pool).cloned().unwrap_or_default();
+        names.iter().filter_map(|name| self.nodes.get(name)).collect()
+    }
+
+    /// The Node that is a node of a pool. Of several the one that is to stay; the others have names of their own, see [`Self::named`].
+    pub fn find(&self, pool: &Uid, node: &NodeName) -> Option<Arc<Node>> {
+        if let Some((_, digest)) = node.as_str().rsplit_once(SURPLUS) {
+            let of_pool = self.of_pool(pool);
+            return of_pool.into_iter().find(|node| surplus_digest(node) == digest);
+        }
+        let key = (pool.clone(), mark::own_slug(node.as_str()));
+        let names = self.shared.index().by_node.get(&key).cloned().unwrap_or_default();
+        let all = names.iter().filter_map(|name| self.nodes.get(name));
+        all.min_by_key(|node| precedence(node))
+    }
+
+    /// The Nodes of a pool by the names of the nodes that they are. Where two are one node, by a race that neither the fence nor
+    /// versions could prevent, the later one has a name that no record has, so that it is released.
+    pub fn named(&self, pool: &Uid) -> BTreeMap<NodeName, Arc<Node>> {
+        let mut all = self.of_pool(pool);
+        all.sort_by_cached_key(|node| precedence(node));
+        let mut named = BTreeMap::new();
+        for node in all {
+            let Some(name) = edit::node_name(&node) else { continue };
+            let name = if named.contains_key(&name) {
+                let other = NodeName::parse(&format!("{name}{SURPLUS}{}", surplus_digest(&node)));
+                other.unwrap_or(name)
+            } else {
+                name
+            };
+            named.insert(name, node);
+        }
+        named
+    }
+
+    /// The pods of a Node.
+    pub fn pods_on(&self, node: &str) -> Vec<Arc<Pod>> {
+        let keys = self.shared.index().pods.get(node).cloned().unwrap_or_default();
+        keys.iter().filter_map(|key| self.pods.get(key)).collect()
+    }
+
+    /// Names of the Nodes on which an action runs.
+    pub fn acting(&self) -> Vec<String> {
+        self.shared.index().acting.iter().cloned().collect()
+    }
+
+    /// Waits until a Node or a Pod has changed.
+    pub async fn woken(&self) {
+        self.shared.woken.notified().await;
+    }
+
+    /// Runs on what follows from all Nodes, brought up to date.
+    pub fn view<T>(&self, run: impl FnOnce(&mut View) -> T) -> T {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let dirty = std::mem::take(&mut self.shared.index().dirty);
+        for name in dirty {
+            let node = self.nodes.get(&name);
+            let pods = self.pods_on(&name);
+            view.refresh(&name, node, pods, &self.context);
+        }
+        run(&mut view)
+    }
+}
+
+/// Between the name of a node and what tells a second Node of that name apart.
+const SURPLUS: char = '~';
+
+fn surplus_digest(node: &Node) -> String {
+    mark::digest(&[node.metadata.uid.as_deref().unwrap_or_default()], 8)
+}
+
+/// Of two Nodes that are one node, the one with the smaller value stays: of the higher epoch, claimed earlier, of the smaller uid.
+fn precedence(node: &Node) -> (Reverse<u64>, Option<Timestamp>, Option<String>) {
+    let epoch = mark::epoch(node.metadata.annotations.as_ref());
+    let at = edit::note(node).map(|note| note.at);
+    (Reverse(epoch), at, node.metadata.uid.clone())
+}
+
+impl Shared {
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The pool whose mark a Node has.
+pub fn pool_of(node: &Node) -> Option<Uid> {
+    edit::label(node, mark::POOL).map(Uid::from_text)
+}
+
+fn owner_of(node: &Node) -> Option<(Uid, String)> {
+    Some((pool_of(node)?, edit::label(node, mark::NODE).unwrap_or_default().to_owned()))
+}
+
+fn select_nodes(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Node> {
+    let (teller, shared) = (Arc::clone(context), Arc::clone(shared));
+    Selection {
+        trim: trim_node,
+        listener: Box::new(move |before, after| {
+            let Some(name) = after.or(before).map(|node| node.name_any()) else {
+                return;
+            };
+            let (was, is) = (before.and_then(|node| owner_of(node)), after.and_then(|node| owner_of(node)));
+            let is_acting = after.is_some_and(|node| edit::has_action(node));
+            shared.index().file(&name, is.clone(), is_acting);
+            for (pool, _) in [was, is].into_iter().flatten() {
+                teller.touch(&pool);
+            }
+            shared.woken.notify_one();
+        }),
+        ..Selection::all(Api::all(context.client.clone()))
+    }
+}
+
+fn select_pods(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Pod> {
+    let (teller, shared) = (Arc::clone(context), Arc::clone(shared));
+    Selection {
+        fields: Some("spec.nodeName!=".to_owned()),
+        trim: trim_pod,
+        listener: Box::new(move |before, after| {
+            let mut index = shared.index();
+            for (pod, is_there) in [(before, false), (after, true)] {
+                let Some(pod) = pod else { continue };
+                let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else {
+                    continue;
+                };
+                index.place(&node, crate::cache::key(pod.as_ref()), is_there);
+                if let Some((pool, _)) = index.owners.get(&node) {
+                    teller.touch(pool);
+                }
+            }
+            drop(index);
+            shared.woken.notify_one();
+        }),
+        ..Selection::all(Api::all(context.client.clone()))
+    }
+}
+
+impl Index {
+    fn file(&mut self, name: &str, owner: Option<(Uid, String)>, is_acting: bool) {
+        self.dirty.insert(name.to_owned());
+        if is_acting {
+            self.acting.insert(name.to_owned());
+        } else {
+            self.acting.remove(name);
+        }
+        if self.owners.get(name) == owner.as_ref() {
+            return;
+        }
+        if let Some(was) = self.owners.remove(name) {
+            remove_from(&mut self.of_pool, &was.0, name);
+            remove_from(&mut self.by_node, &was, name);
+        }
+        if let Some(owner) = owner {
+            self.of_pool.entry(owner.0.clone()).or_default().insert(name.to_owned());
+            self.by_node.entry(owner.clone()).or_default().insert(name.to_owned());
+            self.owners.insert(name.to_owned(), owner);
+        }
+    }
+
+    fn place(&mut self, node: &str, pod: String, is_there: bool) {
+        self.dirty.insert(node.to_owned());
+        if is_there {
+            self.pods.entry(node.to_owned()).or_default().insert(pod);
+        } else {
+            remove_from(&mut self.pods, node, &pod);
+        }
+    }
+}
+
+fn remove_from<K, Q>(sets: &mut BTreeMap<K, BTreeSet<String>>, key: &Q, name: &str)
+where
+    K: Ord + std::borrow::Borrow<Q>,
+    Q: Ord + ?Sized,
+{
+    if let Some(set) = sets.get_mut(key) {
+        set.remove(name);
+        if set.is_empty() {
+            sets.remove(key);
+        }
+    }
+}
+
+fn trim_node(node: &mut Node) {
+    node.metadata.managed_fields = None;
+    if let Some(status) = &mut node.status {
+        status.images = None;
+        status.volumes_attached = None;
+        status.volumes_in_use = None;
+    }
+}
+
+/// Leaves owner, labels, requests, phase and times.
+fn trim_pod(pod: &mut Pod) {
+    pod.metadata.managed_fields = None;
+    if let Some(spec) = &mut pod.spec {
+        spec.volumes = None;
+        spec.affinity = None;
+        spec.tolerations = None;
+        for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+            container.env = None;
+            container.env_from = None;
+            container.args = None;
+            container.command = None;
+            container.volume_mounts = None;
+            container.liveness_probe = None;
+            container.readiness_probe = None;
+            container.startup_probe = None;
+            container.lifecycle = None;
+            container.security_context = None;
+        }
+    }
+}

@@ -1,0 +1,477 @@
+//! What a pool has besides its Nodes: name spaces, queues, plug-ins, workloads.
+
+mod carry;
+mod index;
+mod queues;
+mod spaces;
+mod work;
+
+use crate::cache::{Cache, Selection, Task};
+use crate::config::{KubeConfig, Scheduler};
+use crate::context::{Context, Epoch};
+use crate::failure::Failure;
+use crate::kueue::SeenObjects;
+use crate::nodes::Nodes;
+use crate::object::{Change, Key, Kind};
+use crate::plugins::{self, Note as PluginNote};
+use crate::quota::{PerNode, QuotaTree, ordered};
+use crate::report::Reporter;
+use crate::scopes::{Checker, first_missing};
+use crate::settings::PluginRule;
+use domain::meta::Uid;
+use domain::name::TemplateName;
+use domain::pool::JobType;
+use fleet::observation::{ClusterFact, PluginState};
+use fleet::{Command, FleetError, Observation, PluginRequest, PoolMark, Quota, Workloads};
+use index::Index;
+use kube::Api;
+use kube::api::DynamicObject;
+use queues::Queues;
+use spaces::Note;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use work::Work;
+
+/// What was begun is gone on with at least so often.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// Name spaces, queues, plug-ins and workloads of pools.
+pub struct PoolSide {
+    inner: Arc<Inner>,
+    reporter: Reporter,
+    _tasks: Vec<Task>,
+}
+
+/// What the task that goes on with removals works with too.
+struct Inner {
+    context: Arc<Context>,
+    caches: BTreeMap<Kind, Arc<Cache<DynamicObject>>>,
+    index: Arc<Index>,
+    work: Work,
+    checker: Arc<Checker>,
+    per_node: PerNode,
+    /// Told when a removal may get on.
+    woken: Arc<Notify>,
+}
+
+impl PoolSide {
+    /// Begins to watch; must be called inside a runtime.
+    pub fn start(context: &Arc<Context>, nodes: &Arc<Nodes>) -> Self {
+        let (index, woken) = (Arc::new(Index::default()), Arc::new(Notify::new()));
+        let mut tasks = Vec::new();
+        let mut caches = BTreeMap::new();
+        for kind in kinds(context.config.scheduler) {
+            let (cache, task) = Cache::start(context, select(context, kind, &index, &woken));
+            caches.insert(kind, cache);
+            tasks.push(task);
+        }
+        let (work, more) = Work::start(context, nodes, &index, &woken);
+        tasks.extend(more);
+        let (teller, known) = (Arc::clone(context), Arc::clone(&index));
+        let listener = Box::new(move || known.roots().iter().for_each(|root| teller.touch(root)));
+        let needs = context.config.pool.all_needs(context.config.scheduler);
+        let (checker, task) = Checker::start(context, needs, listener);
+        tasks.push(task);
+        let (reporter, task) = Reporter::start(context);
+        tasks.push(task);
+        let inner = Arc::new(Inner {
+            context: Arc::clone(context),
+            caches,
+            index,
+            work,
+            checker,
+            per_node: per_node(&context.config),
+            woken,
+        });
+        tasks.push(Task(tokio::spawn(Arc::clone(&inner).go_on())));
+        Self {
+            inner,
+            reporter,
+            _tasks: tasks,
+        }
+    }
+
+    /// Waits until everything has been listed once.
+    pub async fn synced(&self) {
+        for cache in self.inner.caches.values() {
+            cache.synced().await;
+        }
+        self.inner.work.synced().await;
+        self.inner.checker.looked().await;
+    }
+
+    /// Tells the cluster what happened.
+    pub fn reporter(&self) -> &Reporter {
+        &self.reporter
+    }
+
+    /// Carries out a command that is not about one node. Nodes of a pool that is removed are released by the caller.
+    pub async fn execute(&self, command: &Command, epoch: Epoch) -> Result<(), FleetError> {
+        self.inner.fresh()?;
+        match command {
+            Command::EnsurePool { pool } => {
+                if self.inner.ensure(pool, epoch).await? {
+                    self.reporter.space(&spaces::first(&pool.uid), "PoolCreated", format!("pool {}", pool.pool.name));
+                }
+                Ok(())
+            }
+            Command::RemovePool { pool } => {
+                if self.inner.begin_removal(&pool.uid, epoch).await? {
+                    self.reporter.space(&spaces::first(&pool.uid), "PoolRemoved", format!("pool {}", pool.pool.name));
+                }
+                Ok(())
+            }
+            Command::EnsurePlugin { pool, plugin } => self.inner.ensure_plugin(pool, plugin, epoch).await,
+            Command::RemovePlugin { pool, template } => self.inner.remove_plugin(pool, template, epoch).await,
+            Command::SetQuotas { pool, quotas } => self.inner.set_quotas(pool, quotas, epoch).await,
+            Command::CreateNode(_)
+            | Command::DeleteNode { .. }
+            | Command::HoldNode { .. }
+            | Command::OpenNode { .. }
+            | Command::EvictNode { .. }
+            | Command::RebootNode { .. }
+            | Command::ResetNode(_)
+            | Command::MoveNode { .. }
+            | Command::SetDriver { .. } => Ok(()),
+        }
+    }
+
+    /// Adds what is known of the pool, or says why nothing may be concluded.
+    pub fn report(&self, pool: &Uid, observation: &mut Observation) -> Result<(), FleetError> {
+        self.inner.fresh()?;
+        self.inner.report(pool, observation);
+        Ok(())
+    }
+
+    pub fn workloads(&self, pool: &Uid) -> Result<Arc<Workloads>, FleetError> {
+        self.inner.fresh()?;
+        let seen = self.inner.index.of(pool);
+        Ok(self.inner.work.workloads(pool, &spaces::workload_spaces(&seen)))
+    }
+}
+
+/// The kinds of objects that pools have.
+fn kinds(scheduler: Scheduler) -> Vec<Kind> {
+    let mut kinds = vec![Kind::Namespace, Kind::HelmRelease];
+    kinds.extend(match scheduler {
+        Scheduler::Volcano => [Kind::Queue].as_slice(),
+        Scheduler::Kueue => &[Kind::ResourceFlavor, Kind::Cohort, Kind::ClusterQueue, Kind::LocalQueue],
+        Scheduler::None => &[],
+    });
+    kinds
+}
+
+fn select(context: &Arc<Context>, kind: Kind, index: &Arc<Index>, woken: &Arc<Notify>) -> Selection<DynamicObject> {
+    let (teller, index, woken) = (Arc::clone(context), Arc::clone(index), Arc::clone(woken));
+    Selection {
+        labels: Some(crate::mark::ROOT.to_owned()),
+        trim: |object| object.metadata.managed_fields = None,
+        listener: Box::new(move |before, after| {
+            for root in index.file(kind, before, after) {
+                teller.touch(&root);
+            }
+            woken.notify_one();
+        }),
+        is_optional: kind != Kind::Namespace,
+        ..Selection::all(Api::all_with(context.client.clone(), &kind.resource().into()))
+    }
+}
+
+/// What a node of each flavor counts. Without a word about it, its accelerators and what it must have at least.
+fn per_node(config: &KubeConfig) -> PerNode {
+    let rules = config
+        .flavor
+        .iter()
+        .map(|rule| (rule.name.clone(), crate::inventory::quota(&rule.name, None, config)));
+    rules.filter(|(_, counts)| !counts.is_empty()).collect()
+}
+
+impl Inner {
+    fn fresh(&self) -> Result<(), FleetError> {
+        self.caches.values().try_for_each(|cache| cache.fresh())?;
+        self.work.fresh()
+    }
+
+    fn security(&self) -> Option<&str> {
+        self.context.config.pool.pod_security.as_deref()
+    }
+
+    fn report(&self, root: &Uid, observation: &mut Observation) {
+        let seen = self.index.of(root);
+        if seen.is_empty() {
+            return;
+        }
+        let first = seen.get(&Key::cluster(Kind::Namespace, &spaces::first(root)));
+        let is_up = first.is_some_and(|space| space.metadata.deletion_timestamp.is_none() && !spaces::is_removing(space));
+        observation.cluster = if is_up { ClusterFact::Ready } else { ClusterFact::Starting };
+        observation.quotas = self.quotas(root, &seen);
+        let workloads = self.work.workloads(root, &spaces::workload_spaces(&seen));
+        for fact in workloads.facts().filter(|fact| !fact.status.is_over()) {
+            *observation.workloads.entry(fact.kind.job_type()).or_default() += 1;
+        }
+        let releases = seen.iter().filter(|(key, _)| key.kind == Kind::HelmRelease);
+        observation.plugins = releases.filter_map(|(_, release)| plugins::fact(release)).collect();
+        let Some(first) = first.filter(|_| is_up) else { return };
+        let (note, findings) = (spaces::note(first), self.checker.findings());
+        for (template, note) in &note.plugins {
+            if let PluginRule::Present { requires } = self.context.config.pool.rule(template) {
+                observation.plugins.insert(template.clone(), plugins::shared_fact(note, &requires, &findings));
+            }
+        }
+        let queues = queues::volcano_queues(&seen);
+        let is_shut = note.quota.as_ref().is_some_and(|quota| queues::is_shut(&quota.pool, &queues));
+        for job_type in JobType::ALL {
+            let needs = self.context.config.pool.needs(self.context.config.scheduler, job_type);
+            let state = match first_missing(&needs, &findings) {
+                Some(Ok(())) if is_shut => Some(Err("the queue of the pool is closed".to_owned())),
+                state => state,
+            };
+            observation.dependencies.extend(state.map(|state| (job_type, state)));
+        }
+    }
+
+    /// The quotas that hold: those of which everything is as it should be. Of a pool that is being ended something is left for as
+    /// long as it is shown here.
+    fn quotas(&self, root: &Uid, seen: &SeenObjects) -> Vec<Quota> {
+        let mut open = Vec::new();
+        let mut ending = Vec::new();
+        for (_, space) in spaces::of(seen) {
+            let Some(quota) = spaces::note(space).quota else { continue };
+            if spaces::is_closed(space) || space.metadata.deletion_timestamp.is_some() {
+                ending.push(quota);
+            } else {
+                open.push(quota);
+            }
+        }
+        let open = ordered(open);
+        let tree = QuotaTree::new(&open, &self.per_node);
+        let queues = Queues::of(&self.context.config, root, &tree);
+        let seen_queues = queues::volcano_queues(seen);
+        let holds = |quota: &Quota| {
+            let Some(above) = open.first().map(|first| &first.pool) else { return false };
+            let note = Note {
+                quota: Some(quota.clone()),
+                plugins: first_note(seen, &quota.pool.uid).plugins,
+            };
+            let spaces = spaces::wanted(above, &quota.pool, &note, self.security());
+            tree.pool(&quota.pool.uid).is_some()
+                && spaces.iter().all(|space| seen.get(&space.key).is_some_and(|seen| space.is_met(seen)))
+                && queues.as_ref().is_ok_and(|queues| queues.is_conform(&quota.pool.uid, seen, &seen_queues))
+        };
+        let mut quotas: Vec<Quota> = open.iter().filter(|quota| holds(quota)).cloned().collect();
+        let spaces = spaces::workload_spaces(seen);
+        quotas.extend(ending.into_iter().filter(|quota| {
+            let uid = &quota.pool.uid;
+            uid != root || self.has_queues(uid, seen) || !self.work.is_idle(uid, root, &spaces)
+        }));
+        ordered(quotas)
+    }
+
+    fn has_queues(&self, pool: &Uid, seen: &SeenObjects) -> bool {
+        seen.iter().any(|(key, object)| queues::is_part(key) && spaces::pool_of(object).as_ref() == Some(pool))
+    }
+
+    /// Whether it was not there before.
+    async fn ensure(&self, pool: &PoolMark, epoch: Epoch) -> Result<bool, FleetError> {
+        let seen = self.index.of(&pool.uid);
+        let first = seen.get(&Key::cluster(Kind::Namespace, &spaces::first(&pool.uid)));
+        if first.is_some_and(|space| space.metadata.deletion_timestamp.is_some()) {
+            return Err(FleetError::Throttled {
+                retry_after: Duration::from_secs(1),
+            });
+        }
+        let note = first.map(|space| spaces::note(space)).unwrap_or_default();
+        let space = spaces::wanted_first(pool, pool, &note, self.security());
+        if first.is_none_or(|seen| !space.is_met(seen)) {
+            self.carry_out(&seen, vec![Change::Put(space)], epoch).await?;
+        }
+        Ok(first.is_none())
+    }
+
+    async fn set_quotas(&self, pool: &PoolMark, quotas: &[Quota], epoch: Epoch) -> Result<(), FleetError> {
+        let root = &pool.uid;
+        let seen = self.index.of(root);
+        let first = seen.get(&Key::cluster(Kind::Namespace, &spaces::first(root)));
+        let is_going = first.is_some_and(|space| space.metadata.deletion_timestamp.is_some() || spaces::is_removing(space));
+        if is_going || (seen.is_empty() && quotas.is_empty()) {
+            return Ok(());
+        }
+        let tree = QuotaTree::new(quotas, &self.per_node);
+        let refused = |reason| FleetError::Refused { reason };
+        let queues = Queues::of(&self.context.config, root, &tree).map_err(refused)?;
+        let mut changes = Vec::new();
+        for quota in quotas.iter().filter(|quota| tree.pool(&quota.pool.uid).is_some()) {
+            let note = Note {
+                quota: Some(quota.clone()),
+                plugins: first_note(&seen, &quota.pool.uid).plugins,
+            };
+            let spaces = spaces::wanted(pool, &quota.pool, &note, self.security());
+            let unmet = spaces.into_iter().filter(|space| seen.get(&space.key).is_none_or(|seen| !space.is_met(seen)));
+            changes.extend(unmet.map(Change::Put));
+        }
+        let ending = |space: &DynamicObject| spaces::pool_of(space).is_none_or(|uid| tree.pool(&uid).is_none());
+        let closed = spaces::of(&seen).filter(|(_, space)| ending(space));
+        changes.extend(closed.filter_map(|(key, space)| spaces::closed(key, space, false)).map(Change::Put));
+        self.carry_out(&seen, changes, epoch).await?;
+        let seen = self.index.of(root);
+        let mut workload_spaces = spaces::workload_spaces(&seen);
+        workload_spaces.retain(|_, space| tree.pool(&space.pool.uid).is_none());
+        let idle = self.end_workloads(root, &workload_spaces, &seen, epoch).await?;
+        let changes = queues.plan(&self.context.config, root, &seen, &idle);
+        self.carry_out(&seen, changes, epoch).await?;
+        let gone = spaces::of(&seen).filter(|(_, space)| {
+            let pool = spaces::pool_of(space).filter(|pool| pool != root && tree.pool(pool).is_none());
+            space.metadata.deletion_timestamp.is_none() && pool.is_some_and(|pool| idle.contains(&pool))
+        });
+        let gone = gone.map(|(key, _)| Change::Delete(key.clone())).collect();
+        self.carry_out(&seen, gone, epoch).await
+    }
+
+    /// Ends what runs or waits in name spaces, and gives the pools that have nothing left there.
+    async fn end_workloads(
+        &self,
+        root: &Uid,
+        workload_spaces: &BTreeMap<String, crate::workloads::Space>,
+        seen: &SeenObjects,
+        epoch: Epoch,
+    ) -> Result<BTreeSet<Uid>, FleetError> {
+        for target in self.work.targets(root, workload_spaces) {
+            self.end(&target, epoch).await?;
+        }
+        let pools = spaces::of(seen).filter_map(|(_, space)| spaces::pool_of(space));
+        Ok(pools.filter(|pool| self.work.is_idle(pool, root, workload_spaces)).collect())
+    }
+
+    /// Whether there was anything to remove.
+    async fn begin_removal(&self, root: &Uid, epoch: Epoch) -> Result<bool, FleetError> {
+        let seen = self.index.of(root);
+        if seen.is_empty() {
+            return Ok(false);
+        }
+        let closed = spaces::of(&seen).filter_map(|(key, space)| spaces::closed(key, space, true));
+        let closed: Vec<Change> = closed.map(Change::Put).collect();
+        let is_new = !closed.is_empty();
+        self.carry_out(&seen, closed, epoch).await?;
+        self.remove(root, epoch).await?;
+        Ok(is_new)
+    }
+
+    /// Takes away what can be taken away now: queues before name spaces, the pool's first name space last.
+    async fn remove(&self, root: &Uid, epoch: Epoch) -> Result<(), FleetError> {
+        let seen = self.index.of(root);
+        let spaces_of_work = spaces::workload_spaces(&seen);
+        let mut idle = self.end_workloads(root, &spaces_of_work, &seen, epoch).await?;
+        let is_idle = spaces::of(&seen).all(|(_, space)| spaces::pool_of(space).is_none_or(|pool| idle.contains(&pool)));
+        if is_idle {
+            // Also of pools whose name space is gone already.
+            idle.extend(seen.values().filter_map(|object| spaces::pool_of(object)));
+        }
+        let none = QuotaTree::new(&[], &self.per_node);
+        let refused = |reason| FleetError::Refused { reason };
+        let queues = Queues::of(&self.context.config, root, &none).map_err(refused)?;
+        let mut changes = queues.plan(&self.context.config, root, &seen, &idle);
+        let is_there = |key: &&Key| seen[*key].metadata.deletion_timestamp.is_none();
+        let releases = seen.keys().filter(|key| key.kind == Kind::HelmRelease).filter(is_there);
+        changes.extend(releases.cloned().map(Change::Delete));
+        if is_idle {
+            let first = Key::cluster(Kind::Namespace, &spaces::first(root));
+            let spaces = spaces::of(&seen).map(|(key, _)| key).filter(|key| **key != first).filter(is_there);
+            changes.extend(spaces.cloned().map(Change::Delete));
+            changes.extend(seen.contains_key(&first).then_some(&first).filter(is_there).cloned().map(Change::Delete));
+        }
+        self.carry_out(&seen, changes, epoch).await
+    }
+
+    /// Goes on with removals, also with those that another process has begun.
+    async fn go_on(self: Arc<Self>) {
+        loop {
+            let late = self.context.clock.sleep_until(self.context.after(PERIOD));
+            tokio::select! {
+                biased;
+                () = self.woken.notified() => {}
+                () = late => {}
+            }
+            let Some(epoch) = self.context.holder().filter(|_| self.fresh().is_ok()) else { continue };
+            for root in self.index.roots() {
+                let seen = self.index.of(&root);
+                let is_removing = spaces::of(&seen).any(|(_, space)| spaces::is_removing(space));
+                if is_removing && let Err(error) = self.remove(&root, epoch).await {
+                    tracing::info!(%error, pool = %root, "the removal is gone on with later");
+                }
+            }
+        }
+    }
+
+    async fn ensure_plugin(&self, pool: &PoolMark, plugin: &PluginRequest, epoch: Epoch) -> Result<(), FleetError> {
+        let seen = self.index.of(&pool.uid);
+        let first = seen.get(&Key::cluster(Kind::Namespace, &spaces::first(&pool.uid)));
+        let Some(first) = first.filter(|space| space.metadata.deletion_timestamp.is_none()) else {
+            return Err(FleetError::Refused {
+                reason: "the pool has no name space".to_owned(),
+            });
+        };
+        match self.context.config.pool.rule(&plugin.template) {
+            PluginRule::Chart(chart) => {
+                let object = plugins::release(&pool.uid, plugin, &chart, &self.context.config.namespace);
+                let known = seen.get(&object.key);
+                if known.is_some_and(|release| plugins::is_asked(release, plugin.attempt)) {
+                    return Ok(());
+                }
+                if known.is_some_and(|release| release.metadata.deletion_timestamp.is_some()) {
+                    return Err(FleetError::Throttled {
+                        retry_after: Duration::from_secs(1),
+                    });
+                }
+                if known.is_none() && !self.checker.has_crd(plugins::CRD).await? {
+                    return Err(FleetError::Refused {
+                        reason: format!("plug-in {} is a chart, and the cluster has nothing that installs charts: {} is not there", plugin.template, plugins::CRD),
+                    });
+                }
+                self.carry_out(&seen, vec![Change::Put(object)], epoch).await
+            }
+            PluginRule::Present { .. } => {
+                let mut note = spaces::note(first);
+                if note.plugins.get(&plugin.template).is_some_and(|known| known.attempt >= plugin.attempt) {
+                    return Ok(());
+                }
+                let used = PluginNote {
+                    version: plugin.version.clone(),
+                    attempt: plugin.attempt,
+                };
+                note.plugins.insert(plugin.template.clone(), used);
+                let space = spaces::wanted_first(pool, pool, &note, self.security());
+                self.carry_out(&seen, vec![Change::Put(space)], epoch).await
+            }
+        }
+    }
+
+    async fn remove_plugin(&self, pool: &PoolMark, template: &TemplateName, epoch: Epoch) -> Result<(), FleetError> {
+        let seen = self.index.of(&pool.uid);
+        let is_meant = |(key, object): &(&Key, &Arc<DynamicObject>)| {
+            key.kind == Kind::HelmRelease
+                && plugins::fact(object).is_some_and(|(known, fact)| known == *template && fact.state != PluginState::Removing)
+        };
+        let mut changes: Vec<Change> = seen.iter().filter(is_meant).map(|(key, _)| Change::Delete(key.clone())).collect();
+        let first = seen.get(&Key::cluster(Kind::Namespace, &spaces::first(&pool.uid)));
+        if let Some(first) = first.filter(|space| space.metadata.deletion_timestamp.is_none()) {
+            let mut note = spaces::note(first);
+            if note.plugins.remove(template).is_some() {
+                changes.push(Change::Put(spaces::wanted_first(pool, pool, &note, self.security())));
+            }
+        }
+        self.carry_out(&seen, changes, epoch).await
+    }
+}
+
+/// What is said on the first name space of a pool.
+fn first_note(seen: &SeenObjects, pool: &Uid) -> Note {
+    let first = seen.get(&Key::cluster(Kind::Namespace, &spaces::first(pool)));
+    first.map(|space| spaces::note(space)).unwrap_or_default()
+}
+
+/// As what a failure of a write comes back.
+fn failed(failure: Failure) -> FleetError {
+    failure.on_write()
+}

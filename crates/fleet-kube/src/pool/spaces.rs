@@ -1,0 +1,147 @@
+//! Name spaces of pools, and what is kept on them: what was asked for last.
+
+use crate::kueue::SeenObjects;
+use crate::mark;
+use crate::object::{Key, Kind, Object};
+use crate::plugins::Users;
+use crate::workloads::Space;
+use domain::meta::Uid;
+use domain::pool::JobType;
+use domain::workload::WorkloadKind;
+use fleet::{PoolMark, Quota};
+use kube::api::DynamicObject;
+use std::collections::BTreeMap;
+
+/// Annotation: the quota of the pool as it was asked for last.
+const QUOTA: &str = "poolkeeper.io/quota";
+/// Annotation: [`Users`].
+const PLUGINS: &str = "poolkeeper.io/plugins";
+/// Label: the physical pool is being removed.
+const REMOVING: &str = "poolkeeper.io/removing";
+const SECURITY: &str = "pod-security.kubernetes.io/enforce";
+
+/// The first name space of a pool: it comes first and goes last, and has the annotations.
+pub fn first(uid: &Uid) -> String {
+    name(uid, JobType::Train)
+}
+
+fn name(uid: &Uid, job_type: JobType) -> String {
+    mark::object_name(uid, &format!("-{}", job_type.as_str().to_lowercase()))
+}
+
+/// What is said on the first name space of a pool.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Note {
+    pub quota: Option<Quota>,
+    pub plugins: Users,
+}
+
+/// What is said on a name space. What cannot be read is as good as not there: it is asked for again.
+pub fn note(space: &DynamicObject) -> Note {
+    let annotations = space.metadata.annotations.as_ref();
+    Note {
+        quota: mark::read(annotations, QUOTA),
+        plugins: mark::read(annotations, PLUGINS).unwrap_or_default(),
+    }
+}
+
+/// A pool's name spaces: one for each job type, or for training only in a logical pool. They are open where it has a quota.
+pub fn wanted(root: &PoolMark, pool: &PoolMark, note: &Note, security: Option<&str>) -> Vec<Object> {
+    let is_root = root.uid == pool.uid;
+    let types = JobType::ALL.into_iter().filter(|job_type| is_root || *job_type == JobType::Train);
+    types.map(|job_type| space(root, pool, job_type, note, security)).collect()
+}
+
+/// The first of them.
+pub fn wanted_first(root: &PoolMark, pool: &PoolMark, note: &Note, security: Option<&str>) -> Object {
+    space(root, pool, JobType::Train, note, security)
+}
+
+fn space(root: &PoolMark, pool: &PoolMark, job_type: JobType, note: &Note, security: Option<&str>) -> Object {
+    let key = Key::cluster(Kind::Namespace, &name(&pool.uid, job_type));
+    let mut object = Object::of_pool(key, &root.uid, &pool.uid)
+        .label(mark::POOL_NAME, mark::pool_slug(root))
+        .label(mark::TYPE, job_type.as_str())
+        .label(mark::CLOSING, if note.quota.is_some() { "false" } else { "true" })
+        .label(REMOVING, "false");
+    if let Some(level) = security {
+        object = object.label(SECURITY, level);
+    }
+    if job_type == JobType::Train {
+        if let Some(quota) = &note.quota {
+            object = object.annotation(QUOTA, mark::write(quota));
+        }
+        object = object.annotation(PLUGINS, mark::write(&note.plugins));
+    }
+    object
+}
+
+/// A name space that is there, to be closed. `None`: it is.
+pub fn closed(key: &Key, space: &DynamicObject, is_removing: bool) -> Option<Object> {
+    let is_ours = |name: &String| (name.starts_with(mark::PREFIX) && name != mark::EPOCH) || name == SECURITY;
+    let ours = |map: &Option<BTreeMap<String, String>>| -> BTreeMap<String, String> {
+        let all = map.iter().flatten().filter(|(name, _)| is_ours(name));
+        all.map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    let mut object = Object {
+        key: key.clone(),
+        labels: ours(&space.metadata.labels),
+        annotations: ours(&space.metadata.annotations),
+        body: serde_json::Map::new(),
+    };
+    object.labels.insert(mark::CLOSING.to_owned(), "true".to_owned());
+    if is_removing {
+        object.labels.insert(REMOVING.to_owned(), "true".to_owned());
+    }
+    (space.metadata.deletion_timestamp.is_none() && !object.is_met(space)).then_some(object)
+}
+
+fn label<'a>(space: &'a DynamicObject, name: &str) -> Option<&'a str> {
+    space.metadata.labels.as_ref()?.get(name).map(String::as_str)
+}
+
+/// The pool that an object belongs to itself.
+pub fn pool_of(object: &DynamicObject) -> Option<Uid> {
+    label(object, mark::POOL).map(Uid::from_text)
+}
+
+pub fn is_closed(space: &DynamicObject) -> bool {
+    label(space, mark::CLOSING) == Some("true")
+}
+
+pub fn is_removing(space: &DynamicObject) -> bool {
+    label(space, REMOVING) == Some("true")
+}
+
+/// Name spaces among the objects of a pool.
+pub fn of(seen: &SeenObjects) -> impl Iterator<Item = (&Key, &DynamicObject)> {
+    let spaces = seen.iter().filter(|(key, _)| key.kind == Kind::Namespace);
+    spaces.map(|(key, space)| (key, space.as_ref()))
+}
+
+/// The names of the name spaces that each pool should have.
+pub fn names(root: &Uid, pools: impl Iterator<Item = Uid>) -> BTreeMap<Uid, Vec<String>> {
+    let of = |uid: &Uid| {
+        let types = JobType::ALL.into_iter().filter(|job_type| uid == root || *job_type == JobType::Train);
+        types.map(|job_type| name(uid, job_type)).collect()
+    };
+    pools.map(|uid| (uid.clone(), of(&uid))).collect()
+}
+
+/// Whose workloads are in which name space. Of a pool that never had a quota only the uid is known; it has no workloads.
+pub fn workload_spaces(seen: &SeenObjects) -> BTreeMap<String, Space> {
+    let notes: BTreeMap<Uid, PoolMark> = of(seen)
+        .filter_map(|(_, space)| Some((pool_of(space)?, note(space).quota?.pool)))
+        .collect();
+    of(seen)
+        .filter_map(|(key, space)| {
+            let kind = match JobType::parse(label(space, mark::TYPE)?)? {
+                JobType::Train => WorkloadKind::Train,
+                JobType::Infer => WorkloadKind::Infer,
+                JobType::Notebook => WorkloadKind::Notebook,
+            };
+            let pool = notes.get(&pool_of(space)?)?.clone();
+            Some((key.name.clone(), Space { pool, kind }))
+        })
+        .collect()
+}

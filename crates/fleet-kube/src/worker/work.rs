@@ -1,0 +1,231 @@
+//! What is done to a Node that is empty.
+
+use super::{Next, Running, Worker};
+use crate::config::Provider;
+use crate::edit::{self, annotate};
+use crate::failure::Failure;
+use crate::inventory::is_ready;
+use crate::mark::{self, ActionKind, Ask, Hold, Progress, Request, Step};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A machine that has not come up after so long is given up.
+const PATIENCE: Duration = Duration::from_mins(30);
+
+impl Worker {
+    /// Goes on with an action whose Node is empty.
+    pub(super) async fn emptied(&self, running: &Running) -> Next {
+        match running.action.kind {
+            ActionKind::Evict => self.change(running, |it| annotate::<()>(it, mark::ACTION, None)).await?,
+            ActionKind::Reboot | ActionKind::Reset => self.begin_work(running, false).await?,
+            ActionKind::Release if self.provider(running.action.kind) == &Provider::None => self.change(running, edit::free).await?,
+            ActionKind::Release => self.begin_work(running, true).await?,
+            ActionKind::Move => {
+                let mut next = running.action.clone();
+                next.step = Step::Work;
+                next.since = self.side.context.now();
+                self.change(running, |it| {
+                    edit::depart(it);
+                    annotate(it, mark::ACTION, Some(&next));
+                })
+                .await?;
+            }
+        }
+        Ok(None)
+    }
+
+    async fn begin_work(&self, running: &Running, is_cleaning: bool) -> Result<(), Failure> {
+        let mut next = running.action.clone();
+        next.step = Step::Work;
+        next.since = self.side.context.now();
+        next.before = boot_id(&running.node);
+        let asks = *self.provider(next.kind) == Provider::Annotation;
+        let ask = Ask {
+            kind: next.kind,
+            number: next.id,
+            image: next.image.clone(),
+            runtime: next.runtime.clone(),
+        };
+        self.change(running, |it| {
+            if is_cleaning {
+                it.metadata
+                    .labels
+                    .get_or_insert_default()
+                    .insert(mark::DIRTY.to_owned(), "true".to_owned());
+            }
+            annotate(it, mark::ACTION, Some(&next));
+            annotate(it, mark::ASK, asks.then_some(&ask));
+        })
+        .await
+    }
+
+    /// Looks whether a machine is done with, and sees to it that somebody works on it.
+    pub(super) async fn work(&self, running: &Running) -> Next {
+        match running.action.kind {
+            ActionKind::Evict => {
+                self.change(running, |it| annotate::<()>(it, mark::ACTION, None)).await?;
+                return Ok(None);
+            }
+            ActionKind::Move => {
+                if let Some(to) = &running.action.to {
+                    self.change(running, |it| edit::arrive(it, to)).await?;
+                }
+                return Ok(None);
+            }
+            ActionKind::Reboot | ActionKind::Reset | ActionKind::Release => {}
+        }
+        let has_rebooted = boot_id(&running.node) != running.action.before && is_ready(&running.node);
+        let is_clean = running.action.kind == ActionKind::Release && self.has_succeeded(running).await?;
+        if has_rebooted || is_clean {
+            self.finish(running, Progress::Done).await?;
+            return Ok(None);
+        }
+        let over = running.since(PATIENCE);
+        if running.action.kind != ActionKind::Release && self.side.context.now() >= over {
+            let reason = "the machine did not come up again".to_owned();
+            self.finish(running, Progress::Failed(reason)).await?;
+            return Ok(None);
+        }
+        if let Provider::Pod { template } = self.provider(running.action.kind) {
+            self.make_pod(running, template).await?;
+        }
+        // A Node that is not freed stays dirty, and is looked at when something changes.
+        Ok((running.action.kind != ActionKind::Release).then_some(over))
+    }
+
+    async fn finish(&self, running: &Running, progress: Progress) -> Result<(), Failure> {
+        if let Provider::Pod { .. } = self.provider(running.action.kind) {
+            self.remove_pod(running).await?;
+        }
+        if running.action.kind == ActionKind::Release {
+            return self.change(running, edit::free).await;
+        }
+        let request = Request {
+            number: running.action.id,
+            kind: running.action.kind,
+            progress,
+        };
+        self.change(running, |it| {
+            edit::unhold(it, Hold::Reboot);
+            edit::unhold(it, Hold::Reset);
+            annotate::<()>(it, mark::ACTION, None);
+            annotate::<()>(it, mark::ASK, None);
+            annotate(it, mark::REQUEST, Some(&request));
+        })
+        .await
+    }
+
+    /// One patch, as long as the action stands where this step began.
+    async fn change(&self, running: &Running, edit: impl Fn(&mut Node) + Send + Sync) -> Result<(), Failure> {
+        let node = std::sync::Arc::clone(&running.node);
+        self.side
+            .edit(running.epoch, node, |it| {
+                if running.stands(it) {
+                    edit(it);
+                }
+            })
+            .await
+    }
+
+    fn provider(&self, kind: ActionKind) -> &Provider {
+        let config = &self.side.context.config;
+        match kind {
+            ActionKind::Reset => &config.reset,
+            ActionKind::Release => &config.release.clean,
+            ActionKind::Reboot | ActionKind::Evict | ActionKind::Move => &config.reboot,
+        }
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        let context = &self.side.context;
+        Api::namespaced(context.client.clone(), &context.config.namespace)
+    }
+
+    async fn has_succeeded(&self, running: &Running) -> Result<bool, Failure> {
+        if !matches!(self.provider(running.action.kind), Provider::Pod { .. }) {
+            return Ok(false);
+        }
+        let found = self.side.context.call(self.pods().get_opt(&pod_name(running))).await?;
+        let phase = found.and_then(|pod| pod.status?.phase);
+        Ok(phase.as_deref() == Some("Succeeded"))
+    }
+
+    async fn make_pod(&self, running: &Running, template: &Value) -> Result<(), Failure> {
+        self.side.context.check(running.epoch)?;
+        let pod = pod(running, template)?;
+        match self.side.context.call(self.pods().create(&PostParams::default(), &pod)).await {
+            Ok(_) | Err(Failure::Exists) => Ok(()),
+            Err(failure) => self.side.context.heed(Err(failure)),
+        }
+    }
+
+    async fn remove_pod(&self, running: &Running) -> Result<(), Failure> {
+        self.side.context.check(running.epoch)?;
+        match self
+            .side
+            .context
+            .call(self.pods().delete(&pod_name(running), &DeleteParams::default()))
+            .await
+        {
+            Ok(_) | Err(Failure::Missing(_)) => Ok(()),
+            Err(failure) => self.side.context.heed(Err(failure)),
+        }
+    }
+}
+
+/// What changes whenever a machine starts.
+fn boot_id(node: &Node) -> Option<String> {
+    let info = node.status.as_ref()?.node_info.as_ref()?;
+    Some(info.boot_id.clone())
+}
+
+/// The same for every attempt at one step.
+fn pod_name(running: &Running) -> String {
+    let action = &running.action;
+    let kind = match action.kind {
+        ActionKind::Reset => "reset",
+        ActionKind::Release => "clean",
+        ActionKind::Reboot | ActionKind::Evict | ActionKind::Move => "reboot",
+    };
+    let digest = mark::digest(&[&running.name(), kind, &action.id.to_string(), &timestamp(action.since)], 10);
+    format!("pk-{kind}-{digest}")
+}
+
+fn timestamp(at: Timestamp) -> String {
+    at.to_string()
+}
+
+fn pod(running: &Running, template: &Value) -> Result<Pod, Failure> {
+    let action = &running.action;
+    let node = edit::node_name(&running.node).map(|name| name.to_string()).unwrap_or_default();
+    let words = [
+        ("{{host}}", running.name()),
+        ("{{node}}", node),
+        ("{{number}}", action.id.to_string()),
+        ("{{image}}", action.image.clone().unwrap_or_default()),
+        ("{{runtime}}", action.runtime.clone().unwrap_or_default()),
+    ];
+    let mut spec = filled(template, &words);
+    if let Some(spec) = spec.as_object_mut() {
+        spec.entry("restartPolicy").or_insert_with(|| json!("Never"));
+        spec.entry("tolerations").or_insert_with(|| json!([{"operator": "Exists"}]));
+    }
+    let labels = json!({mark::MANAGED: "true"});
+    let annotations = json!({mark::EPOCH: running.epoch.number().to_string()});
+    let pod = json!({"metadata": {"name": pod_name(running), "labels": labels, "annotations": annotations}, "spec": spec});
+    serde_json::from_value(pod).map_err(|error| Failure::Refused(format!("the template of the pod is wrong: {error}")))
+}
+
+/// The template with its words replaced in all texts.
+fn filled(template: &Value, words: &[(&str, String)]) -> Value {
+    match template {
+        Value::String(text) => Value::String(words.iter().fold(text.clone(), |text, (word, value)| text.replace(word, value))),
+        Value::Array(all) => Value::Array(all.iter().map(|one| filled(one, words)).collect()),
+        Value::Object(all) => Value::Object(all.iter().map(|(key, one)| (key.clone(), filled(one, words))).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
+    }
+}

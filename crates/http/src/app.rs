@@ -1,8 +1,8 @@
 //! What handlers work with.
 
 use crate::audit::AuditSink;
-use crate::limits::Limits;
 use crate::freshness::Freshness;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::peer::TrustedProxies;
 use crate::pipeline::RequestIds;
@@ -10,8 +10,8 @@ use auth::{Authenticator, RemoteAuthenticator};
 use bytes::Bytes;
 use clock::{Clock, Entropy};
 use service::Service;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// Everything the router needs. Cheap to clone.

@@ -111,6 +111,8 @@ async fn the_record_is_filtered_and_paged(server: TestServer) {
         (&json!("demo"), &json!("done"))
     );
     assert!(logins[1]["caller"].is_null());
+    let reason = format!("a log-in as user {} was refused", logins[0]["caller"]["user"].as_str().unwrap());
+    assert_eq!(logins[1]["reason"], json!(reason), "whose password was guessed");
     recorded(&server, "outcome=refused", 1).await;
     recorded(&server, "principal=demo", 4).await;
     recorded(&server, "principal=TESTKEY0000000000001&outcome=done", 3).await;

@@ -189,6 +189,15 @@ impl Service {
         self.issue(user, scope, project, method, end).await
     }
 
+    /// As whom somebody tries to log in with a password, if there is such a user: what is not a user's name may be a secret
+    /// in the wrong field.
+    pub fn named_user(&self, proof: &Proof) -> Option<UserId> {
+        match proof {
+            Proof::Password { user, .. } => self.find_user(user).map(|user| user.id.clone()),
+            Proof::Token(_) => None,
+        }
+    }
+
     fn find_user(&self, reference: &UserReference) -> Option<Arc<User>> {
         let index = self.parts.state.index().read();
         match reference {

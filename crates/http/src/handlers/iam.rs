@@ -51,7 +51,14 @@ pub(crate) async fn create_token(State(app): State<App>, request: Request) -> Re
     let (parts, body) = request.into_parts();
     let body = pipeline::read(&app, &parts, body).await?;
     let value = wire::json::parse(&body).map_err(|error| FieldErrors::one(FieldPath::root(), Reason::Invalid, error.to_string()))?;
-    let login = app.service().login(login_request(wire::iam::decode_login(&value)?)?).await?;
+    let request = login_request(wire::iam::decode_login(&value)?)?;
+    let named = app.service().named_user(&request.proof);
+    let login = app.service().login(request).await.map_err(|error| {
+        let mut refusal = ApiError::from(error);
+        let reason = named.map(|user| format!("a log-in as user {user} was refused"));
+        refusal.internal = refusal.internal.or(reason);
+        refusal
+    })?;
     Caller::set(&parts.extensions, Arc::new(signed_in(&login)));
     let body = render::encode(&token_body(&app, &parts.headers, &login));
     let mut response = (StatusCode::CREATED, [("content-type", "application/json")], body).into_response();

@@ -106,7 +106,10 @@ pub fn furnish_database(folder: &Path, url: &str, keys: &Path, free: u64) -> Res
 
 pub fn serve(binary: &Path, folder: &Path) -> Command {
     let mut command = Command::new(binary);
-    command.args(["serve", "--fleet-speed", "0", "--data"]).arg(folder);
+    // One caller sends everything here.
+    command
+        .args(["serve", "--fleet-speed", "0", "--rate-limit", "0", "--data"])
+        .arg(folder);
     command
         .env("POOLKEEPER_DEMO_ADMIN_TOKEN", TOKEN)
         .env("POOLKEEPER_DEMO_PROJECT_ID", PROJECT);

@@ -39,7 +39,7 @@ impl ClusterFleet {
 
     /// Connects until it succeeds, and then stays as long as the server.
     pub async fn run(self: Arc<Self>, cluster: Cluster, clock: Arc<dyn Clock>) {
-        let mut told = String::new();
+        let mut last = String::new();
         loop {
             match open(&cluster, &clock).await {
                 Ok(fleet) => {
@@ -49,11 +49,11 @@ impl ClusterFleet {
                 }
                 Err(error) => {
                     let reason = told(&error);
-                    if reason != told {
+                    if reason != last {
                         tracing::warn!(%reason, "the cluster cannot be used, it is tried again");
                     }
                     self.state.send_replace(State::Away(reason.clone()));
-                    told = reason;
+                    last = reason;
                 }
             }
             let again = clock.now().saturating_add(AGAIN).unwrap_or(jiff::Timestamp::MAX);

@@ -10,6 +10,7 @@ use crate::edit::{self, annotate};
 use crate::failure::Failure;
 use crate::mark::{self, Action, ActionKind, Hold, Progress, Request, Step};
 use crate::nodes::Nodes;
+use crate::report;
 use crate::{driver, inventory};
 use create::Doubts;
 use domain::meta::Uid;
@@ -105,6 +106,7 @@ impl NodeSide {
             };
             match self.context.merge(epoch, &api, &name, &patch).await {
                 Ok(written) => {
+                    report::of_node(&self.context, &node, &after);
                     self.nodes.nodes.note(written);
                     return Ok(());
                 }

@@ -3,6 +3,7 @@
 use crate::config::KubeConfig;
 use crate::failure::Failure;
 use crate::mark;
+use crate::report::Reporter;
 use clock::Clock;
 use domain::meta::{Fence, Uid};
 use fleet::FleetError;
@@ -16,7 +17,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -52,6 +53,8 @@ pub struct Context {
     pub(crate) holder_changed: Notify,
     changes: Mutex<Changes>,
     changed: Notify,
+    /// Tells the cluster what happens, once it has begun to.
+    pub reporter: OnceLock<Reporter>,
 }
 
 #[derive(Default)]
@@ -79,6 +82,7 @@ impl Context {
             holder_changed: Notify::new(),
             changes: Mutex::default(),
             changed: Notify::new(),
+            reporter: OnceLock::new(),
         }
     }
 

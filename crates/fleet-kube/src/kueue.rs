@@ -31,7 +31,11 @@ pub struct TooWide {
 /// The objects of a tree: what others name comes before them. `spaces` are the name spaces of each pool.
 pub fn wanted(tree: &QuotaTree, spaces: &BTreeMap<Uid, Vec<String>>) -> Result<Vec<Object>, TooWide> {
     let Some(root) = tree.pools().first() else { return Ok(Vec::new()) };
-    if let Some(wide) = tree.pools().iter().find(|pool| pool.shares.len() > MOST || tree.resources().len() > MOST) {
+    if let Some(wide) = tree
+        .pools()
+        .iter()
+        .find(|pool| pool.shares.len() > MOST || tree.resources().len() > MOST)
+    {
         let pool = wide.mark.pool.name.to_string();
         return Err(TooWide { pool });
     }
@@ -129,7 +133,9 @@ pub fn plan(wanted: &[Object], seen: &SeenObjects, idle: &BTreeSet<Uid>) -> Vec<
 
 /// Whether the objects are what they should be.
 pub fn is_conform<'a>(wanted: impl IntoIterator<Item = &'a Object>, seen: &SeenObjects) -> bool {
-    wanted.into_iter().all(|object| seen.get(&object.key).is_some_and(|seen| object.is_met(seen)))
+    wanted
+        .into_iter()
+        .all(|object| seen.get(&object.key).is_some_and(|seen| object.is_met(seen)))
 }
 
 /// Nominal quotas of a queue by flavor and resource.
@@ -157,7 +163,13 @@ fn shrunk(seen: &DynamicObject, key: &Key, wanted: Option<&Object>) -> Option<Ob
     let goal = wanted.map(|wanted| nominal(&wanted.body["spec"])).unwrap_or_default();
     let mut spec = seen.data["spec"].clone();
     let mut is_less = false;
-    let list = |value: &mut Value, field: &str| value.get_mut(field).and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+    let list = |value: &mut Value, field: &str| {
+        value
+            .get_mut(field)
+            .and_then(Value::as_array_mut)
+            .map(std::mem::take)
+            .unwrap_or_default()
+    };
     let mut groups = list(&mut spec, "resourceGroups");
     for group in &mut groups {
         let mut flavors = list(group, "flavors");
@@ -165,7 +177,10 @@ fn shrunk(seen: &DynamicObject, key: &Key, wanted: Option<&Object>) -> Option<Ob
             let goal = goal.get(flavor["name"].as_str().unwrap_or_default());
             let mut resources = list(flavor, "resources");
             for resource in &mut resources {
-                let most = goal.and_then(|goal| goal.get(resource["name"].as_str()?)).copied().unwrap_or(Amount::ZERO);
+                let most = goal
+                    .and_then(|goal| goal.get(resource["name"].as_str()?))
+                    .copied()
+                    .unwrap_or(Amount::ZERO);
                 let has: Amount = serde_json::from_value(resource["nominalQuota"].clone()).unwrap_or_default();
                 if has > most {
                     is_less = true;
@@ -189,18 +204,24 @@ fn shrunk(seen: &DynamicObject, key: &Key, wanted: Option<&Object>) -> Option<Ob
 
 /// What is not wanted any more: what names others goes before them, children before their parents.
 fn removals(wanted: &BTreeMap<&Key, &Object>, seen: &SeenObjects, idle: &BTreeSet<Uid>) -> impl Iterator<Item = Key> {
+    let is_part = |key: &Key| match key.kind {
+        Kind::ResourceFlavor | Kind::Cohort | Kind::ClusterQueue | Kind::LocalQueue => true,
+        Kind::Namespace | Kind::Queue | Kind::QueueCommand | Kind::HelmRelease => false,
+    };
     let is_removed = |(key, object): &(&Key, &Arc<DynamicObject>)| {
         let pool = object.metadata.labels.as_ref().and_then(|labels| labels.get(mark::POOL));
         // Flavors of which no queue speaks any more serve nobody, also while the pool works.
         let is_idle = key.kind == Kind::ResourceFlavor || pool.is_some_and(|uid| idle.contains(&Uid::from_text(uid)));
-        !wanted.contains_key(key) && object.metadata.deletion_timestamp.is_none() && is_idle
+        is_part(key) && !wanted.contains_key(key) && object.metadata.deletion_timestamp.is_none() && is_idle
     };
     let depth = |key: &Key| {
         let mut depth = 0;
         let mut at = Some(key.clone());
         while let Some(object) = at.as_ref().and_then(|key| seen.get(key)).filter(|_| depth <= seen.len()) {
             depth += 1;
-            at = object.data["spec"]["parentName"].as_str().map(|parent| Key::cluster(Kind::Cohort, parent));
+            at = object.data["spec"]["parentName"]
+                .as_str()
+                .map(|parent| Key::cluster(Kind::Cohort, parent));
         }
         depth
     };

@@ -44,6 +44,9 @@ pub const ROOT: &str = "poolkeeper.io/root";
 /// Label of name spaces that take no new pods.
 pub const CLOSING: &str = "poolkeeper.io/closing";
 
+/// Label by which Volcano keeps workloads of a queue on the Nodes of its groups: [`node_group`].
+pub const NODE_GROUP: &str = "volcano.sh/nodegroup-name";
+
 /// Annotation: the epoch of the last writer.
 pub const EPOCH: &str = "poolkeeper.io/epoch";
 /// Annotation: [`ClaimNote`].
@@ -107,6 +110,12 @@ pub fn own_slug(name: &str) -> String {
 /// which pools made in one millisecond share.
 pub fn object_name(uid: &Uid, suffix: &str) -> String {
     format!("pk-{}{suffix}", digest(&[uid.as_str()], 12))
+}
+
+/// The group of a physical pool's Nodes of a flavor, by the slug of its name.
+pub fn node_group(root: &Uid, flavor: &str) -> String {
+    let prefix = object_name(root, "").replacen('-', ".", 1);
+    format!("{prefix}.{}", digest(&[flavor], 10))
 }
 
 /// The first digits of the SHA-256 of texts, each ended by a zero byte.

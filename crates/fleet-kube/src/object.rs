@@ -1,9 +1,8 @@
 //! Objects of the cluster that are wholly ours: how they are named, marked and written.
 
-use domain::meta::Uid;
-use domain::name::FlavorName;
 use crate::amount::Amount;
 use crate::mark;
+use domain::meta::Uid;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -88,7 +87,9 @@ impl Object {
     pub fn of_pool(key: Key, root: &Uid, pool: &Uid) -> Self {
         Self {
             key,
-            labels: [(mark::POOL, pool), (mark::ROOT, root)].map(|(name, uid)| (name.to_owned(), uid.to_string())).into(),
+            labels: [(mark::POOL, pool), (mark::ROOT, root)]
+                .map(|(name, uid)| (name.to_owned(), uid.to_string()))
+                .into(),
             annotations: BTreeMap::new(),
             body: Map::new(),
         }
@@ -121,7 +122,9 @@ impl Object {
     /// Whether an object is as it should be: it has all that is named here, and lists of the same length.
     pub fn is_met(&self, seen: &DynamicObject) -> bool {
         let has = |wanted: &BTreeMap<String, String>, seen: Option<&BTreeMap<String, String>>| {
-            wanted.iter().all(|(name, value)| seen.and_then(|seen| seen.get(name)) == Some(value))
+            wanted
+                .iter()
+                .all(|(name, value)| seen.and_then(|seen| seen.get(name)) == Some(value))
         };
         let metadata = &seen.metadata;
         metadata.deletion_timestamp.is_none()
@@ -147,21 +150,19 @@ fn covers(seen: &Value, wanted: &Value) -> bool {
         (Value::Object(seen), Value::Object(wanted)) => wanted
             .iter()
             .all(|(field, value)| covers(seen.get(field).unwrap_or(&Value::Null), value)),
-        (Value::Array(seen), Value::Array(wanted)) => seen.len() == wanted.len() && seen.iter().zip(wanted).all(|(seen, wanted)| covers(seen, wanted)),
+        (Value::Array(seen), Value::Array(wanted)) => {
+            seen.len() == wanted.len() && seen.iter().zip(wanted).all(|(seen, wanted)| covers(seen, wanted))
+        }
         (Value::Null, Value::Object(wanted)) => wanted.values().all(|value| covers(&Value::Null, value)),
         (Value::Null, Value::Array(wanted)) => wanted.is_empty(),
         (seen, wanted) => seen == wanted || is_same_quantity(seen, wanted),
     }
 }
 
-/// The group of a physical pool's nodes of a flavor, as Volcano knows it.
-pub fn node_group(root: &Uid, flavor: &FlavorName) -> String {
-    let prefix = mark::object_name(root, "").replacen('-', ".", 1);
-    format!("{prefix}.{}", mark::digest(&[flavor.as_str(), ""], 10))
-}
-
 fn is_same_quantity(seen: &Value, wanted: &Value) -> bool {
-    let Some(wanted) = wanted.as_str().and_then(Amount::parse) else { return false };
+    let Some(wanted) = wanted.as_str().and_then(Amount::parse) else {
+        return false;
+    };
     let seen = seen.as_str().map_or_else(|| seen.to_string(), str::to_owned);
     Amount::parse(&seen) == Some(wanted)
 }

@@ -108,7 +108,11 @@ pub fn fact(release: &DynamicObject) -> Option<(TemplateName, PluginFact)> {
     let ready = condition(conditions, "Ready");
     let message = || {
         let message = ready.and_then(|ready| ready["message"].as_str()).unwrap_or_default();
-        if message.is_empty() { "the installation failed".to_owned() } else { message.to_owned() }
+        if message.is_empty() {
+            "the installation failed".to_owned()
+        } else {
+            message.to_owned()
+        }
     };
     let is_over = is_true(conditions, "Stalled") || !is_true(conditions, "Reconciling");
     let state = if release.metadata.deletion_timestamp.is_some() {

@@ -2,7 +2,10 @@
 
 mod carry;
 mod index;
+mod parts;
+mod plugin;
 mod queues;
+mod remove;
 mod spaces;
 mod work;
 
@@ -13,19 +16,19 @@ use crate::failure::Failure;
 use crate::kueue::SeenObjects;
 use crate::nodes::Nodes;
 use crate::object::{Change, Key, Kind};
-use crate::plugins::{self, Note as PluginNote};
+use crate::plugins;
 use crate::quota::{PerNode, QuotaTree, ordered};
 use crate::report::Reporter;
 use crate::scopes::{Checker, first_missing};
 use crate::settings::PluginRule;
 use domain::meta::Uid;
-use domain::name::TemplateName;
 use domain::pool::JobType;
-use fleet::observation::{ClusterFact, PluginState};
-use fleet::{Command, FleetError, Observation, PluginRequest, PoolMark, Quota, Workloads};
+use fleet::observation::ClusterFact;
+use fleet::{Command, FleetError, Observation, PoolMark, Quota, Workloads};
 use index::Index;
 use kube::Api;
 use kube::api::DynamicObject;
+use parts::Parts;
 use queues::Queues;
 use spaces::Note;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +53,7 @@ struct Inner {
     caches: BTreeMap<Kind, Arc<Cache<DynamicObject>>>,
     index: Arc<Index>,
     work: Work,
+    parts: Parts,
     checker: Arc<Checker>,
     per_node: PerNode,
     /// Told when a removal may get on.
@@ -69,6 +73,8 @@ impl PoolSide {
         }
         let (work, more) = Work::start(context, nodes, &index, &woken);
         tasks.extend(more);
+        let (parts, more) = Parts::start(context);
+        tasks.extend(more);
         let (teller, known) = (Arc::clone(context), Arc::clone(&index));
         let listener = Box::new(move || known.roots().iter().for_each(|root| teller.touch(root)));
         let needs = context.config.pool.all_needs(context.config.scheduler);
@@ -76,11 +82,14 @@ impl PoolSide {
         tasks.push(task);
         let (reporter, task) = Reporter::start(context);
         tasks.push(task);
+        // Whoever started first tells.
+        let _known = context.reporter.set(reporter.clone());
         let inner = Arc::new(Inner {
             context: Arc::clone(context),
             caches,
             index,
             work,
+            parts,
             checker,
             per_node: per_node(&context.config),
             woken,
@@ -99,6 +108,7 @@ impl PoolSide {
             cache.synced().await;
         }
         self.inner.work.synced().await;
+        self.inner.parts.synced().await;
         self.inner.checker.looked().await;
     }
 
@@ -113,13 +123,15 @@ impl PoolSide {
         match command {
             Command::EnsurePool { pool } => {
                 if self.inner.ensure(pool, epoch).await? {
-                    self.reporter.space(&spaces::first(&pool.uid), "PoolCreated", format!("pool {}", pool.pool.name));
+                    self.reporter
+                        .space(&spaces::first(&pool.uid), "PoolCreated", format!("pool {}", pool.pool.name));
                 }
                 Ok(())
             }
             Command::RemovePool { pool } => {
                 if self.inner.begin_removal(&pool.uid, epoch).await? {
-                    self.reporter.space(&spaces::first(&pool.uid), "PoolRemoved", format!("pool {}", pool.pool.name));
+                    self.reporter
+                        .space(&spaces::first(&pool.uid), "PoolRemoved", format!("pool {}", pool.pool.name));
                 }
                 Ok(())
             }
@@ -212,12 +224,22 @@ impl Inner {
             *observation.workloads.entry(fact.kind.job_type()).or_default() += 1;
         }
         let releases = seen.iter().filter(|(key, _)| key.kind == Kind::HelmRelease);
-        observation.plugins = releases.filter_map(|(_, release)| plugins::fact(release)).collect();
+        for (key, release) in releases {
+            let Some((template, mut fact)) = plugins::fact(release) else {
+                continue;
+            };
+            if fact.running.is_some() {
+                fact.objects = self.parts.of(&key.name);
+            }
+            observation.plugins.insert(template, fact);
+        }
         let Some(first) = first.filter(|_| is_up) else { return };
         let (note, findings) = (spaces::note(first), self.checker.findings());
         for (template, note) in &note.plugins {
             if let PluginRule::Present { requires } = self.context.config.pool.rule(template) {
-                observation.plugins.insert(template.clone(), plugins::shared_fact(note, &requires, &findings));
+                observation
+                    .plugins
+                    .insert(template.clone(), plugins::shared_fact(note, &requires, &findings));
             }
         }
         let queues = queues::volcano_queues(&seen);
@@ -250,15 +272,21 @@ impl Inner {
         let queues = Queues::of(&self.context.config, root, &tree);
         let seen_queues = queues::volcano_queues(seen);
         let holds = |quota: &Quota| {
-            let Some(above) = open.first().map(|first| &first.pool) else { return false };
+            let Some(above) = open.first().map(|first| &first.pool) else {
+                return false;
+            };
             let note = Note {
                 quota: Some(quota.clone()),
                 plugins: first_note(seen, &quota.pool.uid).plugins,
             };
             let spaces = spaces::wanted(above, &quota.pool, &note, self.security());
             tree.pool(&quota.pool.uid).is_some()
-                && spaces.iter().all(|space| seen.get(&space.key).is_some_and(|seen| space.is_met(seen)))
-                && queues.as_ref().is_ok_and(|queues| queues.is_conform(&quota.pool.uid, seen, &seen_queues))
+                && spaces
+                    .iter()
+                    .all(|space| seen.get(&space.key).is_some_and(|seen| space.is_met(seen)))
+                && queues
+                    .as_ref()
+                    .is_ok_and(|queues| queues.is_conform(&quota.pool.uid, seen, &seen_queues))
         };
         let mut quotas: Vec<Quota> = open.iter().filter(|quota| holds(quota)).cloned().collect();
         let spaces = spaces::workload_spaces(seen);
@@ -270,7 +298,8 @@ impl Inner {
     }
 
     fn has_queues(&self, pool: &Uid, seen: &SeenObjects) -> bool {
-        seen.iter().any(|(key, object)| queues::is_part(key) && spaces::pool_of(object).as_ref() == Some(pool))
+        seen.iter()
+            .any(|(key, object)| queues::is_part(key) && spaces::pool_of(object).as_ref() == Some(pool))
     }
 
     /// Whether it was not there before.
@@ -308,7 +337,9 @@ impl Inner {
                 plugins: first_note(&seen, &quota.pool.uid).plugins,
             };
             let spaces = spaces::wanted(pool, &quota.pool, &note, self.security());
-            let unmet = spaces.into_iter().filter(|space| seen.get(&space.key).is_none_or(|seen| !space.is_met(seen)));
+            let unmet = spaces
+                .into_iter()
+                .filter(|space| seen.get(&space.key).is_none_or(|seen| !space.is_met(seen)));
             changes.extend(unmet.map(Change::Put));
         }
         let ending = |space: &DynamicObject| spaces::pool_of(space).is_none_or(|uid| tree.pool(&uid).is_none());
@@ -342,126 +373,6 @@ impl Inner {
         }
         let pools = spaces::of(seen).filter_map(|(_, space)| spaces::pool_of(space));
         Ok(pools.filter(|pool| self.work.is_idle(pool, root, workload_spaces)).collect())
-    }
-
-    /// Whether there was anything to remove.
-    async fn begin_removal(&self, root: &Uid, epoch: Epoch) -> Result<bool, FleetError> {
-        let seen = self.index.of(root);
-        if seen.is_empty() {
-            return Ok(false);
-        }
-        let closed = spaces::of(&seen).filter_map(|(key, space)| spaces::closed(key, space, true));
-        let closed: Vec<Change> = closed.map(Change::Put).collect();
-        let is_new = !closed.is_empty();
-        self.carry_out(&seen, closed, epoch).await?;
-        self.remove(root, epoch).await?;
-        Ok(is_new)
-    }
-
-    /// Takes away what can be taken away now: queues before name spaces, the pool's first name space last.
-    async fn remove(&self, root: &Uid, epoch: Epoch) -> Result<(), FleetError> {
-        let seen = self.index.of(root);
-        let spaces_of_work = spaces::workload_spaces(&seen);
-        let mut idle = self.end_workloads(root, &spaces_of_work, &seen, epoch).await?;
-        let is_idle = spaces::of(&seen).all(|(_, space)| spaces::pool_of(space).is_none_or(|pool| idle.contains(&pool)));
-        if is_idle {
-            // Also of pools whose name space is gone already.
-            idle.extend(seen.values().filter_map(|object| spaces::pool_of(object)));
-        }
-        let none = QuotaTree::new(&[], &self.per_node);
-        let refused = |reason| FleetError::Refused { reason };
-        let queues = Queues::of(&self.context.config, root, &none).map_err(refused)?;
-        let mut changes = queues.plan(&self.context.config, root, &seen, &idle);
-        let is_there = |key: &&Key| seen[*key].metadata.deletion_timestamp.is_none();
-        let releases = seen.keys().filter(|key| key.kind == Kind::HelmRelease).filter(is_there);
-        changes.extend(releases.cloned().map(Change::Delete));
-        if is_idle {
-            let first = Key::cluster(Kind::Namespace, &spaces::first(root));
-            let spaces = spaces::of(&seen).map(|(key, _)| key).filter(|key| **key != first).filter(is_there);
-            changes.extend(spaces.cloned().map(Change::Delete));
-            changes.extend(seen.contains_key(&first).then_some(&first).filter(is_there).cloned().map(Change::Delete));
-        }
-        self.carry_out(&seen, changes, epoch).await
-    }
-
-    /// Goes on with removals, also with those that another process has begun.
-    async fn go_on(self: Arc<Self>) {
-        loop {
-            let late = self.context.clock.sleep_until(self.context.after(PERIOD));
-            tokio::select! {
-                biased;
-                () = self.woken.notified() => {}
-                () = late => {}
-            }
-            let Some(epoch) = self.context.holder().filter(|_| self.fresh().is_ok()) else { continue };
-            for root in self.index.roots() {
-                let seen = self.index.of(&root);
-                let is_removing = spaces::of(&seen).any(|(_, space)| spaces::is_removing(space));
-                if is_removing && let Err(error) = self.remove(&root, epoch).await {
-                    tracing::info!(%error, pool = %root, "the removal is gone on with later");
-                }
-            }
-        }
-    }
-
-    async fn ensure_plugin(&self, pool: &PoolMark, plugin: &PluginRequest, epoch: Epoch) -> Result<(), FleetError> {
-        let seen = self.index.of(&pool.uid);
-        let first = seen.get(&Key::cluster(Kind::Namespace, &spaces::first(&pool.uid)));
-        let Some(first) = first.filter(|space| space.metadata.deletion_timestamp.is_none()) else {
-            return Err(FleetError::Refused {
-                reason: "the pool has no name space".to_owned(),
-            });
-        };
-        match self.context.config.pool.rule(&plugin.template) {
-            PluginRule::Chart(chart) => {
-                let object = plugins::release(&pool.uid, plugin, &chart, &self.context.config.namespace);
-                let known = seen.get(&object.key);
-                if known.is_some_and(|release| plugins::is_asked(release, plugin.attempt)) {
-                    return Ok(());
-                }
-                if known.is_some_and(|release| release.metadata.deletion_timestamp.is_some()) {
-                    return Err(FleetError::Throttled {
-                        retry_after: Duration::from_secs(1),
-                    });
-                }
-                if known.is_none() && !self.checker.has_crd(plugins::CRD).await? {
-                    return Err(FleetError::Refused {
-                        reason: format!("plug-in {} is a chart, and the cluster has nothing that installs charts: {} is not there", plugin.template, plugins::CRD),
-                    });
-                }
-                self.carry_out(&seen, vec![Change::Put(object)], epoch).await
-            }
-            PluginRule::Present { .. } => {
-                let mut note = spaces::note(first);
-                if note.plugins.get(&plugin.template).is_some_and(|known| known.attempt >= plugin.attempt) {
-                    return Ok(());
-                }
-                let used = PluginNote {
-                    version: plugin.version.clone(),
-                    attempt: plugin.attempt,
-                };
-                note.plugins.insert(plugin.template.clone(), used);
-                let space = spaces::wanted_first(pool, pool, &note, self.security());
-                self.carry_out(&seen, vec![Change::Put(space)], epoch).await
-            }
-        }
-    }
-
-    async fn remove_plugin(&self, pool: &PoolMark, template: &TemplateName, epoch: Epoch) -> Result<(), FleetError> {
-        let seen = self.index.of(&pool.uid);
-        let is_meant = |(key, object): &(&Key, &Arc<DynamicObject>)| {
-            key.kind == Kind::HelmRelease
-                && plugins::fact(object).is_some_and(|(known, fact)| known == *template && fact.state != PluginState::Removing)
-        };
-        let mut changes: Vec<Change> = seen.iter().filter(is_meant).map(|(key, _)| Change::Delete(key.clone())).collect();
-        let first = seen.get(&Key::cluster(Kind::Namespace, &spaces::first(&pool.uid)));
-        if let Some(first) = first.filter(|space| space.metadata.deletion_timestamp.is_none()) {
-            let mut note = spaces::note(first);
-            if note.plugins.remove(template).is_some() {
-                changes.push(Change::Put(spaces::wanted_first(pool, pool, &note, self.security())));
-            }
-        }
-        self.carry_out(&seen, changes, epoch).await
     }
 }
 

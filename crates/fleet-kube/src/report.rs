@@ -4,7 +4,7 @@
 use crate::cache::Task;
 use crate::context::Context;
 use crate::mark;
-use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
+use k8s_openapi::api::core::v1::{Event, EventSource, Node, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
@@ -74,6 +74,38 @@ impl Reporter {
     }
 }
 
+/// Tells what a write to a Node means to pools.
+pub fn of_node(context: &Context, before: &Node, after: &Node) {
+    let (Some(reporter), Some(name)) = (context.reporter.get(), &after.metadata.name) else {
+        return;
+    };
+    for (reason, note) in node_news(before, after) {
+        reporter.node(name, reason, note);
+    }
+}
+
+fn node_news(before: &Node, after: &Node) -> Vec<(&'static str, String)> {
+    let label = |node: &Node, key: &str| node.metadata.labels.as_ref().and_then(|labels| labels.get(key).cloned());
+    let named = |node: &Node| {
+        let note: Option<mark::ClaimNote> = mark::read(node.metadata.annotations.as_ref(), mark::CLAIM);
+        note.map_or_else(String::new, |note| format!("node {} of pool {}", note.node, note.pool.pool.name))
+    };
+    let mut news = Vec::new();
+    match (label(before, mark::POOL), label(after, mark::POOL)) {
+        (None, Some(_)) => news.push(("NodeClaimed", named(after))),
+        (Some(_), None) => news.push(("NodeReleased", named(before))),
+        (Some(was), Some(is)) if was != is => news.push(("NodeMoved", named(after))),
+        (Some(_), Some(_)) => {
+            for key in [mark::GPU_DRIVER, mark::NPU_DRIVER] {
+                let version = label(after, key).filter(|version| label(before, key).as_ref() != Some(version));
+                news.extend(version.map(|version| ("DriverRequested", format!("{}: driver {version}", named(after)))));
+            }
+        }
+        (None, None) => {}
+    }
+    news
+}
+
 async fn tell(context: &Context, happening: Happening) {
     if context.holder().is_none() {
         return;
@@ -87,7 +119,12 @@ async fn tell(context: &Context, happening: Happening) {
 
 /// The same happening of the same time has the same name, so that it is told once.
 fn event(happening: &Happening, at: jiff::Timestamp) -> Event {
-    let texts = [happening.name.as_str(), happening.reason, &happening.note, &at.as_millisecond().to_string()];
+    let texts = [
+        happening.name.as_str(),
+        happening.reason,
+        &happening.note,
+        &at.as_millisecond().to_string(),
+    ];
     let head: String = happening.name.chars().take(200).collect();
     let time = Time(at);
     Event {
@@ -113,5 +150,32 @@ fn event(happening: &Happening, at: jiff::Timestamp) -> Event {
         last_timestamp: Some(time),
         count: Some(1),
         ..Event::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn node(pool: Option<&str>, driver: &str) -> Node {
+        let mut labels = json!({mark::GPU_DRIVER: driver});
+        if let Some(pool) = pool {
+            labels[mark::POOL] = json!(pool);
+        }
+        serde_json::from_value(json!({"metadata": {"name": "gpu-1", "labels": labels}})).unwrap()
+    }
+
+    #[test]
+    fn what_becomes_of_a_node_is_told() {
+        let (free, one, other) = (node(None, "1"), node(Some("a"), "1"), node(Some("b"), "1"));
+        let newer = node(Some("a"), "2");
+        let reasons =
+            |before: &Node, after: &Node| -> Vec<&str> { node_news(before, after).into_iter().map(|(reason, _)| reason).collect() };
+        assert_eq!(reasons(&free, &one), ["NodeClaimed"]);
+        assert_eq!(reasons(&one, &free), ["NodeReleased"]);
+        assert_eq!(reasons(&one, &other), ["NodeMoved"]);
+        assert_eq!(reasons(&one, &newer), ["DriverRequested"]);
+        assert_eq!(reasons(&one, &one), Vec::<&str>::new());
     }
 }

@@ -111,11 +111,20 @@ fn place(need: &Requirement) -> (ApiResource, Option<&str>, &str) {
     let kind = |group, version, kind, plural| ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
     match need {
         Requirement::Crd(name) => {
-            let crd = kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions");
+            let crd = kind(
+                "apiextensions.k8s.io",
+                "v1",
+                "CustomResourceDefinition",
+                "customresourcedefinitions",
+            );
             (crd, None, name)
         }
         Requirement::Deployment { namespace, name } => (kind("apps", "v1", "Deployment", "deployments"), Some(namespace), name),
-        Requirement::GatewayClass(name) => (kind("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses"), None, name),
+        Requirement::GatewayClass(name) => (
+            kind("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses"),
+            None,
+            name,
+        ),
         Requirement::IngressClass(name) => (kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses"), None, name),
         Requirement::StorageClass(name) => (kind("storage.k8s.io", "v1", "StorageClass", "storageclasses"), None, name),
     }
@@ -170,9 +179,13 @@ mod tests {
     #[test]
     fn a_requirement_is_met_by_its_condition() {
         let need = Requirement::try_from("deployment/a/b".to_owned()).unwrap();
-        let conditions = |status: &str| json!({"conditions": [{"type": "Progressing", "status": "True"}, {"type": "Available", "status": status}]});
+        let conditions =
+            |status: &str| json!({"conditions": [{"type": "Progressing", "status": "True"}, {"type": "Available", "status": status}]});
         assert_eq!(judge(&need, Some(&object(conditions("True")))), Ok(()));
-        assert_eq!(judge(&need, Some(&object(conditions("False")))), Err("deployment/a/b is not available".to_owned()));
+        assert_eq!(
+            judge(&need, Some(&object(conditions("False")))),
+            Err("deployment/a/b is not available".to_owned())
+        );
         assert_eq!(judge(&need, None), Err("deployment/a/b is not there".to_owned()));
         let class = Requirement::StorageClass("fast".to_owned());
         assert_eq!(judge(&class, Some(&object(Value::Null))), Ok(()));
@@ -181,9 +194,16 @@ mod tests {
     #[test]
     fn the_first_that_is_missing_is_told() {
         let need = |name: &str| Requirement::Crd(name.to_owned());
-        let findings = Findings::from([(need("a"), Ok(())), (need("b"), Err("b".to_owned())), (need("c"), Err("c".to_owned()))]);
+        let findings = Findings::from([
+            (need("a"), Ok(())),
+            (need("b"), Err("b".to_owned())),
+            (need("c"), Err("c".to_owned())),
+        ]);
         assert_eq!(first_missing(&[need("a")], &findings), Some(Ok(())));
-        assert_eq!(first_missing(&[need("a"), need("b"), need("c")], &findings), Some(Err("b".to_owned())));
+        assert_eq!(
+            first_missing(&[need("a"), need("b"), need("c")], &findings),
+            Some(Err("b".to_owned()))
+        );
         assert_eq!(first_missing(&[need("a"), need("d")], &findings), None);
         assert_eq!(first_missing(&[], &findings), Some(Ok(())));
     }

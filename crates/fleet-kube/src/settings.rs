@@ -81,7 +81,10 @@ pub enum Requirement {
     /// Established.
     Crd(String),
     /// Available.
-    Deployment { namespace: String, name: String },
+    Deployment {
+        namespace: String,
+        name: String,
+    },
     /// Accepted.
     GatewayClass(String),
     IngressClass(String),
@@ -103,7 +106,9 @@ impl TryFrom<String> for Requirement {
             ["gatewayclass", name] if is_filled => Ok(Self::GatewayClass((*name).to_owned())),
             ["ingressclass", name] if is_filled => Ok(Self::IngressClass((*name).to_owned())),
             ["storageclass", name] if is_filled => Ok(Self::StorageClass((*name).to_owned())),
-            _ => Err(format!("{text:?} is none of crd/…, deployment/…/…, gatewayclass/…, ingressclass/…, storageclass/…")),
+            _ => Err(format!(
+                "{text:?} is none of crd/…, deployment/…/…, gatewayclass/…, ingressclass/…, storageclass/…"
+            )),
         }
     }
 }
@@ -130,7 +135,10 @@ impl PoolSettings {
     /// What workloads of a type need, the most basic first.
     pub fn needs(&self, scheduler: Scheduler, job_type: JobType) -> Vec<Requirement> {
         let basic = self.requires.clone().unwrap_or_else(|| parts(scheduler));
-        basic.into_iter().chain(self.scope.get(&job_type).into_iter().flatten().cloned()).collect()
+        basic
+            .into_iter()
+            .chain(self.scope.get(&job_type).into_iter().flatten().cloned())
+            .collect()
     }
 
     /// Everything that anybody needs.

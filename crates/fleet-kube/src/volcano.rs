@@ -6,8 +6,7 @@
 //! grows, from the root down. Whatever prefix of that has been carried out, the tree is lawful and the rest can be found anew.
 
 use crate::amount::{Amount, Amounts};
-use crate::mark::pool_slug;
-use crate::object::node_group;
+use crate::mark::{node_group, own_slug, pool_slug};
 use crate::quota::{PoolQuota, QuotaTree};
 use domain::meta::Uid;
 use serde::{Deserialize, Serialize};
@@ -101,7 +100,7 @@ fn queues(tree: &QuotaTree, pool: &PoolQuota) -> [WantedQueue; 2] {
     let bounds = tree.bounds(pool);
     let root = tree.pools().first().map_or(&pool.mark.uid, |root| &root.mark.uid);
     let used = pool.shares.iter().filter(|(_, share)| share.max_count > 0);
-    let groups = used.map(|(flavor, _)| node_group(root, flavor)).collect();
+    let groups = used.map(|(flavor, _)| node_group(root, &own_slug(flavor.as_str()))).collect();
     let queue = |name: String, parent, deserved, affinity| WantedQueue {
         name,
         pool: pool.mark.uid.clone(),
@@ -206,6 +205,8 @@ fn shrunk<'a>(wanted: &BTreeMap<&str, &WantedQueue>, seen: &'a SeenQueues, order
     for name in order {
         let queue = &seen[*name];
         let goal = wanted.get(name).map(|queue| &queue.spec);
+        // What is to go below another parent must not count below this one when that one's own children grow.
+        let stays = goal.is_some_and(|goal| goal.parent == queue.spec.parent);
         let above = small.get(queue.spec.parent.as_str());
         let mut spec = queue.spec.clone();
         for (resource, amount) in &mut spec.capability {
@@ -215,7 +216,7 @@ fn shrunk<'a>(wanted: &BTreeMap<&str, &WantedQueue>, seen: &'a SeenQueues, order
         }
         let free = left.get(queue.spec.parent.as_str());
         for (resource, amount) in &mut spec.deserved {
-            let goal = goal.map_or(Amount::ZERO, |goal| of(&goal.deserved, resource));
+            let goal = goal.filter(|_| stays).map_or(Amount::ZERO, |goal| of(&goal.deserved, resource));
             let limit = free.map_or(*amount, |free| of(free, resource));
             *amount = (*amount).min(goal).min(limit).min(of(&spec.capability, resource));
         }

@@ -125,6 +125,7 @@ impl NodeSide {
             };
             match self.context.merge(epoch, &api, name, &patch).await {
                 Ok(written) => {
+                    report::of_node(&self.context, &node, &after);
                     self.nodes.nodes.note(written);
                     return Ok(Outcome::Claimed);
                 }

@@ -27,6 +27,10 @@ pub fn claim(node: &mut Node, claim: &Claim<'_>) {
         (mark::POOL_NAME, mark::pool_slug(&request.pool)),
         (mark::NODE, mark::own_slug(request.node.as_str())),
         (mark::FLAVOR, mark::own_slug(request.flavor.as_str())),
+        (
+            mark::NODE_GROUP,
+            mark::node_group(&request.pool.uid, &mark::own_slug(request.flavor.as_str())),
+        ),
     ];
     marks.extend(driver_label.zip(request.driver.clone()));
     let own = request.labels.iter().map(|(key, value)| (key.as_str(), value.clone()));
@@ -78,6 +82,9 @@ pub(super) fn restore(node: &Node) -> Restore {
 pub fn arrive(node: &mut Node, pool: &PoolMark) {
     set_label(node, mark::POOL, pool.uid.as_str());
     set_label(node, mark::POOL_NAME, &mark::pool_slug(pool));
+    if let Some(flavor) = label(node, mark::FLAVOR).map(str::to_owned) {
+        set_label(node, mark::NODE_GROUP, &mark::node_group(&pool.uid, &flavor));
+    }
     if let Some(mut note) = super::note(node) {
         note.pool = pool.clone();
         annotate(node, mark::CLAIM, Some(&note));

@@ -33,7 +33,9 @@ fn judge(seen: &SeenObjects, change: &Change) -> Result<(), String> {
         Change::Put(object) => {
             let spec = &object.body["spec"];
             match object.key.kind {
-                Kind::Cohort if !spec["parentName"].is_null() && !is_there(Kind::Cohort, &spec["parentName"]) => Err("no parent".to_owned()),
+                Kind::Cohort if !spec["parentName"].is_null() && !is_there(Kind::Cohort, &spec["parentName"]) => {
+                    Err("no parent".to_owned())
+                }
                 Kind::ClusterQueue => {
                     let text = spec.to_string();
                     if text.contains("borrowingLimit") && spec["cohortName"].is_null() {
@@ -44,7 +46,12 @@ fn judge(seen: &SeenObjects, change: &Change) -> Result<(), String> {
                     }
                     let groups = spec["resourceGroups"].as_array().unwrap();
                     for flavor in groups.iter().flat_map(|group| group["flavors"].as_array().unwrap()) {
-                        let listed: Vec<&Value> = flavor["resources"].as_array().unwrap().iter().map(|resource| &resource["name"]).collect();
+                        let listed: Vec<&Value> = flavor["resources"]
+                            .as_array()
+                            .unwrap()
+                            .iter()
+                            .map(|resource| &resource["name"])
+                            .collect();
                         let covered: Vec<&Value> = groups[0]["coveredResources"].as_array().unwrap().iter().collect();
                         if listed != covered || !is_there(Kind::ResourceFlavor, &flavor["name"]) {
                             return Err(format!("{flavor} is not what the group covers"));
@@ -88,23 +95,43 @@ fn promised(seen: &SeenObjects) -> Amounts {
 
 #[test]
 fn a_pool_is_a_queue_in_a_cohort() {
-    let all = objects(&[quota(0, None, &[("a100", 4, 6), ("cpu", 1, 1)]), quota(1, Some(0), &[("a100", 3, 5)])]);
+    let all = objects(&[
+        quota(0, None, &[("a100", 4, 6), ("cpu", 1, 1)]),
+        quota(1, Some(0), &[("a100", 3, 5)]),
+    ]);
     let kinds: Vec<Kind> = all.iter().map(|object| object.key.kind).collect();
     let queue = Kind::ClusterQueue;
     let flavor = Kind::ResourceFlavor;
-    assert_eq!(kinds, [flavor, flavor, Kind::Cohort, queue, queue, Kind::LocalQueue, Kind::LocalQueue]);
+    assert_eq!(
+        kinds,
+        [flavor, flavor, Kind::Cohort, queue, queue, Kind::LocalQueue, Kind::LocalQueue]
+    );
     let spec = &all[4].body["spec"];
-    assert_eq!(spec["cohortName"], json!(name(&pool(0).uid)), "without children it is in its parent's");
+    assert_eq!(
+        spec["cohortName"],
+        json!(name(&pool(0).uid)),
+        "without children it is in its parent's"
+    );
     let (root, name) = (&pool(0).uid, "a100");
     let entry = json!({"name": flavor_name(root, &crate::quota::tests::flavor(name)), "resources": [
         {"name": "cpu", "nominalQuota": "528", "borrowingLimit": "352"},
         {"name": "memory", "nominalQuota": "5280Gi", "borrowingLimit": "3520Gi"},
         {"name": "nvidia.com/gpu", "nominalQuota": "24", "borrowingLimit": "16"},
     ]});
-    assert_eq!(spec["resourceGroups"], json!([{"coveredResources": ["cpu", "memory", "nvidia.com/gpu"], "flavors": [entry]}]));
+    assert_eq!(
+        spec["resourceGroups"],
+        json!([{"coveredResources": ["cpu", "memory", "nvidia.com/gpu"], "flavors": [entry]}])
+    );
     let root = &all[3].body["spec"]["resourceGroups"][0]["flavors"];
-    assert_eq!(root[0]["resources"][2], json!({"name": "nvidia.com/gpu", "nominalQuota": "8", "borrowingLimit": "40"}));
-    assert_eq!(root[1]["resources"][2]["nominalQuota"], json!("0"), "a flavor without a resource names it");
+    assert_eq!(
+        root[0]["resources"][2],
+        json!({"name": "nvidia.com/gpu", "nominalQuota": "8", "borrowingLimit": "40"})
+    );
+    assert_eq!(
+        root[1]["resources"][2]["nominalQuota"],
+        json!("0"),
+        "a flavor without a resource names it"
+    );
 }
 
 #[test]
@@ -123,6 +150,15 @@ fn a_pool_that_goes_is_stopped_and_deleted_when_it_is_idle() {
     assert!(!seen.contains_key(&gone) && seen.len() == left.len());
     reach(&mut seen, &[]);
     assert!(seen.is_empty());
+}
+
+#[test]
+fn what_is_no_queue_is_not_its_affair() {
+    let mut seen = SeenObjects::new();
+    let uid = pool(0).uid;
+    let space = Object::of_pool(Key::cluster(Kind::Namespace, "pk-1-train"), &uid, &uid);
+    seen.insert(space.key.clone(), Arc::new(space.to_dynamic()));
+    assert_eq!(plan(&[], &seen, &everyone()), []);
 }
 
 #[test]

@@ -53,8 +53,17 @@ fn a_release_is_tried_once() {
     let spec = &release.data["spec"];
     assert_eq!(spec["chart"]["spec"]["version"], "1.2.0");
     assert_eq!(spec["chart"]["spec"]["sourceRef"]["namespace"], "own");
-    assert_eq!((&spec["install"]["remediation"]["retries"], &spec["upgrade"]["remediation"]["retries"]), (&json!(0), &json!(0)));
-    assert_eq!((&spec["values"], &spec["targetNamespace"]), (&json!({"replicas": 2}), &json!("monitoring")));
+    assert_eq!(
+        (
+            &spec["install"]["remediation"]["retries"],
+            &spec["upgrade"]["remediation"]["retries"]
+        ),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(
+        (&spec["values"], &spec["targetNamespace"]),
+        (&json!({"replicas": 2}), &json!("monitoring"))
+    );
     assert_eq!(release.metadata.annotations.as_ref().unwrap()[FORCE_AT], "3");
     assert!(is_asked(&release, 3) && !is_asked(&release, 4));
 }
@@ -63,8 +72,14 @@ fn a_release_is_tried_once() {
 fn what_flux_says_is_believed_when_it_is_about_the_last_attempt() {
     let old = Some("1.1.0".to_owned());
     assert_eq!(state(status("True", json!({}))), (Some("1.2.0".to_owned()), PluginState::Running));
-    assert_eq!(state(status("True", json!({"lastHandledReconcileAt": "2"}))), (old.clone(), PluginState::Installing));
-    assert_eq!(state(status("False", json!({"observedGeneration": 3}))), (old.clone(), PluginState::Installing));
+    assert_eq!(
+        state(status("True", json!({"lastHandledReconcileAt": "2"}))),
+        (old.clone(), PluginState::Installing)
+    );
+    assert_eq!(
+        state(status("False", json!({"observedGeneration": 3}))),
+        (old.clone(), PluginState::Installing)
+    );
     assert_eq!(state(status("Unknown", json!({}))), (old.clone(), PluginState::Installing));
     assert_eq!(state(status("False", json!({}))), (old, PluginState::Failed("as it is".to_owned())));
     assert_eq!(state(status("False", json!({"history": []}))).0, None);
@@ -84,7 +99,12 @@ fn names_of_releases_are_short_and_plain() {
     let name = |template: &str| release_name(&pool(0).uid, &TemplateName::parse(template).unwrap());
     assert!(name("gpu-driver").ends_with("-gpu-driver"));
     for template in [&"x".repeat(200), "With_Odd.Letters", "ends-"] {
-        assert!(name(template).len() <= LONGEST && name(template).chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+        assert!(
+            name(template).len() <= LONGEST
+                && name(template)
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        );
     }
     assert_ne!(name(&"x".repeat(200)), name(&"x".repeat(201)));
 }
@@ -99,5 +119,8 @@ fn a_plugin_of_the_cluster_runs_where_its_parts_are_there() {
     let state = |findings: Findings| shared_fact(&note, std::slice::from_ref(&need), &findings).state;
     assert_eq!(state(Findings::new()), PluginState::Installing);
     assert_eq!(state([(need.clone(), Ok(()))].into()), PluginState::Running);
-    assert_eq!(state([(need.clone(), Err("no".to_owned()))].into()), PluginState::Failed("no".to_owned()));
+    assert_eq!(
+        state([(need.clone(), Err("no".to_owned()))].into()),
+        PluginState::Failed("no".to_owned())
+    );
 }

@@ -56,9 +56,10 @@ impl Inner {
         };
         let owner = |labels: Option<&std::collections::BTreeMap<String, String>>| labels.and_then(|labels| labels.get(mark::POOL).cloned());
         match found {
-            Some(found) if owner(found.metadata.labels.as_ref()) != owner(Some(&object.labels)) => {
-                Err(Failure::Refused(format!("{:?} {} is there and is not the pool's", object.key.kind, object.key.name)))
-            }
+            Some(found) if owner(found.metadata.labels.as_ref()) != owner(Some(&object.labels)) => Err(Failure::Refused(format!(
+                "{:?} {} is there and is not the pool's",
+                object.key.kind, object.key.name
+            ))),
             Some(_) | None => Ok(()),
         }
     }

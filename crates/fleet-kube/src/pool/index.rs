@@ -76,5 +76,8 @@ fn key(kind: Kind, object: &DynamicObject) -> Key {
 
 fn root_of(object: &DynamicObject) -> Option<Uid> {
     let labels = object.metadata.labels.as_ref()?;
-    labels.get(mark::ROOT).or_else(|| labels.get(mark::POOL)).map(|uid| Uid::from_text(uid))
+    labels
+        .get(mark::ROOT)
+        .or_else(|| labels.get(mark::POOL))
+        .map(|uid| Uid::from_text(uid))
 }

@@ -75,7 +75,9 @@ pub fn is_part(key: &Key) -> bool {
 /// The queues of Volcano among a pool's objects.
 pub fn volcano_queues(seen: &SeenObjects) -> SeenQueues {
     let queues = seen.iter().filter(|(key, _)| key.kind == Kind::Queue);
-    queues.filter_map(|(key, queue)| Some((key.name.clone(), volcano_queue(queue)?))).collect()
+    queues
+        .filter_map(|(key, queue)| Some((key.name.clone(), volcano_queue(queue)?)))
+        .collect()
 }
 
 fn volcano_queue(queue: &Arc<DynamicObject>) -> Option<SeenQueue> {

@@ -122,7 +122,9 @@ pub fn of(seen: &SeenObjects) -> impl Iterator<Item = (&Key, &DynamicObject)> {
 /// The names of the name spaces that each pool should have.
 pub fn names(root: &Uid, pools: impl Iterator<Item = Uid>) -> BTreeMap<Uid, Vec<String>> {
     let of = |uid: &Uid| {
-        let types = JobType::ALL.into_iter().filter(|job_type| uid == root || *job_type == JobType::Train);
+        let types = JobType::ALL
+            .into_iter()
+            .filter(|job_type| uid == root || *job_type == JobType::Train);
         types.map(|job_type| name(uid, job_type)).collect()
     };
     pools.map(|uid| (uid.clone(), of(&uid))).collect()

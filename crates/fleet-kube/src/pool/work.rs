@@ -164,7 +164,10 @@ impl Sources {
     }
 
     fn hosts(&self) -> BTreeMap<String, Host> {
-        let hosts = self.nodes.iter().filter_map(|node| Some((node.metadata.name.clone()?, workloads::host(node)?)));
+        let hosts = self
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node.metadata.name.clone()?, workloads::host(node)?)));
         hosts.collect()
     }
 
@@ -194,7 +197,9 @@ fn select(
         trim: trim_object,
         listener: Box::new(move |before, after| {
             let Some(object) = after.or(before) else { return };
-            let Some(space) = object.metadata.namespace.as_ref().filter(|space| space.starts_with(SPACES)) else { return };
+            let Some(space) = object.metadata.namespace.as_ref().filter(|space| space.starts_with(SPACES)) else {
+                return;
+            };
             let key = (kind, object.metadata.name.clone().unwrap_or_default());
             let mut known = by_space.lock().unwrap_or_else(PoisonError::into_inner);
             let inside = known.entry(space.clone()).or_default();

@@ -80,7 +80,10 @@ fn the_own_share_is_what_children_leave() {
     let bounds = tree.bounds(&tree.pools()[0]);
     let text = |amounts: &Amounts| serde_json::to_string(amounts).unwrap();
     assert_eq!(text(&bounds.deserved), r#"{"cpu":"828","memory":"7280Gi","nvidia.com/gpu":"32"}"#);
-    assert_eq!(text(&bounds.capability), r#"{"cpu":"1180","memory":"10800Gi","nvidia.com/gpu":"48"}"#);
+    assert_eq!(
+        text(&bounds.capability),
+        r#"{"cpu":"1180","memory":"10800Gi","nvidia.com/gpu":"48"}"#
+    );
     assert_eq!(text(&bounds.own), r#"{"cpu":"300","memory":"2000Gi","nvidia.com/gpu":"8"}"#);
 }
 
@@ -101,7 +104,13 @@ fn what_does_not_fit_is_cut() {
 
 #[test]
 fn a_pool_without_a_resource_names_it_all_the_same() {
-    let tree = QuotaTree::new(&[quota(0, None, &[("cpu", 1, 1), ("a100", 1, 1)]), quota(1, Some(0), &[("cpu", 1, 1)])], &per_node());
+    let tree = QuotaTree::new(
+        &[
+            quota(0, None, &[("cpu", 1, 1), ("a100", 1, 1)]),
+            quota(1, Some(0), &[("cpu", 1, 1)]),
+        ],
+        &per_node(),
+    );
     let bounds = tree.bounds(&tree.pools()[1]);
     assert_eq!(bounds.capability["nvidia.com/gpu"], Amount::ZERO);
     assert_eq!(tree.node(&flavor("cpu"))["nvidia.com/gpu"], Amount::ZERO);
@@ -116,7 +125,13 @@ fn a_flavor_of_which_nobody_knows_what_it_counts_is_told() {
 
 #[test]
 fn quotas_come_level_by_level() {
-    let quotas = vec![quota(4, Some(1), &[]), quota(2, Some(0), &[]), quota(3, Some(1), &[]), quota(0, None, &[]), quota(1, Some(0), &[])];
+    let quotas = vec![
+        quota(4, Some(1), &[]),
+        quota(2, Some(0), &[]),
+        quota(3, Some(1), &[]),
+        quota(0, None, &[]),
+        quota(1, Some(0), &[]),
+    ];
     let numbers: Vec<_> = ordered(quotas).into_iter().map(|quota| quota.pool).collect();
     assert_eq!(numbers, [0, 1, 2, 3, 4].map(mark));
 }

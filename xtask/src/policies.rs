@@ -9,7 +9,15 @@ const FOLDER: &str = "deploy/policies";
 pub fn test() -> Result<()> {
     run(command(
         "npm",
-        &["install", "--prefix", FOLDER, "--no-package-lock", "--no-audit", "--no-fund", "--silent"],
+        &[
+            "install",
+            "--prefix",
+            FOLDER,
+            "--no-package-lock",
+            "--no-audit",
+            "--no-fund",
+            "--silent",
+        ],
     ))?;
     run(command("node", &["--test", "deploy/policies/policies.test.mjs"]))
 }

@@ -97,7 +97,7 @@ impl Replicas {
     /// Until one of them has made a step that it had not made before.
     fn next_step(&self, done_before: &[f64]) -> Result<Duration> {
         let began = now();
-        while began.elapsed() < Duration::from_secs(60) {
+        while began.elapsed() < Duration::from_mins(1) {
             for (server, before) in self.servers.iter().zip(done_before) {
                 if steps(server) > *before {
                     return Ok(began.elapsed());

@@ -63,7 +63,10 @@ async fn a_cluster_is_read_and_judged() {
     assert_eq!(of(&found, "flavors"), [(Severity::Ok, "a100-8x80.8xgpu: 1 nodes")]);
     assert_eq!(
         of(&found, "admission policies"),
-        NAMES.map(|name| (Severity::Error, format!("policy {name} is missing"))).each_ref().map(|(severity, told)| (*severity, told.as_str()))
+        NAMES
+            .map(|name| (Severity::Error, format!("policy {name} is missing")))
+            .each_ref()
+            .map(|(severity, told)| (*severity, told.as_str()))
     );
     install_policies(&cluster).await;
     let found = diagnose(&cluster, clock.as_ref()).await;
@@ -85,6 +88,9 @@ async fn what_may_not_be_read_is_told_and_the_rest_is_read() {
     let seen = load(&cluster.client_as("jane"), &config, clock.as_ref()).await;
     let found = examine(&config, &seen, &Known::default());
     let inventory = of(&found, "inventory");
-    assert!(inventory.len() == 1 && inventory[0].0 == Severity::Error && inventory[0].1.contains("forbidden"), "{inventory:?}");
+    assert!(
+        inventory.len() == 1 && inventory[0].0 == Severity::Error && inventory[0].1.contains("forbidden"),
+        "{inventory:?}"
+    );
     assert!(!of(&found, "fence").is_empty());
 }

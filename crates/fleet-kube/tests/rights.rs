@@ -6,13 +6,13 @@ use domain::name::{FlavorName, NodeName, PoolName, ProjectId, ZoneName};
 use domain::pool::PoolRef;
 use domain::pool::tree::Amount;
 use fleet::{Command, Fleet, NodeRequest, PoolMark, Quota, ResetRequest};
-use poolkeeper_fleet_kube::config::{DriverMode, Provider, Scheduler};
-use poolkeeper_fleet_kube::doctor::{Grant, Shipped};
-use poolkeeper_fleet_kube::{KubeConfig, KubeFleet};
 use http::{Method, Request, header};
 use jiff::Timestamp;
 use kube::client::Body;
 use kube_fake::{FakeCluster, FakeServer, NodeSpec, ResourceType};
+use poolkeeper_fleet_kube::config::{DriverMode, Provider, Scheduler};
+use poolkeeper_fleet_kube::doctor::{Grant, Shipped};
+use poolkeeper_fleet_kube::{KubeConfig, KubeFleet};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -64,7 +64,9 @@ fn asked(request: &Request<Body>) -> Vec<Grant> {
         _ => return Vec::new(),
     };
     let query = request.uri().query().unwrap_or_default();
-    let of_one = query.split('&').find_map(|pair| pair.strip_prefix("fieldSelector=metadata.name%3D"));
+    let of_one = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("fieldSelector=metadata.name%3D"));
     let kind = request.headers().get(header::CONTENT_TYPE);
     let is_apply = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/apply-patch"));
     let verbs: &[&str] = match (request.method(), &name) {
@@ -201,7 +203,9 @@ async fn asked_in_a_life(config: KubeConfig) -> BTreeSet<Grant> {
         inner: cluster.server_as(ACCOUNT),
         asked: Arc::clone(&asked),
     };
-    let fleet = KubeFleet::start(kube::Client::new(recorder, "default"), config, Arc::clone(&clock)).await.unwrap();
+    let fleet = KubeFleet::start(kube::Client::new(recorder, "default"), config, Arc::clone(&clock))
+        .await
+        .unwrap();
     let fence = Fence {
         lease: "fleet".to_owned(),
         epoch: 1,
@@ -213,7 +217,9 @@ async fn asked_in_a_life(config: KubeConfig) -> BTreeSet<Grant> {
             add_pods(&cluster).await;
         }
         // What goes on behind it.
-        clock.sleep_until(clock.now().saturating_add(Duration::from_secs(120)).unwrap()).await;
+        clock
+            .sleep_until(clock.now().saturating_add(Duration::from_secs(120)).unwrap())
+            .await;
     }
     drop(fleet);
     let asked = asked.lock().unwrap().clone();

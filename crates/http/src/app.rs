@@ -7,8 +7,8 @@ use auth::Authenticator;
 use bytes::Bytes;
 use clock::{Clock, Entropy};
 use service::Service;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// Everything the router needs. Cheap to clone.

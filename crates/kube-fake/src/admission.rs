@@ -3,6 +3,7 @@
 use crate::call::{Call, Verb};
 use crate::kinds::ResourceType;
 use crate::objects::{Key, State, annotation, label, set};
+use crate::queue_rules;
 use crate::refusal::Refusal;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -20,16 +21,30 @@ const EPOCH: &str = "poolkeeper.io/epoch";
 const GUARDED: [&str; 6] = ["pool", "pool-name", "node", "flavor", "node-pool", "quota"];
 
 /// Which rules are in force, and what they go by.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rules {
     /// The fence, as an installed policy would be.
     pub fence: bool,
     /// Pods in a pool's namespaces get its node selector and toleration; others may not have them.
     pub pods: bool,
+    /// Queues and what belongs to them are held to the rules of the webhooks of their schedulers.
+    pub queues: bool,
     /// How far the server's copy of the fence's ConfigMap is behind.
     pub fence_lag: Duration,
     /// What the ConfigMap said, and since when. `None`: it was not there.
     seen: VecDeque<(Timestamp, Option<String>)>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            fence: false,
+            pods: false,
+            queues: true,
+            fence_lag: Duration::ZERO,
+            seen: VecDeque::new(),
+        }
+    }
 }
 
 impl Rules {
@@ -55,12 +70,17 @@ pub(crate) fn mutate(state: &State, call: &Call, object: &mut Value) {
     match (call.ty.qualified().as_str(), created) {
         ("nodes", true) => not_ready(object),
         ("pods", true) => {
-            pod_defaults(object);
-            if state.rules.pods {
-                pool_pod(state, call, object);
-            }
+            mutate_pod(state, &call.namespace, object);
         }
         _ => {}
+    }
+}
+
+/// What a new pod of a namespace is given.
+pub(crate) fn mutate_pod(state: &State, namespace: &str, pod: &mut Value) {
+    pod_defaults(pod);
+    if state.rules.pods {
+        pool_pod(state, namespace, pod);
     }
 }
 
@@ -113,8 +133,8 @@ fn pod_defaults(pod: &mut Value) {
 }
 
 /// A pod of a pool's namespace is bound to the pool's nodes.
-fn pool_pod(state: &State, call: &Call, pod: &mut Value) {
-    let namespace = state.get("namespaces", "", &call.namespace);
+fn pool_pod(state: &State, namespace: &str, pod: &mut Value) {
+    let namespace = state.get("namespaces", "", namespace);
     let Some(slug) = namespace.and_then(|namespace| label(namespace, "poolkeeper.io/pool-name")) else {
         return;
     };
@@ -137,8 +157,17 @@ pub(crate) fn validate(state: &State, call: &Call, before: Option<&Value>, after
     match (call.ty.qualified().as_str(), call.subresource.as_deref()) {
         ("nodes", None) if state.rules.fence || has_policy(state) => node_claims(state, call, before, after),
         ("pods", None) if state.rules.pods && before.is_none() => foreign_pod(state, &call.ty, &call.namespace, name, after),
+        (_, None) if state.rules.queues => queue_rules::validate(state, call, before, after),
         _ => Ok(()),
     }
+}
+
+/// What webhooks say to a deletion.
+pub(crate) fn validate_delete(state: &State, ty: &ResourceType, name: &str) -> Result<(), Refusal> {
+    if state.rules.queues {
+        return queue_rules::validate_delete(state, ty, name);
+    }
+    Ok(())
 }
 
 /// The policy was installed by somebody, and bound.

@@ -132,6 +132,16 @@ impl FakeCluster {
         self.with_state(|state| state.rules.pods = on);
     }
 
+    /// Switches the rules of Volcano's and Kueue's webhooks on (as at the start) or off.
+    pub fn set_queue_rules(&self, on: bool) {
+        self.with_state(|state| state.rules.queues = on);
+    }
+
+    /// What is wrong with the tree of Volcano queues as it stands; nothing, if every write to it was lawful.
+    pub fn queue_faults(&self) -> Vec<String> {
+        self.with_state(|state| crate::queue_rules::faults(state))
+    }
+
     /// RBAC refuses the verb (`*`: all) on the resource (`nodes`, `pods/eviction`) to the user from now on.
     pub fn deny(&self, user: &str, verb: &str, resource: &str) {
         self.with_state(|state| state.denied.insert((user.to_owned(), verb.to_owned(), resource.to_owned())));

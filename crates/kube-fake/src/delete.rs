@@ -30,6 +30,9 @@ fn options(call: &Call) -> Result<Value, Refusal> {
 
 pub(crate) fn delete(state: &mut State, call: &Call) -> Result<Answer, Refusal> {
     let key = Key::new(&call.ty.qualified(), &call.namespace, &call.name);
+    if state.objects.contains_key(&key) {
+        crate::admission::validate_delete(state, &call.ty, &call.name)?;
+    }
     let outcome = delete_one(state, &call.user, &call.ty, key, &options(call)?)?;
     Ok(match outcome {
         Outcome::Pending(object) => Answer::object(200, &call.ty, &object, call.wants_metadata_only()),
@@ -168,6 +171,7 @@ pub(crate) fn delete_collection(state: &mut State, call: &Call) -> Result<Answer
         .collect();
     let mut items = Vec::with_capacity(keys.len());
     for key in keys {
+        crate::admission::validate_delete(state, &call.ty, &key.name)?;
         match delete_one(state, &call.user, &call.ty, key, &options)? {
             Outcome::Gone(object) | Outcome::Pending(object) => items.push(object),
         }

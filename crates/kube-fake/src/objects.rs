@@ -5,6 +5,7 @@ use crate::apply::Owners;
 use crate::faults::Faults;
 use crate::kinds::{ResourceType, built_in};
 use crate::refusal::Refusal;
+use crate::twins::Twins;
 use clock::{Entropy, SeededEntropy};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -67,6 +68,7 @@ pub(crate) struct State {
     pub entropy: SeededEntropy,
     pub rules: Rules,
     pub faults: Faults,
+    pub twins: Twins,
     /// (user, verb, resource) that RBAC refuses.
     pub denied: BTreeSet<(String, String, String)>,
     /// Nothing is kept while this is set.
@@ -86,6 +88,7 @@ impl State {
             entropy: SeededEntropy::new(seed),
             rules: Rules::default(),
             faults: Faults::new(seed),
+            twins: Twins::default(),
             denied: BTreeSet::new(),
             dry_run: false,
         };
@@ -99,6 +102,7 @@ impl State {
             let namespace = state.stamped(namespace, 0);
             state.commit("system:apiserver", key, Some(namespace));
         }
+        state.floor = state.version;
         state
     }
 

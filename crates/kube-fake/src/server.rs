@@ -166,7 +166,7 @@ fn events(cluster: FakeCluster, start: WatchStart) -> impl futures::Stream<Item 
     )
 }
 
-fn later(now: Timestamp, by: std::time::Duration) -> Timestamp {
+pub(crate) fn later(now: Timestamp, by: std::time::Duration) -> Timestamp {
     now.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 

@@ -1,5 +1,7 @@
 //! The rules around a pool's nodes, as the policy on a real server has them.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests end where something is missing")]
+
 use clock::ManualClock;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node};
@@ -106,7 +108,7 @@ async fn others_may_not_touch_the_marks_and_may_touch_the_rest() {
 async fn a_server_that_lags_lets_the_old_epoch_through_for_a_while() {
     let world = world().await;
     world.cluster.set_fence_lag(Duration::from_secs(5));
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     world.raise("8").await;
     world.patch(None, claim("a", "7")).await.unwrap();
     world.clock.advance(Duration::from_secs(6));

@@ -1,5 +1,7 @@
 //! Objects through a real client: what kube sees of the fake server.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests end where something is missing")]
+
 use clock::ManualClock;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;

@@ -128,7 +128,11 @@ fn told_lease(lease: Option<&Lease>, now: jiff::Timestamp) -> Finding {
 fn world(state: &State, known: &mut Known, found: &mut Vec<Finding>) {
     let index = state.index().read();
     let flavors = index.all::<Flavor>().into_iter().filter(|flavor| flavor.is_physical());
-    known.flavors = Some(flavors.map(|flavor| (flavor.name.clone(), flavor.zones.iter().cloned().collect())).collect());
+    known.flavors = Some(
+        flavors
+            .map(|flavor| (flavor.name.clone(), flavor.zones.iter().cloned().collect()))
+            .collect(),
+    );
     let pools = index.all::<Pool>();
     known.pools = Some(pools.iter().map(|pool| pool.uid.clone()).collect());
     let violations = reconcile::audit::audit(&index);
@@ -137,7 +141,10 @@ fn world(state: &State, known: &mut Known, found: &mut Vec<Finding>) {
         found.push(Finding::error("world", message, "report this with the log of the time"));
     }
     if violations.is_empty() {
-        found.push(Finding::ok("world", format!("{} pools and their nodes agree with each other", pools.len())));
+        found.push(Finding::ok(
+            "world",
+            format!("{} pools and their nodes agree with each other", pools.len()),
+        ));
     }
 }
 

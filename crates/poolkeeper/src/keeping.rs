@@ -27,10 +27,12 @@ pub async fn backup(config: &Config, file: &Path) -> Result<()> {
 /// Puts a copy back in the place of the embedded store.
 pub async fn restore(config: &Config, file: &Path, replace: bool) -> Result<()> {
     make_folder(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
-    store_sql::restore(&options(config), file, replace).await.map_err(|error| match error {
-        store_sql::RestoreError::Exists(path) => anyhow::anyhow!("there is a database at {}: --replace gives it up", path.display()),
-        other => other.into(),
-    })
+    store_sql::restore(&options(config), file, replace)
+        .await
+        .map_err(|error| match error {
+            store_sql::RestoreError::Exists(path) => anyhow::anyhow!("there is a database at {}: --replace gives it up", path.display()),
+            other => other.into(),
+        })
 }
 
 /// Brings the lease's epoch above a number, so that a cluster whose fence is there lets its holder write again.
@@ -71,7 +73,11 @@ mod tests {
         assert_eq!(raise(&store, 3).await.unwrap(), 9);
         assert!(raise(&store, u64::MAX).await.is_err());
         let holder = HolderId("server".to_owned());
-        store.acquire(LEASE, &holder, Duration::from_secs(60), SystemClock.now()).await.unwrap().unwrap();
+        store
+            .acquire(LEASE, &holder, Duration::from_secs(60), SystemClock.now())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(raise(&store, 20).await.unwrap_err().to_string().contains("has the lease"));
     }
 }

@@ -86,6 +86,7 @@ impl Server {
         let groups = Arc::clone(&metrics);
         let options = Options {
             observer: Some(Arc::new(move |commits| groups.committed(commits))),
+            stall: config.replica.stall(),
             ..Options::new(config.store_url(), Arc::clone(&clock))
         };
         let store = Arc::new(SqlStore::open(options).await?);

@@ -88,7 +88,11 @@ mod tests {
         assert_eq!(zones(&state), ["az-1", "az-2"]);
         let revision = state.store().revision().await.unwrap();
         put(&state, flavor(&["az-1"])).await.unwrap();
-        assert_eq!(state.store().revision().await.unwrap(), revision, "nothing is written where nothing is new");
+        assert_eq!(
+            state.store().revision().await.unwrap(),
+            revision,
+            "nothing is written where nothing is new"
+        );
     }
 
     #[tokio::test]

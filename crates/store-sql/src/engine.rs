@@ -27,7 +27,7 @@ pub(crate) struct Target {
 #[derive(Clone)]
 enum Engine {
     Sqlite { path: PathBuf },
-    Postgres { url: String },
+    Postgres { url: String, stall: Duration },
 }
 
 type Settings = &'static [&'static [&'static str]];
@@ -53,11 +53,9 @@ const SQLITE_READER: &[&str] = &["PRAGMA query_only = ON", "PRAGMA cache_size = 
 /// times slower until then. `jit` would be set off by the price that these settings put on what they rule out.
 const POSTGRES_ALL: &[&str] = &["SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
     SET enable_mergejoin = off; SET jit = off"];
-/// A replica that stops in the middle of a transaction must not stop the others for ever. What every start finds to be
-/// there already is nothing to tell.
+/// What every start finds to be there already is nothing to tell.
 const POSTGRES_WRITER: &[&str] = &[
     "SET client_min_messages = 'warning'",
-    "SET idle_in_transaction_session_timeout = '15s'",
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
 ];
 
@@ -75,7 +73,13 @@ impl Target {
             let url = format!("sqlite://{}?mode=rwc", utf8_percent_encode(text, IN_A_PATH));
             (Engine::Sqlite { path }, url)
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            (Engine::Postgres { url: url.to_owned() }, url.to_owned())
+            (
+                Engine::Postgres {
+                    url: url.to_owned(),
+                    stall: options.stall,
+                },
+                url.to_owned(),
+            )
         } else {
             return Err(OpenError::Url("it must begin with sqlite:// or postgres://".to_owned()));
         };
@@ -103,6 +107,11 @@ impl Target {
             Engine::Postgres { .. } => &[POSTGRES_ALL, POSTGRES_WRITER],
         };
         set(&mut connection, settings).await?;
+        if let Engine::Postgres { stall, .. } = &self.engine {
+            // Writers take turns: one that stops in the middle of a transaction stops all others until it is thrown out.
+            let text = format!("SET idle_in_transaction_session_timeout = '{}ms'", stall.as_millis().max(1));
+            connection.execute(AssertSqlSafe(text)).await?;
+        }
         Ok(connection)
     }
 
@@ -187,7 +196,7 @@ impl Target {
     pub(crate) fn hints(&self) -> Option<Hints> {
         match &self.engine {
             Engine::Sqlite { .. } => None,
-            Engine::Postgres { url } => Some(Hints { url: url.clone() }),
+            Engine::Postgres { url, .. } => Some(Hints { url: url.clone() }),
         }
     }
 

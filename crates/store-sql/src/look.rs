@@ -156,7 +156,12 @@ pub async fn restore(options: &Options, from: &Path, replace: bool) -> Result<()
         replaced.close().await;
     }
     let lock = target.lock().await.map_err(RestoreError::Database)?;
-    tokio::fs::File::open(&partial).await.map_err(failed)?.sync_all().await.map_err(failed)?;
+    tokio::fs::File::open(&partial)
+        .await
+        .map_err(failed)?
+        .sync_all()
+        .await
+        .map_err(failed)?;
     tokio::fs::rename(&partial, &path).await.map_err(failed)?;
     remove_beside(&path, &["-wal", "-shm"]).await?;
     drop(lock);

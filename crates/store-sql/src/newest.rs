@@ -36,10 +36,13 @@ impl Newest {
         }))
     }
 
-    pub(crate) fn publish(&self, revision: Revision) {
+    /// A write that began at that time has led to a revision.
+    pub(crate) fn publish(&self, revision: Revision, began_at: Timestamp) {
         self.0.send_if_modified(|seen| {
             let is_newer = revision > seen.revision;
             seen.revision = revision.max(seen.revision);
+            // Where nobody asks, nothing is to be known of when that was.
+            seen.at = seen.at.map(|at| at.max(began_at));
             is_newer
         });
     }

@@ -87,8 +87,14 @@ fn a_token_may_come_as_a_bearer_token() {
     let other = format!("Bearer {TOKEN}");
     let both = [header("X-Auth-Token", "wrong"), header("Authorization", &other)];
     assert_eq!(refusal(&known(), &both).to_string(), "token is invalid");
-    assert_eq!(refusal(&known(), &[header("Authorization", "Bearer wrong")]).to_string(), "token is invalid");
-    assert_eq!(refusal(&known(), &[header("Authorization", "Bearer ")]).to_string(), "token is missing");
+    assert_eq!(
+        refusal(&known(), &[header("Authorization", "Bearer wrong")]).to_string(),
+        "token is invalid"
+    );
+    assert_eq!(
+        refusal(&known(), &[header("Authorization", "Bearer ")]).to_string(),
+        "token is missing"
+    );
 }
 
 #[test]

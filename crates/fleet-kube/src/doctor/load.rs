@@ -103,7 +103,10 @@ impl Reader<'_> {
     async fn account(&self, config: &KubeConfig) -> (String, bool) {
         let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
         let review = self.ask(api.create(&PostParams::default(), &SelfSubjectReview::default())).await;
-        let user = review.ok().and_then(|review| review.status?.user_info?.username).unwrap_or_default();
+        let user = review
+            .ok()
+            .and_then(|review| review.status?.user_info?.username)
+            .unwrap_or_default();
         if user.starts_with(&format!("system:serviceaccount:{}:", config.namespace)) {
             return (user, true);
         }
@@ -137,11 +140,15 @@ impl Reader<'_> {
 
     async fn mutating(&self) -> Loaded<Option<BTreeSet<String>>> {
         for version in ["v1", "v1beta1"] {
-            let served = self.ask(self.client.list_api_group_resources(&format!("{ADMISSION}/{version}"))).await;
+            let served = self
+                .ask(self.client.list_api_group_resources(&format!("{ADMISSION}/{version}")))
+                .await;
             let is_served = served.is_ok_and(|list| list.resources.iter().any(|resource| resource.name == "mutatingadmissionpolicies"));
             if is_served {
                 let policies = self.names(version, "MutatingAdmissionPolicy", "mutatingadmissionpolicies").await?;
-                let bindings = self.names(version, "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings").await?;
+                let bindings = self
+                    .names(version, "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings")
+                    .await?;
                 return Ok(Some(policies.intersection(&bindings).cloned().collect()));
             }
         }
@@ -210,7 +217,11 @@ impl Reader<'_> {
 
     async fn may(&self, account: &str, grant: &Grant) -> Loaded<bool> {
         let namespace = account.split(':').nth(2).unwrap_or_default();
-        let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}"), "system:authenticated".to_owned()];
+        let groups = [
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{namespace}"),
+            "system:authenticated".to_owned(),
+        ];
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
                 user: Some(account.to_owned()),

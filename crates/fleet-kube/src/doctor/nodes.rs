@@ -38,7 +38,10 @@ pub(super) fn check(config: &KubeConfig, cluster: &Cluster, known: &Known, found
         ));
     } else {
         let claimed = inventory.iter().filter(|node| node.labels().contains_key(mark::POOL)).count();
-        found.push(Finding::ok(INVENTORY, format!("{} nodes, {claimed} of them in pools", inventory.len())));
+        found.push(Finding::ok(
+            INVENTORY,
+            format!("{} nodes, {claimed} of them in pools", inventory.len()),
+        ));
     }
     let classes: Vec<_> = inventory
         .iter()
@@ -146,13 +149,19 @@ fn daemons(cluster: &Cluster, inventory: &[&Node], found: &mut Vec<Finding>) {
             let name = format!("{}/{}", daemon.namespace().unwrap_or_default(), daemon.name_any());
             found.push(Finding::error(
                 DAEMONS,
-                format!("{name} does not tolerate {}: it does not come to nodes of pools", missing.join(", ")),
+                format!(
+                    "{name} does not tolerate {}: it does not come to nodes of pools",
+                    missing.join(", ")
+                ),
                 "give it tolerations with operator Exists for both keys",
             ));
         }
     }
     if !found.iter().any(|finding| finding.check == DAEMONS) {
-        found.push(Finding::ok(DAEMONS, format!("{count} select nodes of the inventory and tolerate both taints")));
+        found.push(Finding::ok(
+            DAEMONS,
+            format!("{count} select nodes of the inventory and tolerate both taints"),
+        ));
     }
 }
 
@@ -173,7 +182,11 @@ fn tolerates(toleration: &Toleration, key: &str) -> bool {
 /// Whether a pod may go to a Node by its node selector and its required affinity.
 fn is_for(pod: &PodSpec, node: &Node) -> bool {
     let labels = node.labels();
-    let is_selected = pod.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let is_selected = pod
+        .node_selector
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
     let affinity = pod.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
     let required = affinity.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
     is_selected && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| fits(term, node)))
@@ -184,8 +197,12 @@ fn fits(term: &NodeSelectorTerm, node: &Node) -> bool {
     let labels = term.match_expressions.iter().flatten();
     let fields = term.match_fields.iter().flatten();
     (term.match_expressions.is_some() || term.match_fields.is_some())
-        && labels.into_iter().all(|rule| holds(rule, node.labels().get(&rule.key).map(String::as_str)))
-        && fields.into_iter().all(|rule| rule.key != "metadata.name" || holds(rule, Some(&name)))
+        && labels
+            .into_iter()
+            .all(|rule| holds(rule, node.labels().get(&rule.key).map(String::as_str)))
+        && fields
+            .into_iter()
+            .all(|rule| rule.key != "metadata.name" || holds(rule, Some(&name)))
 }
 
 fn holds(rule: &NodeSelectorRequirement, value: Option<&str>) -> bool {
@@ -227,7 +244,11 @@ fn taints(config: &KubeConfig, inventory: &[&Node], found: &mut Vec<Finding>) {
 /// Nodes with the mark of a pool that nobody knows.
 fn strangers(nodes: &[Node], known: &Known, found: &mut Vec<Finding>) {
     let Some(pools) = &known.pools else { return };
-    let is_unknown = |node: &&Node| node.labels().get(mark::POOL).is_some_and(|uid| !pools.contains(&Uid::from_text(uid)));
+    let is_unknown = |node: &&Node| {
+        node.labels()
+            .get(mark::POOL)
+            .is_some_and(|uid| !pools.contains(&Uid::from_text(uid)))
+    };
     let strangers: Vec<_> = nodes.iter().filter(is_unknown).map(ResourceExt::name_any).collect();
     if !strangers.is_empty() {
         found.push(Finding::warning(

@@ -17,7 +17,11 @@ const APPLY: &str = "apply deploy/kubernetes/admission.yaml, or set admission.va
 pub(super) fn check(config: &KubeConfig, cluster: &Cluster, known: &Known, found: &mut Vec<Finding>) {
     match Shipped::new(&config.namespace, &cluster.account) {
         Ok(shipped) => policies(cluster, &shipped, found),
-        Err(reason) => found.push(Finding::error(POLICIES, format!("the shipped policies cannot be read: {reason}"), "report this")),
+        Err(reason) => found.push(Finding::error(
+            POLICIES,
+            format!("the shipped policies cannot be read: {reason}"),
+            "report this",
+        )),
     }
     mutating(cluster, found);
     fence(config, cluster, known, found);
@@ -33,7 +37,11 @@ fn policies(cluster: &Cluster, shipped: &Shipped, found: &mut Vec<Finding>) {
         let binding = bindings.iter().find(|binding| binding.metadata.name.as_deref() == Some(name));
         found.push(match (policy, binding) {
             (None, _) => Finding::error(POLICIES, format!("policy {name} is missing"), APPLY),
-            (Some(_), None) => Finding::error(POLICIES, format!("binding {name} is missing, so that the policy has no effect"), APPLY),
+            (Some(_), None) => Finding::error(
+                POLICIES,
+                format!("binding {name} is missing, so that the policy has no effect"),
+                APPLY,
+            ),
             (Some(policy), Some(binding)) => {
                 let policy = is_as_shipped(shipped, "ValidatingAdmissionPolicy", name, policy.spec.as_ref());
                 let binding = is_as_shipped(shipped, "ValidatingAdmissionPolicyBinding", name, binding.spec.as_ref());
@@ -48,7 +56,9 @@ fn policies(cluster: &Cluster, shipped: &Shipped, found: &mut Vec<Finding>) {
 }
 
 fn is_as_shipped(shipped: &Shipped, kind: &str, name: &str, live: Option<&impl Serialize>) -> bool {
-    let Some(wanted) = shipped.specification(kind, name) else { return false };
+    let Some(wanted) = shipped.specification(kind, name) else {
+        return false;
+    };
     let live = serde_json::to_value(live).unwrap_or_default();
     if name == POD_POLICY {
         // Which name spaces are left out, and whether more is refused, is the site's choice.
@@ -81,7 +91,9 @@ fn same(wanted: &Value, live: &Value) -> bool {
             wanted.iter().all(|(key, value)| same(value, live.get(key).unwrap_or(&Value::Null)))
                 && live.iter().all(|(key, value)| wanted.contains_key(key) || is_filled_in(value))
         }
-        (Value::Array(wanted), Value::Array(live)) => wanted.len() == live.len() && wanted.iter().zip(live).all(|(one, other)| same(one, other)),
+        (Value::Array(wanted), Value::Array(live)) => {
+            wanted.len() == live.len() && wanted.iter().zip(live).all(|(one, other)| same(one, other))
+        }
         (wanted, live) => wanted == live,
     }
 }

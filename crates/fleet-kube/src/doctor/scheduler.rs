@@ -60,9 +60,16 @@ fn resources(config: &KubeConfig, cluster: &Cluster, found: &mut Vec<Finding>) {
     };
     for (list, advice) in needed {
         let is_missing = |(name, version): &&(&str, &str)| !served.get(*name).is_some_and(|versions| versions.contains(*version));
-        let missing: Vec<_> = list.iter().filter(is_missing).map(|(name, version)| format!("{name} {version}")).collect();
+        let missing: Vec<_> = list
+            .iter()
+            .filter(is_missing)
+            .map(|(name, version)| format!("{name} {version}"))
+            .collect();
         found.push(if missing.is_empty() {
-            Finding::ok(RESOURCES, format!("{} are served", list.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")))
+            Finding::ok(
+                RESOURCES,
+                format!("{} are served", list.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")),
+            )
         } else {
             Finding::error(RESOURCES, format!("not served: {}", missing.join(", ")), advice)
         });

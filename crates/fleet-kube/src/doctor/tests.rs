@@ -104,7 +104,8 @@ fn known() -> Known {
 fn amiss(config: &KubeConfig, cluster: &Cluster, known: &Known) -> Vec<String> {
     let found = examine(config, cluster, known);
     let bad = found.iter().filter(|finding| finding.severity > Severity::Ok);
-    bad.map(|finding| format!("{} {}: {}", finding.severity.as_str(), finding.check, finding.message)).collect()
+    bad.map(|finding| format!("{} {}: {}", finding.severity.as_str(), finding.check, finding.message))
+        .collect()
 }
 
 /// Changes a sound cluster, and expects one complaint with the given beginning.
@@ -130,7 +131,10 @@ fn daemons_that_a_claim_would_drive_away_are_told() {
     );
     one(with(json!({})), both);
     one(with(json!({"nodeSelector": {"type": "big"}})), both);
-    one(with(json!({"tolerations": [{"key": mark::TAINT_POOL, "operator": "Exists"}]})), hold);
+    one(
+        with(json!({"tolerations": [{"key": mark::TAINT_POOL, "operator": "Exists"}]})),
+        hold,
+    );
     // One pool's taint is not every pool's.
     one(
         with(json!({"tolerations": [{"key": mark::TAINT_POOL, "value": "p"}, {"key": mark::TAINT_HOLD, "operator": "Exists"}]})),
@@ -168,17 +172,31 @@ fn nodes_that_are_not_offered_are_told() {
         "error flavors: nodes that match several flavors are offered for none: a (big, twin)",
     );
     let more = |node: Node| move |_: &mut KubeConfig, cluster: &mut Cluster, _: &mut Known| cluster.nodes.as_mut().unwrap().push(node);
-    one(more(zoned("c", "other")), "warning flavors: nodes of the inventory that match no flavor: c");
-    one(more(node("c", &[("type", "big")])), "warning zones: nodes without a zone are not offered: c");
+    one(
+        more(zoned("c", "other")),
+        "warning flavors: nodes of the inventory that match no flavor: c",
+    );
+    one(
+        more(node("c", &[("type", "big")])),
+        "warning zones: nodes without a zone are not offered: c",
+    );
     let mut tainted = zoned("c", "big");
-    tainted.spec = Some(read(json!({"taints": [{"key": "site", "effect": "NoSchedule"}, {"key": mark::TAINT_UNCLAIMED, "effect": "NoSchedule"}]})));
-    one(more(tainted), "warning inventory: free nodes with the taint site are not offered: c");
+    tainted.spec = Some(read(
+        json!({"taints": [{"key": "site", "effect": "NoSchedule"}, {"key": mark::TAINT_UNCLAIMED, "effect": "NoSchedule"}]}),
+    ));
+    one(
+        more(tainted),
+        "warning inventory: free nodes with the taint site are not offered: c",
+    );
     one(
         more(node("c", &[("type", "big"), ("topology.kubernetes.io/zone", "az-2")])),
         "warning zones: not in the catalogue: big in az-2",
     );
     one(
-        more(node("c", &[("type", "big"), ("topology.kubernetes.io/zone", "az-1"), (mark::POOL, "0193")])),
+        more(node(
+            "c",
+            &[("type", "big"), ("topology.kubernetes.io/zone", "az-1"), (mark::POOL, "0193")],
+        )),
         "warning marks: nodes with the mark of a pool that is not in the store: c",
     );
     one(
@@ -221,11 +239,18 @@ fn policies_that_were_taken_away_or_changed_are_told() {
     one(edit(0, |spec| spec["validations"][3]["expression"] = json!("true")), edited);
     one(edit(0, |spec| drop(spec["validations"].as_array_mut().unwrap().pop())), edited);
     one(
-        edit(0, |spec| spec["matchConstraints"]["objectSelector"] = json!({"matchLabels": {"a": "b"}})),
+        edit(0, |spec| {
+            spec["matchConstraints"]["objectSelector"] = json!({"matchLabels": {"a": "b"}})
+        }),
         edited,
     );
     one(
-        edit(0, |spec| spec["matchConditions"].as_array_mut().unwrap().push(json!({"name": "never", "expression": "false"}))),
+        edit(0, |spec| {
+            spec["matchConditions"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"name": "never", "expression": "false"}))
+        }),
         edited,
     );
     one(
@@ -247,7 +272,10 @@ fn what_a_site_may_choose_in_the_policy_of_pods_is_no_complaint() {
     let mut cluster = sound();
     let mut policy = live("ValidatingAdmissionPolicy", "poolkeeper-pods");
     policy["spec"]["matchConstraints"]["namespaceSelector"] = json!({"matchExpressions": [{"key": "x", "operator": "Exists"}]});
-    policy["spec"]["validations"].as_array_mut().unwrap().push(json!({"expression": "true"}));
+    policy["spec"]["validations"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"expression": "true"}));
     cluster.policies.as_mut().unwrap()[1] = read(policy);
     assert_eq!(amiss(&config(), &cluster, &known()), Vec::<String>::new());
 }
@@ -270,7 +298,10 @@ fn a_fence_that_refuses_the_holder_is_told() {
         fence(json!({"data": {"epoch": "nine"}})),
         "error fence: ConfigMap fence in poolkeeper-system has the epoch \"nine\"",
     );
-    one(fence(json!({})), "warning fence: ConfigMap fence in poolkeeper-system has no epoch, though the lease is at 7");
+    one(
+        fence(json!({})),
+        "warning fence: ConfigMap fence in poolkeeper-system has no epoch, though the lease is at 7",
+    );
     let mut cluster = sound();
     cluster.fence = Ok(None);
     let known = Known {
@@ -283,7 +314,10 @@ fn a_fence_that_refuses_the_holder_is_told() {
 #[test]
 fn what_is_not_installed_is_told() {
     one(|_, cluster, _| cluster.version = Ok((1, 29)), "warning Kubernetes: 1.29 has no");
-    one(|_, cluster, _| cluster.mutating = Ok(None), "warning pods of pools: the cluster serves no");
+    one(
+        |_, cluster, _| cluster.mutating = Ok(None),
+        "warning pods of pools: the cluster serves no",
+    );
     one(
         |_, cluster, _| cluster.mutating = Ok(Some(BTreeSet::new())),
         "warning pods of pools: MutatingAdmissionPolicy poolkeeper-pods",
@@ -312,7 +346,9 @@ fn flavors_that_volcano_cannot_tell_apart_are_told() {
         ("commands.bus.volcano.sh", "v1alpha1"),
         ("jobs.batch.volcano.sh", "v1alpha1"),
     ];
-    cluster.resources = Ok(volcano.map(|(name, version)| (name.to_owned(), BTreeSet::from([version.to_owned()]))).into());
+    cluster.resources = Ok(volcano
+        .map(|(name, version)| (name.to_owned(), BTreeSet::from([version.to_owned()])))
+        .into());
     let config = KubeConfig {
         scheduler: Scheduler::Volcano,
         ..config()
@@ -326,7 +362,9 @@ fn missing_rights_are_told_by_name() {
     let shipped = Shipped::new("poolkeeper-system", "a").unwrap();
     let mut rights: Vec<_> = shipped.grants().iter().map(|grant| (grant.clone(), Ok(true))).collect();
     for (grant, answer) in &mut rights {
-        if (grant.resource.as_str(), grant.verb.as_str()) == ("pods/eviction", "create") || grant.name.as_deref() == Some("fence") && grant.verb == "patch" {
+        if (grant.resource.as_str(), grant.verb.as_str()) == ("pods/eviction", "create")
+            || grant.name.as_deref() == Some("fence") && grant.verb == "patch"
+        {
             *answer = Ok(false);
         }
     }
@@ -342,7 +380,10 @@ fn the_server_is_granted_neither_secrets_nor_ways_into_pods() {
     assert!(shipped.grants().len() > 20);
     for grant in shipped.grants() {
         let is_harmful = ["secrets", "pods/exec", "pods/attach", "nodes/proxy", "serviceaccounts/token"].contains(&grant.resource.as_str());
-        assert!(!is_harmful && grant.verb != "*" && grant.resource != "*" && grant.group != "*", "{grant}");
+        assert!(
+            !is_harmful && grant.verb != "*" && grant.resource != "*" && grant.group != "*",
+            "{grant}"
+        );
         assert!(!["escalate", "bind", "impersonate"].contains(&grant.verb.as_str()), "{grant}");
         let is_own = grant.namespace.as_deref() == Some("elsewhere");
         let is_for_own = grant.resource == "configmaps" || (grant.resource.as_str(), grant.verb.as_str()) == ("pods", "create");

@@ -52,6 +52,11 @@ impl ReplicaSettings {
         Ok(settings)
     }
 
+    /// A replica that stands still within a transaction keeps all others from writing, and from taking the lease over.
+    pub fn stall(&self) -> Duration {
+        self.lease_ttl / 3
+    }
+
     pub fn lease(&self) -> LeaseTimes {
         LeaseTimes::of(self.lease_ttl)
     }

@@ -121,7 +121,7 @@ async fn live(cluster: &mut Cluster, seed: u64) -> Result<()> {
     println!("{acknowledged} writes were acknowledged, {checked} reads held against them; {seen:?}");
     ensure!(acknowledged > 50 && checked > 50, "the users did next to nothing");
     ensure!(
-        seen.commands > 50 && seen.epochs >= 3 && seen.nodes > 10,
+        seen.commands > 50 && seen.others > 10 && seen.epochs >= 3 && seen.nodes > 10,
         "the fleet did next to nothing: {seen:?}"
     );
     Ok(())

@@ -38,21 +38,18 @@ async fn roll(cluster: &mut Cluster) -> Result<()> {
             tokio::spawn(sending)
         })
         .collect();
-    for number in 0..REPLICAS {
+    for (number, client) in clients.iter().enumerate() {
         let before = answered.load(Ordering::Relaxed);
         let was_leader = cluster.leader().await? == number;
         // One that would wait for long, and one that would never end.
-        let waiting = tokio::spawn(long_wait(clients[number].clone(), pool.clone()));
-        let mut watching = clients[number].watch(&format!("{}?watch=true", pools())).await;
+        let waiting = tokio::spawn(long_wait(client.clone(), pool.clone()));
+        let mut watching = client.watch(&format!("{}?watch=true", pools())).await;
         let began = SystemClock.now();
         cluster.replicas[number].signal(Signal::TERM)?;
         let is_told = within(Duration::from_millis(900), async || !cluster.replicas[number].is_ready().await);
         ensure!(is_told.await, "it is still ready after the order to stop");
         // Still there for those who have not heard of it.
-        ensure!(
-            clients[number].get(&pools()).await.status == 200,
-            "it is gone before its grace is over"
-        );
+        ensure!(client.get(&pools()).await.status == 200, "it is gone before its grace is over");
         while watching.next().await.context("a watch broke off")?.is_some() {}
         let status = waiting.await?.context("a request that waits was broken off")?;
         ensure!(status == 200, "a request that waits was answered {status}");

@@ -32,8 +32,15 @@ pub struct Known {
 #[derive(Debug, Clone, Default)]
 pub struct Belief {
     pub known: Option<Known>,
-    /// What it may be instead: of a request whose outcome nobody has told.
-    pub perhaps: Option<Option<Known>>,
+    pub doubt: Doubt,
+}
+
+/// What a pool may be instead: of a request whose outcome nobody has told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Doubt {
+    #[default]
+    None,
+    Perhaps(Option<Known>),
 }
 
 pub struct User {
@@ -103,9 +110,9 @@ impl User {
         let has_child = self
             .beliefs
             .get(&child)
-            .is_some_and(|belief| belief.known.is_some() || belief.perhaps.is_some());
+            .is_some_and(|belief| belief.known.is_some() || belief.doubt != Doubt::None);
         let belief = self.beliefs.get(&name).cloned().unwrap_or_default();
-        if belief.perhaps.is_some() {
+        if belief.doubt != Doubt::None {
             return None;
         }
         let target = format!("{}/{name}", pools());
@@ -170,13 +177,15 @@ impl User {
             }
             // Refused: still creating or deleting, for example. Unless another attempt is still on its way, nothing has changed.
             Some(_) if is_certain => {}
-            Some(_) | None => belief.perhaps = Some(wish.result),
+            Some(_) | None => belief.doubt = Doubt::Perhaps(wish.result),
         }
-        if self.beliefs[&wish.name].perhaps.is_none() {
+        if self.beliefs[&wish.name].doubt == Doubt::None {
             self.read(&wish.name).await?;
         }
-        if self.random.random_range(0..6) == 0 {
-            self.reboot(&wish.name).await;
+        match self.random.random_range(0..6) {
+            0 => self.reboot(&wish.name).await,
+            1 => self.register().await?,
+            _ => {}
         }
         Ok(())
     }
@@ -263,6 +272,34 @@ impl User {
         let _answered = tokio::time::timeout(PATIENCE, work).await;
     }
 
+    /// Registers a machine at one replica, which every other one then has.
+    async fn register(&mut self) -> Result<()> {
+        let id = format!("own-{}-{:08x}", self.number, self.random.random::<u32>());
+        let body = json!({"id": id, "flavor": FLAVOR, "az": "az-1"}).to_string().into_bytes();
+        let client = self.any();
+        let sent = client.try_send(Method::POST, "/admin/v1/machines", "application/json", body);
+        match tokio::time::timeout(PATIENCE, sent).await {
+            Ok(Ok(answer)) if answer.status == 200 => self.note(&answer),
+            // It may be there or not.
+            Ok(Ok(_) | Err(_)) | Err(_) => return Ok(()),
+        }
+        self.acknowledged += 1;
+        let target = format!("/admin/v1/machines/{id}");
+        let client = self.any();
+        let sent = client.try_send(Method::GET, &target, "application/json", Vec::new());
+        if let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, sent).await
+            && answer.status < 500
+        {
+            ensure!(
+                answer.status == 200,
+                "machine {id} was registered, and is not there: {}",
+                answer.text
+            );
+            self.checked += 1;
+        }
+        Ok(())
+    }
+
     /// Every replica shows what was acknowledged, or what a request has led to whose answer was lost; and all show the same.
     pub async fn verify(&mut self) -> Result<()> {
         for (name, belief) in &mut self.beliefs {
@@ -278,11 +315,11 @@ impl User {
             }
             let seen = all.first().context("no replica")?.clone();
             ensure!(all.iter().all(|one| *one == seen), "{name} is not the same everywhere: {all:?}");
-            let is_allowed = belief.known == seen || belief.perhaps.as_ref() == Some(&seen);
+            let is_allowed = belief.known == seen || belief.doubt == Doubt::Perhaps(seen.clone());
             ensure!(is_allowed, "{name} is {seen:?}, believed was {belief:?}");
             *belief = Belief {
                 known: seen,
-                perhaps: None,
+                doubt: Doubt::None,
             };
         }
         Ok(())

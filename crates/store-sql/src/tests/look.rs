@@ -11,7 +11,10 @@ async fn a_database_in_use_can_be_looked_at_and_copied_but_not_written() {
     let store = SqlStore::open(options.clone()).await.unwrap();
     store.commit(put("a", "x")).await.unwrap();
     let holder = HolderId("me".to_owned());
-    let lease = store.acquire("fleet", &holder, Duration::from_secs(9), options.clock.now()).await.unwrap();
+    let lease = store
+        .acquire("fleet", &holder, Duration::from_secs(9), options.clock.now())
+        .await
+        .unwrap();
     let look = Look::open(&options).await.unwrap();
     assert_eq!(body(&look, "a").await.as_deref(), Some("x"));
     assert_eq!(look.leases().await.unwrap(), Vec::from_iter(lease));

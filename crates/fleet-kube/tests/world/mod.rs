@@ -1,0 +1,320 @@
+//! A cluster with its actors, and an agent of the site that starts and installs machines anew.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use clock::{Clock, RuntimeClock};
+use domain::meta::{Fence, Uid};
+use domain::name::{FlavorName, NodeName, PoolName, ProjectId, ZoneName};
+use domain::pool::PoolRef;
+use fleet::{Command, Fleet, FleetError, NodeRequest, Observation, PoolMark};
+use futures::future::BoxFuture;
+use http::{Method, Request};
+use jiff::Timestamp;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
+use kube::client::Body;
+use kube_fake::{FakeCluster, FakeServer, NodeSpec, TwinOptions};
+use poolkeeper_fleet_kube::config::{AcceleratorRule, FlavorRule, Provider};
+use poolkeeper_fleet_kube::mark::{self, Ask};
+use poolkeeper_fleet_kube::{KubeConfig, KubeFleet};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use tower::{BoxError, Service};
+
+/// Whose writes the fence lets through.
+const OWN_USER: &str = "system:serviceaccount:poolkeeper-system:poolkeeper";
+
+#[derive(Clone)]
+pub struct World {
+    pub cluster: FakeCluster,
+    pub clock: Arc<dyn Clock>,
+    pub config: KubeConfig,
+    _actors: Arc<Actors>,
+}
+
+struct Actors(Vec<AbortHandle>);
+
+impl Drop for Actors {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AbortHandle::abort);
+    }
+}
+
+pub fn flavor() -> FlavorName {
+    FlavorName::parse("gpu").unwrap()
+}
+
+pub fn zone(name: &str) -> ZoneName {
+    ZoneName::parse(name).unwrap()
+}
+
+pub fn node(number: usize) -> NodeName {
+    NodeName::parse(&format!("os-node-created-{number:05}")).unwrap()
+}
+
+pub fn pool(number: usize) -> PoolMark {
+    let project = ProjectId::parse("6f5da086876d4cd084d36f8bd3346036").unwrap();
+    PoolMark {
+        uid: Uid::from_text(&format!("{number:012x}00000000000000000000")),
+        pool: PoolRef {
+            name: PoolName::parse(&format!("pool-{number}-{project}")).unwrap(),
+            project,
+        },
+    }
+}
+
+pub fn fence(epoch: u64) -> Fence {
+    Fence {
+        lease: "fleet".to_owned(),
+        epoch,
+    }
+}
+
+pub fn create(pool_number: usize, number: usize) -> Command {
+    Command::CreateNode(NodeRequest {
+        pool: pool(pool_number),
+        node: node(number),
+        flavor: flavor(),
+        az: zone("a"),
+        driver: None,
+        image: None,
+        labels: BTreeMap::from([("team".to_owned(), "vision".to_owned())]),
+    })
+}
+
+pub fn delete(pool_number: usize, number: usize) -> Command {
+    Command::DeleteNode {
+        pool: pool(pool_number),
+        node: node(number),
+    }
+}
+
+impl World {
+    /// A cluster with all its actors, with the fence's rules in force, and with Flux.
+    pub async fn new() -> Self {
+        Self::with_seed(1).await
+    }
+
+    pub async fn with_seed(seed: u64) -> Self {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::starting_at(start));
+        let cluster = FakeCluster::new(Arc::clone(&clock), seed);
+        cluster.set_twins(TwinOptions::all());
+        cluster.set_fence_rules(true);
+        define(&cluster, "helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases").await;
+        let actors = [
+            tokio::spawn(cluster.clone().run()).abort_handle(),
+            tokio::spawn(serve_machines(cluster.clone(), Arc::clone(&clock))).abort_handle(),
+        ];
+        let mut config = KubeConfig {
+            flavor: vec![FlavorRule {
+                name: flavor(),
+                labels: BTreeMap::from([("node.kubernetes.io/instance-type".to_owned(), vec!["a100-8x80".to_owned()])]),
+                accelerator: Some(AcceleratorRule {
+                    resource: "nvidia.com/gpu".to_owned(),
+                    count: 8,
+                }),
+                least: BTreeMap::new(),
+                quota: BTreeMap::new(),
+                provision: None,
+            }],
+            reboot: Provider::Annotation,
+            reset: Provider::Annotation,
+            ..KubeConfig::default()
+        };
+        config.pool.requires = Some(Vec::new());
+        Self {
+            cluster,
+            clock,
+            config,
+            _actors: Arc::new(Actors(actors.into())),
+        }
+    }
+
+    /// Machines of the flavor in a zone, named `<zone>-0`, `<zone>-1`, …
+    pub fn add_nodes(&self, zone: &str, count: usize) {
+        let spec = NodeSpec::new(zone, "a100-8x80", zone).with_accelerators("nvidia.com/gpu", 8);
+        self.cluster.add_nodes(&spec, count);
+    }
+
+    pub async fn fleet(&self) -> KubeFleet {
+        KubeFleet::start(self.cluster.client(), self.config.clone(), Arc::clone(&self.clock))
+            .await
+            .unwrap()
+    }
+
+    /// A fleet whose process loses its connection after so many writes.
+    pub async fn dying(&self, writes: i64) -> KubeFleet {
+        let server = Dying {
+            inner: self.cluster.server_as(OWN_USER),
+            left: Arc::new(AtomicI64::new(writes)),
+        };
+        let client = kube::Client::new(server, "default");
+        KubeFleet::start(client, self.config.clone(), Arc::clone(&self.clock))
+            .await
+            .unwrap()
+    }
+
+    /// Lets time go by.
+    pub async fn pass(&self, seconds: u64) {
+        self.clock.sleep_until(self.clock.now() + Duration::from_secs(seconds)).await;
+    }
+
+    /// Waits until it holds of what is observed.
+    pub async fn until(&self, fleet: &KubeFleet, pool: &PoolMark, holds: impl Fn(&Observation) -> bool) -> Observation {
+        for _ in 0..3_000 {
+            if let Ok(seen) = fleet.observe(&pool.uid).await
+                && holds(&seen)
+            {
+                return seen;
+            }
+            self.pass(1).await;
+        }
+        panic!("it does not come true: {:#?}", fleet.observe(&pool.uid).await);
+    }
+
+    pub fn node(&self, name: &str) -> Value {
+        Value::clone(&self.cluster.object("nodes", "", name).unwrap_or_else(|| panic!("no Node {name}")))
+    }
+
+    /// Names of the Nodes that are a node.
+    pub fn machines_of(&self, number: usize) -> Vec<String> {
+        let is_it = |object: &Value| {
+            object.pointer("/metadata/labels").and_then(|labels| labels.get(mark::NODE)) == Some(&json!(node(number).as_str()))
+        };
+        let nodes = self.cluster.objects("nodes");
+        nodes
+            .iter()
+            .filter(|(_, object)| is_it(object))
+            .map(|(key, _)| key.name.clone())
+            .collect()
+    }
+
+    /// The Nodes without anything that we write, but for the epoch, in a form that can be compared.
+    pub fn foreign(&self, name: &str) -> Value {
+        let mut object = self.node(name);
+        let none = json!([]);
+        let taints = object.pointer("/spec/taints").unwrap_or(&none).clone();
+        if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+            annotations.remove(mark::EPOCH);
+        }
+        json!({"labels": object["metadata"]["labels"], "annotations": object["metadata"]["annotations"], "taints": taints})
+    }
+
+    /// A pod of somebody on a Node.
+    pub async fn put_pod(&self, name: &str, host: &str, more: Value) {
+        let mut pod = json!({
+            "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
+            "spec": {
+                "nodeName": host,
+                "containers": [{"name": "a", "image": "b", "resources": {"requests": {"nvidia.com/gpu": "1"}}}],
+                "terminationGracePeriodSeconds": 30,
+            },
+        });
+        merge(&mut pod, &more);
+        let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(pod).unwrap();
+        let api = kube::Api::namespaced(self.cluster.client_as("somebody"), "default");
+        api.create(&PostParams::default(), &pod).await.unwrap();
+    }
+}
+
+/// Serves a kind of objects.
+async fn define(cluster: &FakeCluster, group: &str, version: &str, kind: &str, plural: &str) {
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let version = json!({"name": version, "served": true, "storage": true, "schema": schema, "subresources": {"status": {}}});
+    let names = json!({"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
+        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
+    });
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
+    let api: kube::Api<DynamicObject> = kube::Api::all_with(cluster.client_as("admin"), &resource);
+    api.create(&PostParams::default(), &serde_json::from_value(definition).unwrap())
+        .await
+        .unwrap();
+}
+
+/// A server that cannot be reached any more after so many writes: what is sent then gets no answer and is not done.
+#[derive(Clone)]
+struct Dying {
+    inner: FakeServer,
+    left: Arc<AtomicI64>,
+}
+
+impl Service<Request<Body>> for Dying {
+    type Response = <FakeServer as Service<Request<Body>>>::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Service::<Request<Body>>::poll_ready(&mut self.inner, context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if request.method() != Method::GET && self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            return Box::pin(async { Err(BoxError::from("the connection is broken")) });
+        }
+        self.inner.call(request)
+    }
+}
+
+fn merge(into: &mut Value, more: &Value) {
+    match (into, more) {
+        (Value::Object(into), Value::Object(more)) => {
+            for (key, value) in more {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, more) => *into = more.clone(),
+    }
+}
+
+/// All commands are carried out.
+pub async fn run(fleet: &KubeFleet, epoch: u64, commands: &[Command]) {
+    for (result, command) in fleet.execute(commands, &fence(epoch)).await.into_iter().zip(commands) {
+        assert_eq!(result, Ok(()), "{}", command.name());
+    }
+}
+
+/// Repeats commands as a controller does, until they are carried out.
+pub async fn insist(world: &World, fleet: &KubeFleet, epoch: u64, commands: &[Command]) {
+    for _ in 0..200 {
+        let results = fleet.execute(commands, &fence(epoch)).await;
+        if results.iter().all(Result::is_ok) {
+            return;
+        }
+        assert!(!results.contains(&Err(FleetError::Fenced)), "{results:?}");
+        world.pass(1).await;
+    }
+    panic!(
+        "the commands are not carried out: {:?}",
+        fleet.execute(commands, &fence(epoch)).await
+    );
+}
+
+/// The agent of the site: does to machines what their Nodes are annotated with.
+async fn serve_machines(cluster: FakeCluster, clock: Arc<dyn Clock>) {
+    let mut done: BTreeMap<String, String> = BTreeMap::new();
+    loop {
+        for (key, object) in cluster.objects("nodes") {
+            let Some(text) = object.pointer("/metadata/annotations").and_then(|all| all.get(mark::ASK)?.as_str()) else {
+                done.remove(&key.name);
+                continue;
+            };
+            if done.get(&key.name).is_some_and(|known| known == text) {
+                continue;
+            }
+            let ask: Ask = serde_json::from_str(text).unwrap();
+            done.insert(key.name.clone(), text.to_owned());
+            cluster.reboot_node(&key.name);
+            if let Some(image) = ask.image {
+                cluster.edit("nodes", "", &key.name, |node| node["status"]["nodeInfo"]["osImage"] = json!(image));
+            }
+        }
+        clock.sleep_until(clock.now() + Duration::from_secs(5)).await;
+    }
+}

@@ -48,7 +48,7 @@ impl ClusterFleet {
                     return std::future::pending().await;
                 }
                 Err(error) => {
-                    let reason = told(&error);
+                    let reason = explained(&error);
                     if reason != told {
                         tracing::warn!(%reason, "the cluster cannot be used, it is tried again");
                     }
@@ -79,7 +79,7 @@ impl ClusterFleet {
 }
 
 /// An error with its causes, each said once.
-pub(crate) fn told(error: &StartError) -> String {
+pub(crate) fn explained(error: &StartError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -4,7 +4,7 @@ use super::NodeSide;
 use crate::context::{ATTEMPTS, Epoch};
 use crate::edit::{self, Claim, claim};
 use crate::failure::Failure;
-use crate::{driver, inventory, mark, select};
+use crate::{driver, inventory, mark, report, select};
 use domain::meta::Uid;
 use domain::name::NodeName;
 use fleet::{FleetError, NodeRequest};

@@ -434,18 +434,6 @@ async fn a_bad_day_ends_well() {
     }
 }
 
-/// The one pod of ours, once it is there.
-async fn own_pod(world: &World) -> (String, Value) {
-    for _ in 0..600 {
-        let pods = world.cluster.objects("pods");
-        if let Some((key, pod)) = pods.into_iter().find(|(key, _)| key.namespace == "poolkeeper-system") {
-            return (key.name, Value::clone(&pod));
-        }
-        world.pass(1).await;
-    }
-    panic!("there is no pod");
-}
-
 fn template() -> Provider {
     let container = json!({"name": "tool", "image": "tools:1", "args": ["{{node}}", "{{number}}"]});
     Provider::Pod {
@@ -466,7 +454,7 @@ async fn a_machine_is_started_anew_by_a_pod_from_the_template() {
         number: 3,
     };
     run(&fleet, 1, &[reboot]).await;
-    let (_, pod) = own_pod(&world).await;
+    let (_, pod) = world.own_pod().await;
     assert_eq!(pod["spec"]["nodeName"], "a-0");
     assert_eq!(pod["spec"]["containers"][0]["args"], json!([node(1).as_str(), "3"]));
     world.cluster.reboot_node("a-0");
@@ -489,12 +477,12 @@ async fn a_machine_is_cleaned_before_it_is_free() {
     let fleet = world.fleet().await;
     run(&fleet, 1, &[ensure(1), create(1, 1)]).await;
     run(&fleet, 1, &[delete(1, 1)]).await;
-    let (name, _) = own_pod(&world).await;
+    let (name, _) = world.own_pod().await;
     world.pass(3_600).await;
     assert_eq!(world.node("a-0")["metadata"]["labels"][mark::DIRTY], "true");
     assert_eq!(fleet.execute(&[create(1, 2)], &fence(1)).await, [Err(FleetError::NoCapacity)]);
     world.cluster.edit("pods", "poolkeeper-system", &name, |pod| {
-        pod["status"]["phase"] = json!("Succeeded")
+        pod["status"]["phase"] = json!("Succeeded");
     });
     world.until(&fleet, &pool(1), |seen| seen.nodes.is_empty()).await;
     assert_eq!(world.foreign("a-0"), before);

@@ -178,6 +178,18 @@ impl World {
         panic!("it does not come true: {:#?}", fleet.observe(&pool.uid).await);
     }
 
+    /// The one pod of ours, once it is there.
+    pub async fn own_pod(&self) -> (String, Value) {
+        for _ in 0..600 {
+            let pods = self.cluster.objects("pods");
+            if let Some((key, pod)) = pods.into_iter().find(|(key, _)| key.namespace == "poolkeeper-system") {
+                return (key.name, Value::clone(&pod));
+            }
+            self.pass(1).await;
+        }
+        panic!("there is no pod");
+    }
+
     pub fn node(&self, name: &str) -> Value {
         Value::clone(&self.cluster.object("nodes", "", name).unwrap_or_else(|| panic!("no Node {name}")))
     }

@@ -11,7 +11,7 @@ use fleet::{Command, Fleet, FleetError, Observation, Workloads};
 use fleet_kube::{KubeFleet, StartError, connect};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -28,12 +28,15 @@ enum State {
 /// The machines of a cluster, from when it is reached. Until then everything is answered as unreachable: the API goes on without.
 pub struct ClusterFleet {
     state: watch::Sender<State>,
+    /// Who leads, for when the cluster is reached.
+    leader: Mutex<Option<Fence>>,
 }
 
 impl ClusterFleet {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             state: watch::Sender::new(State::Away("it was not listed yet".to_owned())),
+            leader: Mutex::default(),
         })
     }
 
@@ -44,7 +47,12 @@ impl ClusterFleet {
             match open(&cluster, &clock).await {
                 Ok(fleet) => {
                     tracing::info!("the cluster was listed");
-                    self.state.send_replace(State::Here(Arc::new(fleet)));
+                    let fleet = Arc::new(fleet);
+                    self.state.send_replace(State::Here(Arc::clone(&fleet)));
+                    let leader = self.leader().clone();
+                    if let Some(fence) = leader {
+                        fleet.lead(&fence).await;
+                    }
                     return std::future::pending().await;
                 }
                 Err(error) => {
@@ -59,6 +67,10 @@ impl ClusterFleet {
             let again = clock.now().saturating_add(AGAIN).unwrap_or(jiff::Timestamp::MAX);
             clock.sleep_until(again).await;
         }
+    }
+
+    fn leader(&self) -> MutexGuard<'_, Option<Fence>> {
+        self.leader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the cluster is not there. `None`: it was reached.
@@ -119,6 +131,13 @@ impl Fleet for ClusterFleet {
         match self.here() {
             Ok(fleet) => fleet.execute(commands, fence).await,
             Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    async fn lead(&self, fence: &Fence) {
+        *self.leader() = Some(fence.clone());
+        if let Ok(fleet) = self.here() {
+            fleet.lead(fence).await;
         }
     }
 

@@ -147,6 +147,10 @@ impl Fleet for FaultyFleet {
         results
     }
 
+    async fn lead(&self, fence: &Fence) {
+        self.inner.lead(fence).await;
+    }
+
     async fn changed(&self) -> Vec<Uid> {
         self.inner.changed().await
     }

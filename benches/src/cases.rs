@@ -8,6 +8,7 @@ mod large_pool;
 mod memory;
 mod patches;
 mod reads;
+mod replicas;
 mod start;
 
 pub use capacity::capacity;
@@ -17,6 +18,7 @@ pub use large_pool::large_pool;
 pub use memory::memory;
 pub use patches::patches;
 pub use reads::reads;
+pub use replicas::replicas;
 pub use start::start;
 
 use crate::report::number;
@@ -31,6 +33,8 @@ use tempfile::TempDir;
 pub struct Bench {
     /// The server's binary.
     pub server: PathBuf,
+    /// URL of a PostgreSQL server.
+    pub postgres: Option<String>,
     pub size: Size,
     scratch: TempDir,
     big: OnceCell<World>,
@@ -48,10 +52,11 @@ pub struct Size {
 }
 
 impl Bench {
-    pub fn new(server: PathBuf, size: Size, scratch: &Path) -> Result<Self> {
+    pub fn new((server, postgres): (PathBuf, Option<String>), size: Size, scratch: &Path) -> Result<Self> {
         std::fs::create_dir_all(scratch)?;
         Ok(Self {
             server,
+            postgres,
             size,
             scratch: TempDir::new_in(scratch)?,
             big: OnceCell::new(),

@@ -8,6 +8,7 @@ mod cases;
 mod chart;
 mod facts;
 mod load;
+mod pgbench;
 mod process;
 mod report;
 mod sqlite;
@@ -48,7 +49,10 @@ struct RunArguments {
     /// Where the report is written; without it, it is only printed.
     #[arg(long)]
     docs: Option<PathBuf>,
-    /// Only these cases: a to j.
+    /// URL of a PostgreSQL server that flushes what it commits, for case k.
+    #[arg(long)]
+    postgres: Option<String>,
+    /// Only these cases: a to k.
     #[arg(long, value_delimiter = ',')]
     only: Vec<char>,
     /// Rounds of each case.
@@ -64,7 +68,7 @@ struct RunArguments {
 
 type Case = fn(&Bench) -> Result<Section>;
 
-const CASES: [(char, Case); 10] = [
+const CASES: [(char, Case); 11] = [
     ('a', cases::reads),
     ('b', cases::creates),
     ('c', cases::patches),
@@ -75,6 +79,7 @@ const CASES: [(char, Case); 10] = [
     ('h', cases::events),
     ('i', cases::workloads),
     ('j', cases::capacity),
+    ('k', cases::replicas),
 ];
 
 fn main() -> Result<()> {
@@ -93,7 +98,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
         slice: arguments.slice,
         divisor: arguments.divisor.max(1),
     };
-    let bench = Bench::new(arguments.server.clone(), size, &arguments.scratch)?;
+    let bench = Bench::new((arguments.server.clone(), arguments.postgres.clone()), size, &arguments.scratch)?;
     let facts = facts::Facts::gather(&arguments.scratch);
     let wanted = |name: &char| arguments.only.is_empty() || arguments.only.contains(name);
     let mut sections = Vec::new();

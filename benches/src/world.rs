@@ -87,9 +87,29 @@ impl World {
     }
 }
 
+/// Makes the demo, room for many pools and so many machines in an empty database; the sealing key goes where the replicas look for it.
+pub fn furnish_database(folder: &Path, url: &str, keys: &Path, free: u64) -> Result<()> {
+    std::fs::create_dir_all(keys)?;
+    let config = Config {
+        database: Some(url.to_owned()),
+        secret_key_file: Some(keys.join("secret.key")),
+        ..config(folder)
+    };
+    let shape = Shape {
+        pools: 0,
+        nodes_per_pool: 0,
+        free,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(seed(&config, shape))
+}
+
 pub fn serve(binary: &Path, folder: &Path) -> Command {
     let mut command = Command::new(binary);
-    command.args(["serve", "--fleet-speed", "0", "--data"]).arg(folder);
+    // One caller sends everything here.
+    command
+        .args(["serve", "--fleet-speed", "0", "--rate-limit", "0", "--data"])
+        .arg(folder);
     command
         .env("POOLKEEPER_DEMO_ADMIN_TOKEN", TOKEN)
         .env("POOLKEEPER_DEMO_PROJECT_ID", PROJECT);
@@ -158,10 +178,10 @@ async fn seed(config: &Config, shape: Shape) -> Result<()> {
     let own = (0..shape.nodes_per_pool).map(|at| format!("a-{at:03}-{TEMPLATE}"));
     let free = (0..shape.free).map(|at| format!("free-{at:06}"));
     if shape.pools > 0 {
-        server.fleet.register(own.map(machine).collect::<Result<_>>()?).await?;
+        server.simulated()?.register(own.map(machine).collect::<Result<_>>()?).await?;
         make_template(&server, shape.nodes_per_pool).await?;
     }
-    server.fleet.register(free.map(machine).collect::<Result<_>>()?).await?;
+    server.simulated()?.register(free.map(machine).collect::<Result<_>>()?).await?;
     server.stop().await
 }
 

@@ -1,5 +1,6 @@
 //! Benchmarks: the release binaries are built, and one of them measures the other.
 
+use crate::postgres;
 use crate::run::{command, root, run};
 use anyhow::Result;
 use cargo_metadata::MetadataCommand;
@@ -15,6 +16,8 @@ pub fn bench(arguments: &[String]) -> Result<()> {
     let mut bench = command(release.join("poolkeeper-bench").as_str(), &["run"]);
     bench.arg("--server").arg(release.join("poolkeeper"));
     bench.arg("--scratch").arg(target.join("bench"));
+    let server = postgres::start_durable()?;
+    bench.arg("--postgres").arg(server.url());
     if arguments.is_empty() {
         bench.arg("--docs").arg(root().join("docs"));
     }

@@ -1,10 +1,10 @@
 //! What a change must pass.
 
 use crate::run::{command, run, succeeds};
-use crate::{clients, layers, openapi, postgres};
+use crate::{clients, layers, manifests, openapi, policies, postgres, tree};
 use anyhow::Result;
 
-/// Runs every test of the workspace, with a PostgreSQL server, and then the clients written in Python.
+/// Runs every test of the workspace, with a PostgreSQL server, then those of the admission policies, and then the clients written in Python.
 pub fn test(with_clients: bool) -> Result<()> {
     if !succeeds("cargo", &["nextest", "--version"]) {
         run(command("cargo", &["install", "cargo-nextest", "--locked"]))?;
@@ -13,6 +13,7 @@ pub fn test(with_clients: bool) -> Result<()> {
     let mut tests = command("cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
     tests.env("POOLKEEPER_TEST_POSTGRES", server.url());
     run(tests)?;
+    policies::test()?;
     if with_clients {
         clients::test()?;
     }
@@ -23,6 +24,7 @@ pub fn test(with_clients: bool) -> Result<()> {
 pub fn check() -> Result<()> {
     run(command("cargo", &["fmt", "--all", "--check"]))?;
     layers::check()?;
+    tree::check()?;
     run(command(
         "cargo",
         &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
@@ -30,5 +32,6 @@ pub fn check() -> Result<()> {
     let mut docs = command("cargo", &["doc", "--workspace", "--no-deps", "--locked"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     run(docs)?;
-    openapi::write(true)
+    openapi::write(true)?;
+    manifests::write(true)
 }

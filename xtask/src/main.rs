@@ -4,9 +4,12 @@ mod bench;
 mod check;
 mod clients;
 mod layers;
+mod manifests;
 mod openapi;
+mod policies;
 mod postgres;
 mod run;
+mod tree;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -26,13 +29,21 @@ enum Task {
         #[arg(long)]
         no_clients: bool,
     },
-    /// What a change must pass besides the tests: format, lints, layers, documentation, OpenAPI.
+    /// What a change must pass besides the tests: format, lints, layers, documentation, OpenAPI, manifests.
     Check,
     /// Dependencies between crates go downwards only.
     CheckLayers,
+    /// No second library of cryptography comes in through a dependency.
+    CheckTree,
     /// Writes openapi/poolkeeper.json anew.
     Openapi {
         /// Only tell whether it is up to date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Renders the Helm chart into deploy/kubernetes.
+    Manifests {
+        /// Only tell whether they are up to date.
         #[arg(long)]
         check: bool,
     },
@@ -49,7 +60,9 @@ fn main() -> Result<()> {
         Task::Test { no_clients } => check::test(!no_clients),
         Task::Check => check::check(),
         Task::CheckLayers => layers::check(),
+        Task::CheckTree => tree::check(),
         Task::Openapi { check } => openapi::write(check),
+        Task::Manifests { check } => manifests::write(check),
         Task::Bench { arguments } => bench::bench(&arguments),
     }
 }

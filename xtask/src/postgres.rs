@@ -36,7 +36,17 @@ impl Drop for Server {
     }
 }
 
+/// For tests: what is on disk does not matter.
 pub fn start() -> Result<Server> {
+    start_with("-c fsync=off")
+}
+
+/// For benchmarks: what is committed is on disk.
+pub fn start_durable() -> Result<Server> {
+    start_with("")
+}
+
+fn start_with(more: &str) -> Result<Server> {
     if let Ok(url) = std::env::var("POOLKEEPER_TEST_POSTGRES") {
         return Ok(Server { url, own: None });
     }
@@ -51,7 +61,7 @@ pub fn start() -> Result<Server> {
     if is_root() {
         run(command("chown", &["postgres", &text]))?;
     }
-    let settings = format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={text} -c max_connections=400 -c fsync=off");
+    let settings = format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={text} -c max_connections=400 {more}");
     let mut init = as_server_user(&bin.join("initdb"), &["-D", &text, "-A", "trust", "-U", "postgres"]);
     init.stdout(std::process::Stdio::null());
     run(init)?;

@@ -78,7 +78,7 @@ async fn submit(config: &Config) -> Result<()> {
         lasting: Some(SignedDuration::from_hours(24 * 365)),
         retries: 2,
     };
-    server.fleet.submit(&pool.uid, &pool.uid, submission).await??;
+    server.simulated()?.submit(&pool.uid, &pool.uid, submission).await??;
     server.stop().await
 }
 

@@ -4,7 +4,7 @@ use crate::aksk::SECURITY_TOKEN;
 use crate::aksk::verify::Claim;
 use crate::credential::{AccessKey, TokenHash};
 use crate::error::{AuthnError, SignatureProblem, TokenProblem};
-use crate::request::{HeaderField, RequestView};
+use crate::request::{HeaderField, Headers, RequestView};
 use crate::source::CredentialSource;
 use domain::principal::{Principal, Scope};
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 pub const DEFAULT_SKEW: Duration = Duration::from_mins(15);
 
 const AUTH_TOKEN: &str = "x-auth-token";
+const AUTHORIZATION: &str = "authorization";
 
 /// One way of proving who is calling.
 pub trait Authenticator: Send + Sync {
@@ -59,7 +60,17 @@ impl Authenticator for Chain {
     }
 }
 
-/// `X-Auth-Token`, for the public and for the operator API.
+/// `Authorization: Bearer`, which is all that some clients can send, such as Prometheus' operator.
+fn bearer(headers: &dyn Headers) -> Option<&[u8]> {
+    let HeaderField::One(text) = headers.find(AUTHORIZATION) else {
+        return None;
+    };
+    let (scheme, token) = text.split_at_checked(7)?;
+    let token = token.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
+}
+
+/// `X-Auth-Token`, or else a bearer token, for the public and for the operator API.
 pub struct TokenAuthenticator {
     source: Arc<dyn CredentialSource>,
 }
@@ -73,14 +84,14 @@ impl TokenAuthenticator {
 impl Authenticator for TokenAuthenticator {
     fn authenticate(&self, request: &RequestView<'_>) -> Result<Option<Principal>, AuthnError> {
         let text = match request.headers.find(AUTH_TOKEN) {
-            HeaderField::Absent => return Ok(None),
+            HeaderField::Absent => b"".as_slice(),
             HeaderField::Repeated => return Err(AuthnError::TokenInvalid(TokenProblem::Repeated)),
             HeaderField::One(text) => text.trim_ascii(),
         };
         // Clients without a token may send the header all the same.
-        if text.is_empty() {
+        let Some(text) = Some(text).filter(|text| !text.is_empty()).or_else(|| bearer(request.headers)) else {
             return Ok(None);
-        }
+        };
         // Looking up by hash needs no constant time: the caller cannot steer the hash towards a stored one.
         let hash = TokenHash::of(text);
         let credential = hash.short();

@@ -1,7 +1,9 @@
 //! What is known of a kind of objects: a list, kept up to date by a watch, with our own writes on top.
 //!
 //! A watch ends by itself after half of the time of silence that is allowed, and goes on from the version it had come to. So a
-//! server that answers is heard in time even where nothing happens, without counting on bookmarks, which it sends when it likes.
+//! server that answers is heard in time even where nothing happens, without counting on bookmarks, which it sends when it likes. That a
+//! watch begins says nothing yet: the server may answer next that it has forgotten the version. After an interruption the first watch
+//! is a short one, so that it is known soon whether anything was missed.
 
 use crate::context::Context;
 use crate::failure::{Failure, of_status};
@@ -173,14 +175,15 @@ impl<K: Cached> Cache<K> {
     }
 
     async fn follow(self: Arc<Self>) {
-        let (mut at, mut wait) = (None, FIRST_WAIT);
+        let (mut at, mut wait, mut was_interrupted) = (None, FIRST_WAIT, false);
         loop {
             let begun = self.context.now();
             let was_watch = at.is_some();
             let result = match at.take() {
                 None => self.list().await,
-                Some(version) => self.watch(version).await,
+                Some(version) => self.watch(version, was_interrupted).await,
             };
+            was_interrupted = result.is_err();
             match result {
                 Ok(version) => {
                     at = Some(version);
@@ -255,15 +258,15 @@ impl<K: Cached> Cache<K> {
     }
 
     /// Follows changes from a version on, until the server ends it.
-    async fn watch(&self, version: String) -> Result<String, (Option<String>, Failure)> {
+    async fn watch(&self, version: String, is_short: bool) -> Result<String, (Option<String>, Failure)> {
         let silence = self.context.config.silence();
-        let timeout = u32::try_from(silence.as_secs() / 2).unwrap_or(290).clamp(1, 290);
+        let usual = u32::try_from(silence.as_secs() / 2).unwrap_or(290).clamp(1, 290);
+        let timeout = if is_short { 1 } else { usual };
         let mut params = WatchParams::default().timeout(timeout);
         params.label_selector.clone_from(&self.what.labels);
         params.field_selector.clone_from(&self.what.fields);
         let begun = self.context.call(self.what.api.watch(&params, &version)).await;
         let stream = begun.map_err(|failure| (Some(version.clone()), failure))?;
-        self.heard();
         let mut stream = stream.map_err(Failure::from).boxed();
         let mut at = version;
         loop {
@@ -274,13 +277,15 @@ impl<K: Cached> Cache<K> {
                 () = deadline => return Err((Some(at), Failure::Unknown("nothing was heard".to_owned()))),
             };
             let event = match next {
-                None => return Ok(at),
+                None => {
+                    self.heard();
+                    return Ok(at);
+                }
                 Some(Ok(event)) => event,
                 // What cannot be read may have been a change.
                 Some(Err(Failure::Unknown(reason))) if reason.starts_with("Error deserializing") => return Err((None, Failure::Gone)),
                 Some(Err(failure)) => return Err((Some(at), failure)),
             };
-            self.heard();
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     at = object.meta().resource_version.clone().unwrap_or(at);
@@ -293,6 +298,7 @@ impl<K: Cached> Cache<K> {
                 WatchEvent::Bookmark(bookmark) => at = bookmark.metadata.resource_version,
                 WatchEvent::Error(status) => return Err((Some(at), of_status(&status))),
             }
+            self.heard();
         }
     }
 

@@ -167,7 +167,7 @@ impl Verdict<'_> {
 /// When the control plane lost the kubelet.
 fn silent_since(node: &Node) -> Option<Timestamp> {
     let ready = inventory::condition(node, "Ready").filter(|ready| ready.status == "Unknown")?;
-    let since = ready.last_transition_time.as_ref().or(ready.last_heartbeat_time.as_ref());
+    let since = ready.last_transition_time.as_ref();
     Some(since.map_or(Timestamp::UNIX_EPOCH, |time| time.0))
 }
 

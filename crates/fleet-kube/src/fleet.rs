@@ -228,6 +228,12 @@ impl Fleet for KubeFleet {
         results
     }
 
+    async fn lead(&self, fence: &Fence) {
+        if let Err(error) = self.context.enter(fence).await {
+            tracing::warn!(%error, epoch = fence.epoch, "the fence could not be raised");
+        }
+    }
+
     async fn changed(&self) -> Vec<Uid> {
         self.context.changed().await
     }

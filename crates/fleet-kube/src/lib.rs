@@ -8,6 +8,7 @@ pub mod cache;
 pub mod commands;
 pub mod config;
 pub mod context;
+pub mod doctor;
 mod driver;
 pub mod edit;
 mod facts;

@@ -180,6 +180,11 @@ fn select_nodes(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Node>
     Selection {
         trim: trim_node,
         listener: Box::new(move |before, after| {
+            if let (Some(before), Some(after)) = (before, after)
+                && is_alike(before, after)
+            {
+                return;
+            }
             let Some(name) = after.or(before).map(|node| node.name_any()) else {
                 return;
             };
@@ -264,10 +269,25 @@ where
     }
 }
 
+/// Whether nothing has changed but the version: signs of life come from every kubelet all the time.
+fn is_alike(one: &Node, other: &Node) -> bool {
+    let (before, after) = (&one.metadata, &other.metadata);
+    one.spec == other.spec
+        && one.status == other.status
+        && before.labels == after.labels
+        && before.annotations == after.annotations
+        && before.uid == after.uid
+        && before.deletion_timestamp == after.deletion_timestamp
+}
+
+/// Leaves out what is not needed, above all the times of signs of life.
 fn trim_node(node: &mut Node) {
     node.metadata.managed_fields = None;
     if let Some(status) = &mut node.status {
         status.images = None;
+        for condition in status.conditions.iter_mut().flatten() {
+            condition.last_heartbeat_time = None;
+        }
         status.volumes_attached = None;
         status.volumes_in_use = None;
     }

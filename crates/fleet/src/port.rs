@@ -33,6 +33,10 @@ pub trait Fleet: Send + Sync + 'static {
     /// each command, in their order. A command under an epoch older than the newest one seen is refused.
     async fn execute(&self, commands: &[Command], fence: &Fence) -> Vec<Result<(), FleetError>>;
 
+    /// Tells that the holder of an epoch has taken over, and now and then that it still holds it, whether or not there is anything to
+    /// command: a fleet that has to go on with what was begun needs to know in whose name. A holder that is over is ignored.
+    async fn lead(&self, _fence: &Fence) {}
+
     /// What the nodes of a pool used, by minute since the epoch, for the minutes and nodes (`None`: all) that are asked about, as
     /// far as the fleet remembers. A minute of which it knows nothing is left out.
     async fn samples(

@@ -21,7 +21,7 @@ mod work;
 
 pub use domain::fault::{MachineFault, PoolFault};
 pub use faults::Unknown;
-pub use journal::{Journal, JournalError, MemoryJournal, ReadDocument};
+pub use journal::{Journal, JournalError, MemoryJournal, ReadDocument, SaveError, Stretch, TURN, Written};
 pub use machine::{MachineInfo, Registration};
 pub use work::Submission;
 
@@ -59,7 +59,13 @@ pub struct SimConfig {
     pub failures: f64,
 }
 
+/// How often a change is decided anew because others were faster.
+const ATTEMPTS: usize = 100;
+
 /// Machines that exist on paper. Clones share them.
+///
+/// Several processes may each have one on the same journal: each follows what the others write, and what one decides holds
+/// only if nobody has written since what it had seen.
 #[derive(Clone)]
 pub struct SimFleet {
     shared: Arc<Shared>,
@@ -102,12 +108,9 @@ impl SimFleet {
             timing,
         };
         let rules = Rules { timing, failures };
-        let mut state = Fleetwide::default();
         let mut kept = Changes::default();
-        journal.load(&mut |id, document| kept.read(id, document)).await?;
-        // Workloads get on from where they stood, one after the other, and not all at once.
-        let stood_at = kept.time.unwrap_or_else(|| clock.now());
-        state.apply(kept, stood_at, &rules);
+        let position = journal.load(&mut |written| kept.take(written)).await?;
+        let state = Self::stand(kept, position, clock.now(), &rules);
         let shared = Shared {
             rules,
             journal,
@@ -125,58 +128,162 @@ impl SimFleet {
         state
     }
 
-    /// Tries a change on what it touches, writes it to the journal, and only then makes it true.
-    async fn change<T>(&self, change: impl FnOnce(&mut Change<'_>) -> T) -> Result<T, JournalError> {
-        let _turn = self.shared.turn.lock().await;
-        let (answer, changes, progress) = {
-            let mut state = self.state();
-            let mut draft = Change::new(&state, &self.shared.rules, self.shared.clock.now());
-            let (answer, changes) = (change(&mut draft), draft.finish());
-            let progress = (!changes.is_empty()).then(|| self.progress(&mut state, &changes));
-            (answer, changes, progress)
-        };
-        if let Some(progress) = progress {
-            let documents = [changes.documents()?, progress.documents()?].concat();
-            if let Err(error) = self.shared.journal.save(documents).await {
-                self.state().forget_saved(progress.work.into_keys());
-                return Err(error);
-            }
-            let late = {
-                let mut state = self.state();
-                // What got on while the change was written down came first, and is not to be forgotten.
-                let is_late = state.has_unsaved();
-                state.apply(changes, self.shared.clock.now(), &self.shared.rules);
-                is_late.then(|| self.progress_of(&mut state))
-            };
-            self.shared.woken.notify_one();
-            if let Some(progress) = late {
-                self.shared.journal.save(progress.documents()?).await?;
+    /// The fleet as it is written down. Workloads get on from where they stood, one after the other, and not all at once.
+    fn stand(kept: Changes, position: u64, now: jiff::Timestamp, rules: &Rules) -> Fleetwide {
+        let mut state = Fleetwide::default();
+        let stood_at = kept.time.unwrap_or(now);
+        state.apply(kept, stood_at, rules);
+        state.position = position;
+        state
+    }
+
+    /// How far it has followed the journal.
+    pub fn position(&self) -> u64 {
+        self.state().position
+    }
+
+    /// Makes true what was written to the journal, here or elsewhere, up to where that is known. What is known already is left.
+    pub fn take_in(&self, stretch: Stretch) -> Result<(), JournalError> {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if stretch.up_to <= state.position {
+            return Ok(());
+        }
+        let known = state.position;
+        let mut changes = Changes::default();
+        for written in stretch.documents {
+            if stretch.is_whole || written.position > known {
+                changes.take(written)?;
             }
         }
-        Ok(answer)
+        if stretch.is_whole {
+            *state = Self::stand(changes, stretch.up_to, now, &self.shared.rules);
+        } else {
+            state.position = stretch.up_to;
+            if changes.turn.is_none() && changes.is_empty() {
+                return Ok(());
+            }
+            let stood_at = changes.time.or(state.stood_at()).unwrap_or(now);
+            state.undo_progress();
+            state.apply(changes, stood_at, &self.shared.rules);
+        }
+        state.settle(now, &self.shared.rules);
+        drop(state);
+        self.shared.woken.notify_one();
+        Ok(())
+    }
+
+    /// Takes in everything that has been written to the journal by now.
+    pub async fn catch_up(&self) -> Result<(), JournalError> {
+        let position = self.position();
+        let stretch = self.shared.journal.since(position).await?;
+        self.take_in(stretch)
+    }
+
+    /// As [`SimFleet::change_under`], for who needs no lease.
+    async fn change<T>(&self, change: impl FnMut(&mut Change<'_>) -> T) -> Result<T, JournalError> {
+        self.change_under(None, change).await.map_err(|error| match error {
+            SaveError::Failed(error) => error,
+            SaveError::Behind | SaveError::Fenced => JournalError(error.to_string()),
+        })
+    }
+
+    /// Tries a change on what it touches, writes it to the journal, and only then makes it true. Where somebody else has
+    /// written first, it is tried again on what that has left.
+    async fn change_under<T>(&self, fence: Option<&Fence>, mut change: impl FnMut(&mut Change<'_>) -> T) -> Result<T, SaveError> {
+        let _turn = self.shared.turn.lock().await;
+        for _ in 0..ATTEMPTS {
+            let (answer, changes, progress, turn) = {
+                let state = self.state();
+                let mut draft = Change::new(&state, &self.shared.rules, self.shared.clock.now());
+                let (answer, changes) = (change(&mut draft), draft.finish());
+                if changes.is_empty() {
+                    return Ok(answer);
+                }
+                let progress = self.progress(&state, &changes);
+                (answer, changes, progress, state.turn)
+            };
+            match self.write((changes, progress), turn, fence).await {
+                Ok(()) => return Ok(answer),
+                Err(SaveError::Behind) => self.catch_up().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(SaveError::Behind)
+    }
+
+    /// Writes down a change, and what workloads have got on before it.
+    async fn write(&self, (changes, progress): (Changes, Changes), turn: u64, fence: Option<&Fence>) -> Result<(), SaveError> {
+        let documents = [changes.documents()?, progress.documents()?, turn_document(fence)].concat();
+        let position = self.shared.journal.save(documents, turn, fence).await?;
+        let late = {
+            let mut state = self.state();
+            // Somebody who follows the journal may have been here first.
+            (position > state.position).then(|| {
+                state.saved(&progress.work);
+                // What got on while the change was written down came first, and is not to be forgotten.
+                let is_late = state.has_progress();
+                let stood_at = Changes {
+                    time: progress.time.or(changes.time),
+                    turn: Some(position),
+                    ..changes
+                };
+                state.apply(stood_at, self.shared.clock.now(), &self.shared.rules);
+                state.position = position;
+                is_late
+            })
+        };
+        self.shared.journal.told(position);
+        self.shared.woken.notify_one();
+        if late == Some(true) {
+            self.write_progress(position, fence).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_progress(&self, turn: u64, fence: Option<&Fence>) -> Result<(), SaveError> {
+        let progress = {
+            let state = self.state();
+            self.progress(&state, &Changes::default())
+        };
+        let documents = [progress.documents()?, turn_document(fence)].concat();
+        match self.shared.journal.save(documents, turn, fence).await {
+            Ok(position) => {
+                let mut state = self.state();
+                if position > state.position {
+                    state.saved(&progress.work);
+                    state.apply(
+                        Changes::reached(progress.time, position),
+                        self.shared.clock.now(),
+                        &self.shared.rules,
+                    );
+                    state.position = position;
+                }
+                drop(state);
+                self.shared.journal.told(position);
+                Ok(())
+            }
+            // Workloads get on as time does: what they are now follows from what is written down, here as elsewhere.
+            Err(SaveError::Behind | SaveError::Fenced) => Ok(()),
+            Err(error @ SaveError::Failed(_)) => Err(error),
+        }
     }
 
     /// What workloads have got on that the journal does not know, but for those of a change.
-    fn progress(&self, state: &mut Fleetwide, changes: &Changes) -> Changes {
-        let mut progress = self.progress_of(state);
-        progress.work.retain(|uid, _| !changes.work.contains_key(uid));
-        if !state.has_work() && changes.work.is_empty() && progress.work.is_empty() {
-            progress.time = None;
-        }
-        progress
-    }
-
-    fn progress_of(&self, state: &mut Fleetwide) -> Changes {
+    fn progress(&self, state: &Fleetwide, changes: &Changes) -> Changes {
+        let mut work = state.progress();
+        work.retain(|uid, _| !changes.work.contains_key(uid));
+        let has_work = state.has_work() || !changes.work.is_empty() || !work.is_empty();
         Changes {
-            work: state.take_unsaved(),
-            time: Some(self.shared.clock.now()),
+            work,
+            time: has_work.then(|| self.shared.clock.now()),
             ..Changes::default()
         }
     }
 
     /// Puts a workload into the queue of a pool of the tree of a physical one.
     pub async fn submit(&self, root: &Uid, pool: &Uid, submission: Submission) -> Result<Result<(), Refusal>, JournalError> {
-        self.change(|change| change.submit(root, pool, submission)).await
+        self.change(|change| change.submit(root, pool, submission.clone())).await
     }
 
     /// Ends a workload. `None`: there is none. `false`: it was over.
@@ -207,10 +314,13 @@ impl SimFleet {
     /// Adds machines; those whose id is known stay as they are.
     pub async fn register(&self, machines: Vec<Registration>) -> Result<(), JournalError> {
         let now = self.shared.clock.now();
-        let first = self.state().next_number();
-        let machines = machines.into_iter().zip(first..);
-        self.change(|change| machines.for_each(|(registration, number)| change.add(Machine::new(registration, number, now))))
-            .await
+        self.change(|change| {
+            let first = change.next_number();
+            for (registration, number) in machines.iter().zip(first..) {
+                change.add(Machine::new(registration.clone(), number, now));
+            }
+        })
+        .await
     }
 
     /// Takes a free machine away.
@@ -249,7 +359,7 @@ impl SimFleet {
 
     /// Breaks something about a machine.
     pub async fn break_machine(&self, id: &str, fault: MachineFault) -> Result<Result<(), Unknown>, JournalError> {
-        self.edit_machine(id, |machine, now, _| machine.suffer(fault, now)).await
+        self.edit_machine(id, |machine, now, _| machine.suffer(fault.clone(), now)).await
     }
 
     /// Mends a machine: the faults that were asked for, and the failure that it has by itself.
@@ -270,24 +380,30 @@ impl SimFleet {
     async fn edit_machine(
         &self,
         id: &str,
-        edit: impl FnOnce(&mut Machine, jiff::Timestamp, &Rules),
+        edit: impl Fn(&mut Machine, jiff::Timestamp, &Rules),
     ) -> Result<Result<(), Unknown>, JournalError> {
-        let is_known = self.change(|change| change.edit_machine(id, edit)).await?;
+        let is_known = self.change(|change| change.edit_machine(id, &edit)).await?;
         Ok(is_known.then_some(()).ok_or_else(|| Unknown::Machine(id.to_owned())))
     }
 
     async fn edit_pool(
         &self,
         name: &PoolName,
-        edit: impl FnOnce(&mut PoolState, jiff::Timestamp, &Rules),
+        edit: impl Fn(&mut PoolState, jiff::Timestamp, &Rules),
     ) -> Result<Result<(), Unknown>, JournalError> {
-        let uid = self.state().pool_named(name).map(|pool| pool.mark.uid.clone());
-        let is_known = match uid {
-            Some(uid) => self.change(|change| change.edit_pool(&uid, edit)).await?,
-            None => false,
-        };
+        let is_known = self.change(|change| {
+            let uid = change.pool_named(name);
+            uid.is_some_and(|uid| change.edit_pool(&uid, &edit))
+        });
+        let is_known = is_known.await?;
         Ok(is_known.then_some(()).ok_or_else(|| Unknown::Pool(name.clone())))
     }
+}
+
+/// What is part of every write: under which epoch it was made, if under one.
+fn turn_document(fence: Option<&Fence>) -> Vec<(String, Option<serde_json::Value>)> {
+    let turn = serde_json::json!({"epoch": fence.map(|fence| fence.epoch)});
+    vec![(TURN.to_owned(), Some(turn))]
 }
 
 #[async_trait]
@@ -330,7 +446,7 @@ impl Fleet for SimFleet {
 
     async fn execute(&self, commands: &[Command], fence: &Fence) -> Vec<Result<(), FleetError>> {
         let outcome = self
-            .change(|change| {
+            .change_under(Some(fence), |change| {
                 if fence.epoch < change.epoch() {
                     return commands.iter().map(|_| Err(FleetError::Fenced)).collect();
                 }
@@ -338,7 +454,13 @@ impl Fleet for SimFleet {
                 commands.iter().map(|command| change.carry_out(command)).collect()
             })
             .await;
-        outcome.unwrap_or_else(|error| commands.iter().map(|_| Err(FleetError::Ambiguous(error.to_string()))).collect())
+        outcome.unwrap_or_else(|error| {
+            let told = match &error {
+                SaveError::Fenced => FleetError::Fenced,
+                SaveError::Behind | SaveError::Failed(_) => FleetError::Ambiguous(error.to_string()),
+            };
+            commands.iter().map(|_| Err(told.clone())).collect()
+        })
     }
 
     async fn samples(

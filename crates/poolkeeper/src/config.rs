@@ -1,13 +1,22 @@
 //! Configuration: flags before environment before file before defaults.
 
+mod cluster;
+mod exposure;
+mod identity;
+mod replica;
 mod upkeep;
 
+pub use self::identity::{GroupRoleConfig, KeystoneConfig, OidcConfig};
+pub use cluster::{Cluster, ClusterFlags};
+pub use exposure::{Exposure, ExposureFlags};
+pub use replica::{ReplicaFlags, ReplicaSettings};
 pub use upkeep::{Repair, Upkeep, UpkeepFlags};
 
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,12 +36,15 @@ pub struct Flags {
     /// File of the key that seals secret keys; made at the first start, needed ever after [default: DIR/secret.key]
     #[arg(long, env = "POOLKEEPER_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
-    /// PostgreSQL (15 or newer, without TLS) instead of the embedded store: postgres://user:password@host/database
+    /// PostgreSQL (15 or newer) instead of the embedded store: postgres://user:password@host/database, with TLS if
+    /// ?sslmode=verify-full is added
     #[arg(long, env = "POOLKEEPER_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
-    /// Where machines come from [default: simulated]
+    /// Where machines come from: simulated, or kubernetes: the nodes of a cluster [default: simulated]
     #[arg(long, env = "POOLKEEPER_FLEET", value_name = "FLEET", hide_possible_values = true)]
     pub fleet: Option<FleetKind>,
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
     /// Factor on every duration of the simulated fleet: 0 = at once, 1 = as in life, where a machine boots for minutes
     /// [default: 0.02]
     #[arg(long, env = "POOLKEEPER_FLEET_SPEED", value_name = "X")]
@@ -45,10 +57,19 @@ pub struct Flags {
     #[arg(long, env = "POOLKEEPER_FLEET_FAILURES", value_name = "X")]
     pub fleet_failures: Option<f64>,
     #[command(flatten)]
+    pub exposure: ExposureFlags,
+    #[command(flatten)]
     pub upkeep: UpkeepFlags,
-    /// Make nothing of the demo: a new installation has an operator in an empty project, and no machines
+    #[command(flatten)]
+    pub replica: ReplicaFlags,
+    /// Make nothing of the demo: a new installation has an operator in an empty project, and no machines. So it is anyway
+    /// where machines are those of a cluster
     #[arg(long, env = "POOLKEEPER_NO_DEMO")]
     pub no_demo: bool,
+    /// Make the demo where machines are those of a cluster too: project, user, network, plug-in templates, and no flavors
+    /// but those of the cluster
+    #[arg(long, env = "POOLKEEPER_DEMO", conflicts_with = "no_demo")]
+    pub demo: bool,
     /// Least severity that is logged: off, error, warn, info, debug or trace; or by module, as in info,sqlx=warn
     /// [default: info]
     #[arg(long, env = "POOLKEEPER_LOG_LEVEL", value_name = "LEVEL")]
@@ -64,12 +85,14 @@ pub struct Flags {
 pub enum FleetKind {
     #[default]
     Simulated,
+    Kubernetes,
 }
 
 impl fmt::Display for FleetKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Simulated => "simulated",
+            Self::Kubernetes => "kubernetes",
         })
     }
 }
@@ -103,15 +126,32 @@ struct Document {
     fleet_speed: Option<f64>,
     fleet_seed: Option<u64>,
     fleet_failures: Option<f64>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    trusted_proxies: Option<String>,
+    rate_limit: Option<u64>,
+    rate_burst: Option<u64>,
+    address_rate_limit: Option<u64>,
+    address_rate_burst: Option<u64>,
+    max_open_answers: Option<u64>,
+    max_connections: Option<u64>,
+    audit_days: Option<u64>,
+    kubeconfig: Option<PathBuf>,
+    kubernetes: Option<fleet_kube::KubeConfig>,
     node_repair: Option<Repair>,
     node_repair_patience: Option<u64>,
     node_repair_attempts: Option<u64>,
     node_repair_percent: Option<u64>,
     node_repair_nodes: Option<u64>,
     driver_force_percent: Option<u64>,
+    lease_ttl: Option<u64>,
+    stop_grace: Option<u64>,
+    stale_reads: Option<u64>,
     no_demo: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
+    oidc: Option<OidcConfig>,
+    keystone: Option<KeystoneConfig>,
 }
 
 /// The effective settings.
@@ -127,7 +167,12 @@ pub struct Config {
     pub fleet_speed: f64,
     pub fleet_seed: u64,
     pub fleet_failures: f64,
+    pub exposure: Exposure,
+    pub oidc: Option<OidcConfig>,
+    pub keystone: Option<KeystoneConfig>,
+    pub cluster: Cluster,
     pub upkeep: Upkeep,
+    pub replica: ReplicaSettings,
     pub no_demo: bool,
     pub log_level: String,
     pub log_format: LogFormat,
@@ -144,7 +189,12 @@ impl Default for Config {
             fleet_speed: 0.02,
             fleet_seed: 1,
             fleet_failures: 0.0,
+            exposure: Exposure::default(),
+            oidc: None,
+            keystone: None,
+            cluster: Cluster::default(),
             upkeep: Upkeep::default(),
+            replica: ReplicaSettings::default(),
             no_demo: false,
             log_level: "info".to_owned(),
             log_format: LogFormat::default(),
@@ -155,13 +205,23 @@ impl Default for Config {
 impl Config {
     /// Puts flags, environment and file together. `matches` tells flags and environment apart.
     pub fn load(flags: &Flags, matches: &ArgMatches) -> Result<Loaded> {
-        let file = match &flags.config {
+        let mut file = match &flags.config {
             Some(path) => read(path)?,
             None => Document::default(),
         };
         let usual = Self::default();
         let mut from = Sources::new(matches);
+        let exposure = Exposure::load(&mut from, &flags.exposure, &file)?;
         let upkeep = Upkeep::load(&mut from, &flags.upkeep, &file);
+        let replica = ReplicaSettings::load(&mut from, &flags.replica, &file)?;
+        let fleet = from.pick("fleet", flags.fleet, file.fleet, usual.fleet);
+        let cluster = Cluster::load(&mut from, &flags.cluster, &mut file)?;
+        // The demo's machines are simulated: elsewhere it is made for those who ask for it.
+        let no_demo = match fleet {
+            FleetKind::Simulated => usual.no_demo,
+            FleetKind::Kubernetes => true,
+        };
+        let asked = flags.no_demo.then_some(true).or(flags.demo.then_some(false));
         let config = Self {
             listen: from.pick("listen", flags.listen, file.listen, usual.listen),
             data: from.pick("data", flags.data.clone(), file.data, usual.data),
@@ -169,12 +229,17 @@ impl Config {
             database: from
                 .pick_optional("database", flags.database.clone().map(Url), file.database.map(Url))
                 .map(|url| url.0),
-            fleet: from.pick("fleet", flags.fleet, file.fleet, usual.fleet),
+            fleet,
             fleet_speed: from.pick("fleet_speed", flags.fleet_speed, file.fleet_speed, usual.fleet_speed),
             fleet_seed: from.pick("fleet_seed", flags.fleet_seed, file.fleet_seed, usual.fleet_seed),
             fleet_failures: from.pick("fleet_failures", flags.fleet_failures, file.fleet_failures, usual.fleet_failures),
+            exposure,
+            oidc: file.oidc,
+            keystone: file.keystone,
+            cluster,
             upkeep,
-            no_demo: from.pick("no_demo", flags.no_demo.then_some(true), file.no_demo, usual.no_demo),
+            replica,
+            no_demo: from.pick("no_demo", asked, file.no_demo, no_demo),
             log_level: from.pick("log_level", flags.log_level.clone(), file.log_level, usual.log_level),
             log_format: from.pick("log_format", flags.log_format, file.log_format, usual.log_format),
         };
@@ -182,6 +247,12 @@ impl Config {
             if !value.is_finite() || value < 0.0 {
                 bail!("{name} must be 0 or more, not {value}");
             }
+        }
+        from.table("oidc", config.oidc.as_ref())?;
+        from.table("keystone", config.keystone.as_ref())?;
+        if config.fleet == FleetKind::Kubernetes {
+            // A table, so that it comes after all that stands outside of tables.
+            from.shown.push_str(&config.cluster.to_toml()?);
         }
         Ok(Loaded { config, shown: from.shown })
     }
@@ -254,6 +325,16 @@ impl<'a> Sources<'a> {
         given.map(|value| (value, source)).or(file.map(|value| (value, "file")))
     }
 
+    /// A table of the file. It holds no secrets, but may name files that do.
+    fn table<T: Serialize>(&mut self, name: &str, table: Option<&T>) -> Result<()> {
+        if let Some(table) = table {
+            let text = toml::to_string(&BTreeMap::from([(name, table)]))?;
+            // Writing into a string does not fail.
+            let _written = write!(self.shown, "\n{text}");
+        }
+        Ok(())
+    }
+
     fn note<T: Setting>(&mut self, name: &str, value: &T, source: &str) {
         // Writing into a string does not fail.
         let _written = writeln!(self.shown, "{name} = {}  # {source}", value.to_toml());
@@ -320,12 +401,12 @@ mod tests {
     use super::*;
     use clap::{Command, FromArgMatches};
 
-    fn load(arguments: &[&str]) -> Result<Loaded> {
+    pub(super) fn load(arguments: &[&str]) -> Result<Loaded> {
         let matches = Flags::augment_args(Command::new("serve")).get_matches_from(["serve"].iter().chain(arguments));
         Config::load(&Flags::from_arg_matches(&matches).unwrap(), &matches)
     }
 
-    fn with_file(text: &str, arguments: &[&str]) -> Result<Loaded> {
+    pub(super) fn with_file(text: &str, arguments: &[&str]) -> Result<Loaded> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.toml");
         std::fs::write(&path, text).unwrap();

@@ -165,7 +165,8 @@ struct Home<'a> {
 /// What the demo is made with.
 pub struct Seeder<'a> {
     pub state: &'a State,
-    pub fleet: &'a SimFleet,
+    /// Where machines are simulated.
+    pub fleet: Option<&'a SimFleet>,
     pub passwords: &'a Passwords,
     pub sealer: &'a Sealer,
     pub clock: &'a dyn Clock,
@@ -183,7 +184,9 @@ impl Seeder<'_> {
         if let Some(demo) = self.made_before(&project) {
             return Ok(demo);
         }
-        self.fleet.register(catalogue::machines()?).await?;
+        if let Some(fleet) = self.fleet {
+            fleet.register(catalogue::machines()?).await?;
+        }
         let region = values.project_name.clone().unwrap_or_else(|| "demo".to_owned());
         let (access_key, secret_key) = random_pair(self.entropy);
         let secrets = Secrets {
@@ -204,6 +207,10 @@ impl Seeder<'_> {
         let domain = self.put_operator(&home, &secrets.admin_token, &mut batch)?;
         self.put_user(&project, &domain, &secrets, &mut batch).await?;
         self.put_network(&project, &mut batch)?;
+        // Flavors of machines that are not there would be of no use.
+        if self.fleet.is_some() {
+            catalogue::put_flavors(&mut batch)?;
+        }
         catalogue::put(&region, &mut batch)?;
         if let Err(error) = self.state.commit(batch).await {
             // Another replica may have made it at the same time.
@@ -286,6 +293,7 @@ impl Seeder<'_> {
                 domain: domain.clone(),
                 password_hash: None,
                 roles: BTreeMap::from([(home.project.clone(), Role::Operator)]),
+                workspace_roles: BTreeMap::new(),
                 is_enabled: true,
                 created_at: now,
             },
@@ -312,6 +320,7 @@ impl Seeder<'_> {
             domain: domain.clone(),
             password_hash: Some(self.passwords.hash(secrets.password.clone()).await?),
             roles: BTreeMap::from([(project.clone(), Role::User)]),
+            workspace_roles: BTreeMap::new(),
             is_enabled: true,
             created_at: now,
         };

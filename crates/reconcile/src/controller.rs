@@ -1,35 +1,61 @@
 //! The loop: which tree needs a step, who may make it, and when.
 
+mod queue;
+
 use crate::backoff;
 use crate::plan::Policy;
 use crate::step::{Probe, StepContext, StepOutcome, root_of, step};
 use clock::Clock;
 use domain::meta::Fence;
-use domain::name::NodeName;
 use domain::pool::{Pool, PoolRef};
 use fleet::Fleet;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use queue::{Haste, Queue, Written};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use store::index::Touched;
-use store::{HolderId, Lease, Object, State};
+use store::index::{Facet, Touched};
+use store::{HolderId, Lease, Object, State, StoreError};
 
 /// The one lease of a fleet: its holder reconciles.
 pub const LEASE: &str = "fleet";
-const LEASE_TTL: Duration = Duration::from_secs(15);
-const LEASE_RENEWAL: Duration = Duration::from_secs(5);
-const RESYNC: Duration = Duration::from_mins(10);
 /// Trees that are worked on at the same time.
 const WORKERS: usize = 8;
+
+/// How the lease is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTimes {
+    /// So long after its holder's last sign of life somebody else gets it.
+    pub ttl: Duration,
+    /// Who waits for it asks so often: no more than that is lost when it is given back.
+    pub retry: Duration,
+}
+
+impl LeaseTimes {
+    pub fn of(ttl: Duration) -> Self {
+        Self { ttl, retry: ttl / 15 }
+    }
+
+    /// Its holder renews it so often.
+    fn renewal(self) -> Duration {
+        self.ttl / 3
+    }
+}
+
+impl Default for LeaseTimes {
+    fn default() -> Self {
+        Self::of(Duration::from_secs(15))
+    }
+}
 
 /// Told what the controller does, for metrics.
 pub trait Observer: Send + Sync + 'static {
     fn step(&self, outcome: &'static str);
     fn queued(&self, length: usize);
+    /// This holder has the lease with an epoch, or has it no more.
+    fn leads(&self, _epoch: Option<u64>) {}
 }
 
 /// Tells nobody.
@@ -47,6 +73,7 @@ pub struct Parts {
     pub fleet: Arc<dyn Fleet>,
     pub clock: Arc<dyn Clock>,
     pub holder: HolderId,
+    pub lease: LeaseTimes,
     pub policy: Policy,
     pub probe: Arc<dyn Probe>,
     pub observer: Arc<dyn Observer>,
@@ -55,63 +82,8 @@ pub struct Parts {
 pub struct Controller {
     context: StepContext,
     holder: HolderId,
+    lease: LeaseTimes,
     observer: Arc<dyn Observer>,
-}
-
-/// What is known of a tree between its steps.
-#[derive(Debug, Default)]
-struct Known {
-    failures: u32,
-    no_capacity: BTreeSet<NodeName>,
-}
-
-#[derive(Default)]
-struct Queue {
-    ready: VecDeque<PoolRef>,
-    waiting: BTreeSet<PoolRef>,
-    running: BTreeSet<PoolRef>,
-    /// Touched while a step was running: one more is due.
-    again: BTreeSet<PoolRef>,
-    timers: BTreeSet<(Timestamp, PoolRef)>,
-    due: BTreeMap<PoolRef, Timestamp>,
-    known: BTreeMap<PoolRef, Known>,
-}
-
-impl Queue {
-    fn push(&mut self, root: PoolRef) {
-        if self.running.contains(&root) {
-            self.again.insert(root);
-        } else if self.waiting.insert(root.clone()) {
-            self.ready.push_back(root);
-        }
-    }
-
-    fn pop(&mut self) -> Option<PoolRef> {
-        let root = self.ready.pop_front()?;
-        self.waiting.remove(&root);
-        self.running.insert(root.clone());
-        self.set_timer(&root, None);
-        Some(root)
-    }
-
-    fn set_timer(&mut self, root: &PoolRef, at: Option<Timestamp>) {
-        if let Some(old) = self.due.remove(root) {
-            self.timers.remove(&(old, root.clone()));
-        }
-        if let Some(at) = at {
-            self.due.insert(root.clone(), at);
-            self.timers.insert((at, root.clone()));
-        }
-    }
-
-    fn pass_due(&mut self, now: Timestamp) {
-        while let Some((at, root)) = self.timers.first().cloned()
-            && at <= now
-        {
-            self.set_timer(&root, None);
-            self.push(root);
-        }
-    }
 }
 
 impl Controller {
@@ -126,6 +98,7 @@ impl Controller {
         Self {
             context,
             holder: parts.holder,
+            lease: parts.lease,
             observer: parts.observer,
         }
     }
@@ -140,17 +113,18 @@ impl Controller {
                 lease = self.take_lease() => lease,
             };
             tracing::info!(epoch = lease.epoch, "reconciling");
-            let fence = lease.fence();
-            tokio::select! {
+            self.observer.leads(Some(lease.epoch));
+            let is_told_to_stop = tokio::select! {
                 biased;
-                () = &mut shutdown => {
-                    if let Err(error) = self.context.state.store().release(&lease).await {
-                        tracing::warn!(%error, "the lease could not be given back");
-                    }
-                    return;
+                () = &mut shutdown => true,
+                () = self.hold(lease.clone()) => false,
+            };
+            self.observer.leads(None);
+            if is_told_to_stop {
+                if let Err(error) = self.context.state.store().release(&lease).await {
+                    tracing::warn!(%error, "the lease could not be given back");
                 }
-                () = self.keep_lease(&lease) => tracing::warn!(epoch = lease.epoch, "the lease is lost"),
-                () = self.reconcile(&fence) => tracing::warn!(epoch = lease.epoch, "another holder has the lease"),
+                return;
             }
         }
     }
@@ -162,38 +136,81 @@ impl Controller {
             .await;
     }
 
+    /// Asks the store for the lease, whoever has it now.
+    async fn acquire(&self) -> Result<Option<Lease>, StoreError> {
+        let now = self.context.clock.now();
+        let store = self.context.state.store();
+        store.acquire(LEASE, &self.holder, self.lease.ttl, now).await
+    }
+
     async fn take_lease(&self) -> Lease {
         loop {
-            match self
-                .context
-                .state
-                .store()
-                .acquire(LEASE, &self.holder, LEASE_TTL, self.context.clock.now())
-                .await
-            {
-                Ok(Some(lease)) => return lease,
-                Ok(None) => {}
+            match self.acquire().await {
+                // An answer that took longer than the lease lasts gives nothing.
+                Ok(Some(lease)) if self.context.clock.now() < lease.expires_at => return lease,
+                Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "the lease could not be asked for"),
             }
-            self.pause(LEASE_RENEWAL).await;
+            self.pause(self.lease.retry).await;
         }
     }
 
-    /// Returns when the lease is lost, or may be.
-    async fn keep_lease(&self, lease: &Lease) {
+    /// Works until the lease is lost. While that is not certain, nothing is done.
+    async fn hold(&self, mut lease: Lease) {
+        let (epoch, fence) = (lease.epoch, lease.fence());
+        let work = self.reconcile(&fence);
+        tokio::pin!(work);
+        loop {
+            // The order matters: who wakes up after its time is over does nothing more.
+            let is_lost = tokio::select! {
+                biased;
+                is_lost = self.keep_lease(lease) => is_lost,
+                () = &mut work => {
+                    tracing::warn!(epoch, "another holder has the lease");
+                    return;
+                }
+            };
+            let renewed = if is_lost { None } else { self.ask_once_more(epoch).await };
+            let Some(renewed) = renewed else {
+                tracing::warn!(epoch, "the lease is lost");
+                return;
+            };
+            lease = renewed;
+        }
+    }
+
+    /// The lease is over by this clock. It is still ours if nobody has asked for it, and the store says so soon.
+    async fn ask_once_more(&self, epoch: u64) -> Option<Lease> {
+        let renewed = tokio::select! {
+            biased;
+            renewed = self.acquire() => renewed.ok().flatten(),
+            () = self.pause(self.lease.retry) => None,
+        };
+        renewed.filter(|renewed| renewed.epoch == epoch && self.context.clock.now() < renewed.expires_at)
+    }
+
+    /// Returns when the lease is over, or lost: `true`.
+    async fn keep_lease(&self, lease: Lease) -> bool {
         let mut expires_at = lease.expires_at;
         loop {
-            self.pause(LEASE_RENEWAL).await;
-            let now = self.context.clock.now();
-            match self.context.state.store().acquire(LEASE, &self.holder, LEASE_TTL, now).await {
-                Ok(Some(renewed)) if renewed.epoch == lease.epoch => expires_at = renewed.expires_at,
-                Ok(Some(_) | None) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "the lease could not be renewed");
-                    if now >= expires_at {
-                        return;
+            let renew = async {
+                self.pause(self.lease.renewal()).await;
+                loop {
+                    match self.acquire().await {
+                        Ok(renewed) => return renewed,
+                        Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
                     }
+                    self.pause(self.lease.retry).await;
                 }
+            };
+            let renewed = tokio::select! {
+                biased;
+                () = self.context.clock.sleep_until(expires_at) => return false,
+                renewed = renew => renewed,
+            };
+            match renewed.filter(|renewed| renewed.epoch == lease.epoch) {
+                Some(renewed) => expires_at = renewed.expires_at,
+                None => return true,
             }
         }
     }
@@ -201,9 +218,10 @@ impl Controller {
     /// Works until another holder's epoch is seen.
     async fn reconcile(&self, fence: &Fence) {
         let mut touched = self.context.state.index().subscribe();
+        self.context.fleet.lead(fence).await;
         let mut queue = Queue::default();
         self.push_all(&mut queue);
-        let mut resync = Box::pin(self.pause(RESYNC));
+        let mut resync = Box::pin(self.pause(self.context.policy.resync));
         let mut fleet_change = Box::pin(self.context.fleet.changed());
         let mut steps = FuturesUnordered::new();
         loop {
@@ -217,8 +235,8 @@ impl Controller {
                     (root, outcome)
                 });
             }
-            self.observer.queued(queue.ready.len());
-            let next = queue.timers.first().map(|(at, _)| *at);
+            self.observer.queued(queue.len());
+            let next = queue.next_timer();
             let timer = async {
                 match next {
                     Some(at) => self.context.clock.sleep_until(at).await,
@@ -233,21 +251,24 @@ impl Controller {
                     }
                 }
                 Some(change) = touched.recv() => {
-                    push_touched(&mut queue, &change);
+                    let now = self.context.clock.now();
+                    push_touched(&mut queue, now, &change);
                     while let Ok(more) = touched.try_recv() {
-                        push_touched(&mut queue, &more);
+                        push_touched(&mut queue, now, &more);
                     }
                 }
                 uids = &mut fleet_change => {
                     fleet_change = Box::pin(self.context.fleet.changed());
+                    let now = self.context.clock.now();
                     let index = self.context.state.index().read();
                     for pool in uids.iter().filter_map(|uid| index.pool(uid)) {
-                        queue.push(root_of(&pool));
+                        queue.push(now, root_of(&pool), Haste::Patient);
                     }
                 }
                 () = timer => {}
                 () = &mut resync => {
-                    resync = Box::pin(self.pause(RESYNC));
+                    self.context.fleet.lead(fence).await;
+                    resync = Box::pin(self.pause(self.context.policy.resync));
                     self.push_all(&mut queue);
                 }
             }
@@ -255,20 +276,25 @@ impl Controller {
     }
 
     fn push_all(&self, queue: &mut Queue) {
+        let now = self.context.clock.now();
         let pools = self.context.state.index().read().all::<Pool>();
         for pool in pools {
-            queue.push(root_of(&pool));
+            queue.push(now, root_of(&pool), Haste::Patient);
         }
     }
 
     /// `true`: this holder's time is over.
     fn settle(&self, queue: &mut Queue, root: PoolRef, outcome: StepOutcome) -> bool {
-        queue.running.remove(&root);
         let now = self.context.clock.now();
+        let written = match &outcome {
+            StepOutcome::Done { written, .. } => written.map(|(revision, is_quiet)| Written { revision, is_quiet }),
+            StepOutcome::Again | StepOutcome::Failed(_) | StepOutcome::Fenced => None,
+        };
+        queue.rest(now, &root, (self.nodes_of(&root), written));
         let known = queue.known.entry(root.clone()).or_default();
         let seed = root.name.as_str().bytes().map(u64::from).sum::<u64>().wrapping_mul(31) + u64::from(known.failures);
         let wake = match outcome {
-            StepOutcome::Done { wake, no_capacity } => {
+            StepOutcome::Done { wake, no_capacity, .. } => {
                 self.observer.step("done");
                 let is_short = !no_capacity.is_empty();
                 known.failures = if is_short { known.failures + 1 } else { 0 };
@@ -291,30 +317,34 @@ impl Controller {
                 return true;
             }
         };
-        if queue.again.remove(&root) {
-            queue.push(root);
-        } else {
-            if wake.is_none() && known.failures == 0 && known.no_capacity.is_empty() {
-                queue.known.remove(&root);
-            }
-            queue.set_timer(&root, wake);
+        let is_idle = wake.is_none() && known.failures == 0 && known.no_capacity.is_empty();
+        if !queue.follow_up(now, &root, wake) && is_idle {
+            queue.known.remove(&root);
         }
         false
+    }
+
+    fn nodes_of(&self, root: &PoolRef) -> usize {
+        let index = self.context.state.index().read();
+        let root = index.get::<Pool>(&root.project, &root.name);
+        root.map_or(0, |root| index.filed(Facet::NodesOfPool, root.uid.as_str()))
     }
 }
 
 /// Objects that belong to a tree wake it: pools, and nodes, which are asked for things without a change of their pool.
-fn push_touched(queue: &mut Queue, touched: &Touched) {
+fn push_touched(queue: &mut Queue, now: Timestamp, touched: &Touched) {
+    let haste = Haste::Of(touched.entry.revision);
     if let Object::Node(node) = &touched.entry.object {
-        queue.push(PoolRef {
+        let root = PoolRef {
             project: node.project.clone(),
             name: node.pool.clone(),
-        });
+        };
+        queue.push(now, root, haste);
     }
     if let Object::Pool(pool) = &touched.entry.object {
-        queue.push(root_of(pool));
+        queue.push(now, root_of(pool), haste);
         if let Some(parent) = pool.logical().and_then(|spec| spec.parent.clone()) {
-            queue.push(parent);
+            queue.push(now, parent, haste);
         }
     }
 }

@@ -9,6 +9,6 @@ pub mod controller;
 pub mod plan;
 pub mod step;
 
-pub use controller::{Controller, Observer, Parts, Silent};
+pub use controller::{Controller, LeaseTimes, Observer, Parts, Silent};
 pub use plan::{Catalogue, Descendant, Plan, PlanInput, Policy, RepairPolicy, Tree, plan};
 pub use step::{NoProbe, POINTS, Probe};

@@ -79,6 +79,8 @@ pub struct Catalogue {
 /// Times and bounds (semantics §16).
 #[derive(Debug, Clone)]
 pub struct Policy {
+    /// How often every tree is looked at though nothing is known to have happened to it.
+    pub resync: Duration,
     pub node_timeout: Duration,
     pub order_expiry: Duration,
     pub heartbeat_loss: Duration,
@@ -112,6 +114,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            resync: Duration::from_mins(10),
             node_timeout: Duration::from_mins(30),
             order_expiry: Duration::from_hours(7 * 24),
             heartbeat_loss: Duration::from_mins(1),
@@ -161,6 +164,8 @@ pub struct Plan {
     pub batch: TypedBatch,
     pub commands: Vec<Command>,
     pub wake: Option<Timestamp>,
+    /// It only notes what machines have, and the next plan has nothing to do unless something happens.
+    pub is_quiet: bool,
 }
 
 /// Total: cannot fail, cannot wait.

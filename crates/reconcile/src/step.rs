@@ -7,7 +7,7 @@ use clock::Clock;
 use domain::catalogue::{Flavor, OsConfig};
 use domain::event::Event;
 use domain::job::Job;
-use domain::meta::Fence;
+use domain::meta::{Fence, Revision};
 use domain::name::NodeName;
 use domain::node::Node;
 use domain::order::Order;
@@ -50,10 +50,12 @@ pub struct StepContext {
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// `wake`: when to look again if nothing changes before.
+    /// `wake`: when to look again if nothing changes before. `written`: the revision of its commit, if there was one, and whether
+    /// nothing follows from that.
     Done {
         wake: Option<Timestamp>,
         no_capacity: BTreeSet<NodeName>,
+        written: Option<(Revision, bool)>,
     },
     /// Something changed meanwhile, or a command may have been lost: look again at once.
     Again,
@@ -65,10 +67,12 @@ pub enum StepOutcome {
 
 /// Does one step for the tree of a root pool.
 pub async fn step(context: &StepContext, root: &PoolRef, fence: &Fence, no_capacity: &BTreeSet<NodeName>) -> StepOutcome {
-    let Some(tree) = gather(&context.state.index().read(), root, &context.policy, context.clock.now()) else {
+    let seen = context.state.index().newest();
+    let Some(mut tree) = gather(&context.state.index().read(), root, &context.policy, context.clock.now()) else {
         return StepOutcome::Done {
             wake: None,
             no_capacity: BTreeSet::new(),
+            written: None,
         };
     };
     let offers = match context.fleet.offers().await {
@@ -77,9 +81,12 @@ pub async fn step(context: &StepContext, root: &PoolRef, fence: &Fence, no_capac
     };
     let observed = context.fleet.observe(&tree.root.uid).await;
     // What was written while the fleet was asked must not be judged by what it answered.
-    let Some(tree) = gather(&context.state.index().read(), root, &context.policy, context.clock.now()) else {
-        return StepOutcome::Again;
-    };
+    if context.state.index().newest() != seen {
+        let Some(newer) = gather(&context.state.index().read(), root, &context.policy, context.clock.now()) else {
+            return StepOutcome::Again;
+        };
+        tree = newer;
+    }
     let plan = {
         let index = context.state.index().read();
         let catalogue = catalogue(&index);
@@ -100,11 +107,12 @@ pub async fn step(context: &StepContext, root: &PoolRef, fence: &Fence, no_capac
 
 async fn carry_out(context: &StepContext, plan: Plan, fence: &Fence) -> StepOutcome {
     context.probe.at(POINTS[0]).await;
+    let mut written = None;
     if !plan.batch.is_empty() {
         let mut batch = plan.batch;
         batch.fence = Some(fence.clone());
         match context.state.commit(batch).await {
-            Ok(_) => {}
+            Ok(applied) => written = Some((applied.revision, plan.is_quiet)),
             Err(CommitError::Conflict(_) | CommitError::Limit(_)) => return StepOutcome::Again,
             Err(CommitError::Fenced) => return StepOutcome::Fenced,
             Err(CommitError::Store(error)) => return StepOutcome::Failed(error.to_string()),
@@ -115,15 +123,20 @@ async fn carry_out(context: &StepContext, plan: Plan, fence: &Fence) -> StepOutc
         return StepOutcome::Done {
             wake: plan.wake,
             no_capacity: BTreeSet::new(),
+            written,
         };
     }
     let results = context.fleet.execute(&plan.commands, fence).await;
     context.probe.at(POINTS[2]).await;
-    judge(&plan.commands, &results, plan.wake)
+    judge(&plan.commands, &results, (plan.wake, written))
 }
 
 /// The worst result of the commands decides when to look again.
-fn judge(commands: &[Command], results: &[Result<(), FleetError>], wake: Option<Timestamp>) -> StepOutcome {
+fn judge(
+    commands: &[Command],
+    results: &[Result<(), FleetError>],
+    (wake, written): (Option<Timestamp>, Option<(Revision, bool)>),
+) -> StepOutcome {
     let mut no_capacity = BTreeSet::new();
     let mut failed = None;
     for (command, result) in commands.iter().zip(results) {
@@ -142,7 +155,11 @@ fn judge(commands: &[Command], results: &[Result<(), FleetError>], wake: Option<
     }
     match failed {
         Some(reason) => StepOutcome::Failed(reason),
-        None => StepOutcome::Done { wake, no_capacity },
+        None => StepOutcome::Done {
+            wake,
+            no_capacity,
+            written,
+        },
     }
 }
 

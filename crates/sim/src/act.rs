@@ -1,5 +1,6 @@
 //! What happens in a world, as data: drawn from the seed before it begins, so that a part of it can be left out.
 
+use crate::weather::Trouble;
 use clock::{Entropy, SeededEntropy};
 use domain::pool::{JobType, UpdateStrategy};
 use fleet::sim::{MachineFault, PoolFault};
@@ -95,6 +96,12 @@ pub enum Blow {
         controller: usize,
         pause: Duration,
     },
+    /// Something about the lines to the database. `None`: all of them.
+    Weather {
+        host: Option<usize>,
+        trouble: Trouble,
+        lasting: Duration,
+    },
 }
 
 /// Something that the crowd does who submit workloads.
@@ -130,11 +137,11 @@ pub struct Timed {
     pub event: Event,
 }
 
-/// What each actor does, in order: the users, then fate, then the crowd.
+/// What each actor does, in order: the users, then fate, then the crowd, then the weather.
 pub fn schedule(seed: u64, hours: u64) -> Vec<Vec<Timed>> {
     let mut ids = 0..;
     let mut actors = Vec::new();
-    for user in 0..=USERS + 1 {
+    for user in 0..=USERS + 2 {
         let random = SeededEntropy::new(seed.wrapping_mul(31) ^ (0x5eed + user as u64));
         let mut left = Duration::from_hours(hours);
         let mut events = Vec::new();
@@ -143,7 +150,8 @@ pub fn schedule(seed: u64, hours: u64) -> Vec<Vec<Timed>> {
             let event = match user.cmp(&USERS) {
                 Ordering::Less => Event::Act(act(user, &random)),
                 Ordering::Equal => Event::Blow(blow(&random)),
-                Ordering::Greater => Event::Crowd(crowd(&random)),
+                Ordering::Greater if user == USERS + 1 => Event::Crowd(crowd(&random)),
+                Ordering::Greater => Event::Blow(weather(&random)),
             };
             match left.checked_sub(after) {
                 Some(rest) => left = rest,
@@ -272,4 +280,20 @@ fn blow(random: &SeededEntropy) -> Blow {
             pause: Duration::from_millis(below(90_000)),
         },
     }
+}
+
+/// Now and then for longer than a lease lasts.
+fn weather(random: &SeededEntropy) -> Blow {
+    let below = |bound: u64| random.next_u64() % bound;
+    let host = match below(3) {
+        0 => None,
+        _ => Some(below(2) as usize),
+    };
+    let trouble = match below(3) {
+        0 => Trouble::Cut,
+        1 => Trouble::Slow,
+        _ => Trouble::NoNews,
+    };
+    let lasting = Duration::from_millis(1_000 + below(59_000));
+    Blow::Weather { host, trouble, lasting }
 }

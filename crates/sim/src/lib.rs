@@ -15,6 +15,7 @@ mod replica;
 mod shrink;
 mod store_faults;
 mod users;
+mod weather;
 mod world;
 mod year;
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use clock::{Clock, Entropy, SeededEntropy};
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use reconcile::{Controller, Policy, Probe, Silent};
+use reconcile::{Controller, LeaseTimes, Policy, Probe, Silent};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,6 +21,12 @@ impl Drop for Replica {
         self.0.abort();
     }
 }
+
+/// Who waits for the lease asks more seldom than in production, where what that costs is not the simulation's time.
+const LEASE: LeaseTimes = LeaseTimes {
+    ttl: Duration::from_secs(15),
+    retry: Duration::from_secs(5),
+};
 
 /// What a controller's process is made of.
 pub(crate) struct ReplicaParts {
@@ -46,6 +52,7 @@ impl Replica {
                 fleet: parts.fleet,
                 clock: Arc::clone(&parts.clock),
                 holder: HolderId(parts.name),
+                lease: LEASE,
                 policy: Policy::default(),
                 probe: parts.probe,
                 observer: Arc::new(Silent),

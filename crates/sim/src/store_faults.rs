@@ -1,6 +1,7 @@
 //! A store that fails at random, and says so in every way a real one can.
 
 use crate::auditor::Auditor;
+use crate::weather::{Trouble, Weather};
 use async_trait::async_trait;
 use clock::{Clock, Entropy, SeededEntropy};
 use domain::meta::Revision;
@@ -35,6 +36,8 @@ pub(crate) struct FaultyStore {
     clock: Arc<dyn Clock>,
     is_on: Arc<AtomicBool>,
     auditor: Arc<Auditor>,
+    host: usize,
+    weather: Arc<Weather>,
 }
 
 impl FaultyStore {
@@ -46,6 +49,7 @@ impl FaultyStore {
         clock: Arc<dyn Clock>,
         is_on: Arc<AtomicBool>,
         auditor: Arc<Auditor>,
+        (host, weather): (usize, Arc<Weather>),
     ) -> Self {
         Self {
             inner,
@@ -56,17 +60,27 @@ impl FaultyStore {
             clock,
             is_on,
             auditor,
+            host,
+            weather,
         }
+    }
+
+    /// Until when there is trouble on the line.
+    fn trouble(&self, trouble: Trouble) -> Option<Timestamp> {
+        let is_on = self.is_on.load(Ordering::Relaxed);
+        let until = self.weather.until(self.host, trouble, self.clock.now());
+        until.filter(|_| is_on)
     }
 
     /// Waits and fails, now and then.
     async fn check(&self, fate: &SeededEntropy) -> Result<(), StoreError> {
         let wait = Duration::from_millis(fate.next_u64() % 2_000);
-        if self.happens(fate, self.rates.slow) {
+        let is_slow = self.happens(fate, self.rates.slow) || self.trouble(Trouble::Slow).is_some();
+        if is_slow {
             let until = self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX);
             self.clock.sleep_until(until).await;
         }
-        if self.happens(fate, self.rates.unavailable) {
+        if self.happens(fate, self.rates.unavailable) || self.trouble(Trouble::Cut).is_some() {
             Err(StoreError::Unavailable("simulated".to_owned()))
         } else {
             Ok(())
@@ -123,6 +137,9 @@ impl Store for FaultyStore {
     }
 
     async fn changed(&self, after: Revision) -> Result<Revision, StoreError> {
+        while let Some(until) = self.trouble(Trouble::NoNews).or(self.trouble(Trouble::Cut)) {
+            self.clock.sleep_until(until).await;
+        }
         self.inner.changed(after).await
     }
 

@@ -8,6 +8,7 @@ use crate::place;
 use crate::replica::{Replica, ReplicaParts, Skewed, Stall};
 use crate::store_faults::{FaultRates, FaultyStore};
 use crate::users::{Ledger, User};
+use crate::weather::Weather;
 use auth::{KeyRing, Passwords, RolePolicy, Sealer, SealingKey};
 use clock::{Clock, Entropy, RuntimeClock, SeededEntropy};
 use domain::name::NodeName;
@@ -43,6 +44,8 @@ pub struct Faults {
     pub has_stalls: bool,
     /// Clocks differ.
     pub has_skew: bool,
+    /// The lines to the database are cut, slow or without news for a while.
+    pub has_weather: bool,
 }
 
 impl Faults {
@@ -64,6 +67,7 @@ impl Faults {
         },
         has_stalls: false,
         has_skew: false,
+        has_weather: false,
     };
 
     pub const USUAL: Self = Self {
@@ -84,6 +88,7 @@ impl Faults {
         },
         has_stalls: true,
         has_skew: true,
+        has_weather: true,
     };
 }
 
@@ -138,6 +143,7 @@ pub(crate) struct World {
     services: Vec<Service>,
     controllers: Mutex<Vec<Option<Replica>>>,
     faults_on: Arc<AtomicBool>,
+    weather: Arc<Weather>,
     ledger: Ledger,
     pub crowd: Crowd,
 }
@@ -165,6 +171,7 @@ impl World {
             services: Vec::new(),
             controllers: Mutex::new(Vec::new()),
             faults_on: Arc::default(),
+            weather: Arc::new(Weather::fair(REPLICAS)),
             ledger: Ledger::default(),
             crowd: Crowd::default(),
         };
@@ -190,7 +197,7 @@ impl World {
 
     /// A store as one process sees it. Each draws its faults from a stream of its own, so that none depends on the order in
     /// which they run.
-    fn store(&self, purpose: u64) -> Arc<FaultyStore> {
+    fn store(&self, host: usize, purpose: u64) -> Arc<FaultyStore> {
         Arc::new(FaultyStore::new(
             self.mem.clone(),
             self.settings.faults.store,
@@ -198,6 +205,7 @@ impl World {
             Arc::clone(&self.clock),
             Arc::clone(&self.faults_on),
             Arc::clone(&self.auditor),
+            (host, Arc::clone(&self.weather)),
         ))
     }
 
@@ -214,7 +222,7 @@ impl World {
     #[expect(clippy::expect_used, reason = "nothing fails yet")]
     async fn service(&self, number: usize) -> Service {
         let purpose = 100 + 10 * number as u64;
-        let state = State::load(self.store(purpose)).await.expect("a store");
+        let state = State::load(self.store(number % REPLICAS, purpose)).await.expect("a store");
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(self.seed(purpose + 1)));
         let key = SealingKey::generate(entropy.as_ref());
         Service::new(ServiceParts {
@@ -259,7 +267,7 @@ impl World {
         let purpose = 1_000 * (number as u64 + 1) + 4 * incarnation;
         let replica = Replica::start(ReplicaParts {
             name: format!("controller-{number}-{incarnation}"),
-            store: self.store(purpose),
+            store: self.store(number % REPLICAS, purpose),
             fleet: self.fleet(purpose + 1, Arc::clone(&probe)),
             clock: self.clock_of(number),
             probe,
@@ -308,6 +316,7 @@ impl World {
             trace.extend(lines);
         }
         self.faults_on.store(false, Ordering::Relaxed);
+        self.weather.clear();
         self.mend_everything().await;
         self.come_to_rest(&mut trace).await;
         drop(followers);
@@ -359,6 +368,12 @@ impl World {
                 self.kill_controller(*controller);
                 self.pause(*pause).await;
                 self.start_controller(*controller, incarnation, self.probe(*controller, incarnation));
+                Ok(Ok(()))
+            }
+            Blow::Weather { host, trouble, lasting } => {
+                if self.settings.faults.has_weather {
+                    self.weather.strike(*host, *trouble, self.clock.now(), *lasting);
+                }
                 Ok(Ok(()))
             }
         };

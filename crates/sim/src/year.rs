@@ -23,7 +23,7 @@ use auth::{KeyRing, Passwords, RolePolicy, Sealer, SealingKey};
 use clock::{Clock, Entropy, RuntimeClock, SeededEntropy};
 use fleet::sim::{MemoryJournal, SimConfig, SimFleet};
 use jiff::Timestamp;
-use reconcile::{Controller, NoProbe, Policy, RepairPolicy};
+use reconcile::{Controller, LeaseTimes, NoProbe, Policy, RepairPolicy};
 use record::{Counted, Recorder, Steps};
 use service::{Limits, Service, ServiceParts};
 use site::Site;
@@ -158,15 +158,17 @@ fn controller(state: &State, fleet: &SimFleet, clock: &Arc<dyn Clock>, steps: &A
         fleet: Arc::new(fleet.clone()),
         clock: Arc::clone(clock),
         holder: HolderId("controller".to_owned()),
+        lease: LeaseTimes::default(),
         policy: policy(),
         probe: Arc::new(NoProbe),
         observer: Arc::new(Counted(Arc::clone(steps))),
     })
 }
 
-/// As in production, with repair.
+/// As in production, with repair, but that a change which the controller should have heard of and has not is not found after ten minutes.
 fn policy() -> Policy {
     Policy {
+        resync: DAY,
         repair: RepairPolicy {
             is_on: true,
             ..RepairPolicy::default()

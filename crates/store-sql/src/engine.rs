@@ -2,7 +2,7 @@
 
 mod lock;
 
-pub(crate) use lock::Lock;
+pub(crate) use lock::{Lock, keep_private};
 
 use crate::error::{BackupError, OpenError, told, unavailable};
 use crate::options::Options;
@@ -27,7 +27,7 @@ pub(crate) struct Target {
 #[derive(Clone)]
 enum Engine {
     Sqlite { path: PathBuf },
-    Postgres { url: String },
+    Postgres { url: String, stall: Duration },
 }
 
 type Settings = &'static [&'static [&'static str]];
@@ -53,11 +53,9 @@ const SQLITE_READER: &[&str] = &["PRAGMA query_only = ON", "PRAGMA cache_size = 
 /// times slower until then. `jit` would be set off by the price that these settings put on what they rule out.
 const POSTGRES_ALL: &[&str] = &["SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
     SET enable_mergejoin = off; SET jit = off"];
-/// A replica that stops in the middle of a transaction must not stop the others for ever. What every start finds to be
-/// there already is nothing to tell.
+/// What every start finds to be there already is nothing to tell.
 const POSTGRES_WRITER: &[&str] = &[
     "SET client_min_messages = 'warning'",
-    "SET idle_in_transaction_session_timeout = '15s'",
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
 ];
 
@@ -75,7 +73,13 @@ impl Target {
             let url = format!("sqlite://{}?mode=rwc", utf8_percent_encode(text, IN_A_PATH));
             (Engine::Sqlite { path }, url)
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            (Engine::Postgres { url: url.to_owned() }, url.to_owned())
+            (
+                Engine::Postgres {
+                    url: url.to_owned(),
+                    stall: options.stall,
+                },
+                url.to_owned(),
+            )
         } else {
             return Err(OpenError::Url("it must begin with sqlite:// or postgres://".to_owned()));
         };
@@ -103,7 +107,20 @@ impl Target {
             Engine::Postgres { .. } => &[POSTGRES_ALL, POSTGRES_WRITER],
         };
         set(&mut connection, settings).await?;
+        if let Engine::Postgres { stall, .. } = &self.engine {
+            // Writers take turns: one that stops in the middle of a transaction stops all others until it is thrown out.
+            let text = format!("SET idle_in_transaction_session_timeout = '{}ms'", stall.as_millis().max(1));
+            connection.execute(AssertSqlSafe(text)).await?;
+        }
         Ok(connection)
+    }
+
+    /// Connects once, for a pool tries for long where it is no use. An error where there are no tables of ours.
+    pub(crate) async fn try_reading(&self) -> Result<(), OpenError> {
+        let mut connection = self.options.connect().await.map_err(|error| unavailable(&error))?;
+        let read = connection.fetch_one("SELECT revision FROM meta WHERE id = 1").await.map(drop);
+        let closed = sqlx::Connection::close(connection).await;
+        read.and(closed).map_err(|error| unavailable(&error))
     }
 
     /// The connections that read. None is opened yet.
@@ -179,7 +196,7 @@ impl Target {
     pub(crate) fn hints(&self) -> Option<Hints> {
         match &self.engine {
             Engine::Sqlite { .. } => None,
-            Engine::Postgres { url } => Some(Hints { url: url.clone() }),
+            Engine::Postgres { url, .. } => Some(Hints { url: url.clone() }),
         }
     }
 
@@ -191,13 +208,51 @@ impl Target {
         }
     }
 
-    /// Writes a copy of everything as it is at one moment.
-    pub(crate) async fn copy_to(&self, to: &Path) -> Result<(), BackupError> {
+    /// Writes a copy of everything as it is at one moment to a new file.
+    pub(crate) async fn backup_to(&self, path: &Path) -> Result<(), BackupError> {
+        let failed = |error: std::io::Error| BackupError::Failed(error.to_string());
+        if tokio::fs::try_exists(path).await.map_err(failed)? {
+            return Err(BackupError::Exists(path.to_owned()));
+        }
+        // Under another name first, so that what has the right name is complete.
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = Path::new(&partial);
+        match tokio::fs::remove_file(partial).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        self.copy_to(partial).await?;
+        tokio::fs::File::open(partial)
+            .await
+            .map_err(failed)?
+            .sync_all()
+            .await
+            .map_err(failed)?;
+        tokio::fs::rename(partial, path).await.map_err(failed)
+    }
+
+    /// The database's file, where it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.engine {
+            Engine::Sqlite { path } => Some(path),
+            Engine::Postgres { .. } => None,
+        }
+    }
+
+    /// The URL of a database file.
+    pub(crate) fn url_of(path: &str) -> String {
+        format!("sqlite://{}", utf8_percent_encode(path, IN_A_PATH))
+    }
+
+    async fn copy_to(&self, to: &Path) -> Result<(), BackupError> {
         match &self.engine {
             Engine::Postgres { .. } => Err(BackupError::Unsupported),
             Engine::Sqlite { .. } => {
                 let text = to.to_str().ok_or_else(|| BackupError::Failed("the path is not UTF-8".to_owned()))?;
                 let failed = |error: sqlx::Error| BackupError::Failed(told(&error));
+                // An empty file is one that it will write to.
+                keep_private(to).map_err(|error| BackupError::Failed(error.to_string()))?;
                 let mut connection = self.options.connect().await.map_err(failed)?;
                 set(&mut connection, &[SQLITE_ALL]).await.map_err(failed)?;
                 sqlx::query("VACUUM INTO $1")

@@ -26,6 +26,7 @@
 mod engine;
 mod error;
 mod group;
+mod look;
 mod newest;
 mod options;
 mod read;
@@ -35,6 +36,7 @@ mod tables;
 mod writer;
 
 pub use error::{BackupError, OpenError};
+pub use look::{Look, RestoreError, Schema, restore};
 pub use options::{Observer, Options};
 pub use store::SqlStore;
 

@@ -1,15 +1,19 @@
 //! Who waits for news, and where news come from.
 
 use crate::engine::{Hints, Target};
-use crate::error::CLOSED;
+use crate::error::{CLOSED, Fault};
 use clock::Clock;
 use domain::meta::Revision;
+use jiff::Timestamp;
 use sqlx::AnyPool;
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+
+/// How long the question for the newest revision may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The newest revision that this process knows of.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub(crate) struct Newest(watch::Sender<Seen>);
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     revision: Revision,
+    /// When that was asked for, and the answer was still the newest one.
+    at: Option<Timestamp>,
     is_closed: bool,
 }
 
@@ -25,16 +31,35 @@ impl Newest {
     pub(crate) fn new(revision: Revision) -> Self {
         Self(watch::Sender::new(Seen {
             revision,
+            at: None,
             is_closed: false,
         }))
     }
 
-    pub(crate) fn publish(&self, revision: Revision) {
+    /// A write that began at that time has led to a revision.
+    pub(crate) fn publish(&self, revision: Revision, began_at: Timestamp) {
         self.0.send_if_modified(|seen| {
             let is_newer = revision > seen.revision;
             seen.revision = revision.max(seen.revision);
+            // Where nobody asks, nothing is to be known of when that was.
+            seen.at = seen.at.map(|at| at.max(began_at));
             is_newer
         });
+    }
+
+    /// The database had this revision at that time, at the least.
+    pub(crate) fn confirm(&self, revision: Revision, at: Timestamp) {
+        self.0.send_if_modified(|seen| {
+            let is_newer = revision > seen.revision;
+            seen.revision = revision.max(seen.revision);
+            seen.at = Some(at);
+            is_newer
+        });
+    }
+
+    pub(crate) fn confirmed(&self) -> Option<(Revision, Timestamp)> {
+        let seen = *self.0.borrow();
+        Some((seen.revision, seen.at?))
     }
 
     /// Nobody waits for ever after this.
@@ -102,8 +127,11 @@ async fn poll(pool: AnyPool, clock: Arc<dyn Clock>, newest: Arc<Newest>, news: A
             () = news.notified() => {}
             () = wait(clock.as_ref(), every) => {}
         }
-        match crate::read::revision(&pool).await {
-            Ok(revision) => newest.publish(revision),
+        let asked_at = clock.now();
+        let answer = within(clock.as_ref(), Some(PATIENCE), crate::read::revision(&pool)).await;
+        let silent = || Err(Fault::Sql(sqlx::Error::PoolTimedOut));
+        match answer.unwrap_or_else(silent) {
+            Ok(revision) => newest.confirm(revision, asked_at),
             Err(error) => tracing::debug!(error = %StoreError::from(error), "could not ask for the newest revision"),
         }
     }

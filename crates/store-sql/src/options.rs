@@ -20,6 +20,8 @@ pub struct Options {
     pub kept_deletions: u64,
     /// How late the commits of other replicas may be noticed where their notification is lost (PostgreSQL only).
     pub poll_interval: Duration,
+    /// How long a replica that has stopped in the middle of a transaction may keep the others from writing (PostgreSQL only).
+    pub stall: Duration,
     /// Told how many requests each transaction has carried, when it is over.
     pub observer: Option<Observer>,
 }
@@ -37,6 +39,7 @@ impl Options {
             readers: READERS,
             kept_deletions: 1_000_000,
             poll_interval: Duration::from_millis(500),
+            stall: Duration::from_secs(5),
             observer: None,
         }
     }

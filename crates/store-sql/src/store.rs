@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// Every step of the tables so far: version, name, text. What was released must never change.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "tables", include_str!("../migrations/0001_tables.sql"))];
+pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "tables", include_str!("../migrations/0001_tables.sql"))];
 
 /// How many requests may wait for the writer before callers wait to hand theirs over.
 const QUEUE: usize = 1024;
@@ -87,26 +87,7 @@ impl SqlStore {
 
     /// Writes a copy of everything as it is at one moment to a new file, while the store goes on. SQLite only.
     pub async fn backup_to(&self, path: &Path) -> Result<(), BackupError> {
-        let failed = |error: std::io::Error| BackupError::Failed(error.to_string());
-        if tokio::fs::try_exists(path).await.map_err(failed)? {
-            return Err(BackupError::Exists(path.to_owned()));
-        }
-        // Under another name first, so that what has the right name is complete.
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = Path::new(&partial);
-        match tokio::fs::remove_file(partial).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-            Ok(()) | Err(_) => {}
-        }
-        self.target.copy_to(partial).await?;
-        tokio::fs::File::open(partial)
-            .await
-            .map_err(failed)?
-            .sync_all()
-            .await
-            .map_err(failed)?;
-        tokio::fs::rename(partial, path).await.map_err(failed)
+        self.target.backup_to(path).await
     }
 
     /// Hands a request over and waits for its answer.
@@ -156,6 +137,10 @@ impl Store for SqlStore {
 
     async fn changed(&self, after: Revision) -> Result<Revision, StoreError> {
         self.newest.after(after).await
+    }
+
+    fn confirmed(&self) -> Option<(Revision, Timestamp)> {
+        self.newest.confirmed()
     }
 
     async fn counters(&self) -> Result<Vec<(CounterKey, u64)>, StoreError> {

@@ -154,7 +154,7 @@ fn address(key: &Key) -> [Value<'_>; 3] {
     [Value::Text(key.kind.as_str()), Value::Text(&key.project), Value::Text(&key.name)]
 }
 
-fn lease(row: &AnyRow) -> Result<Lease, Fault> {
+pub(crate) fn lease(row: &AnyRow) -> Result<Lease, Fault> {
     let until = text(row, 3)?;
     Ok(Lease {
         name: text(row, 0)?.to_owned(),

@@ -93,6 +93,7 @@ impl Writer {
 
     async fn write(&mut self, mut group: Vec<Request>) {
         let had_connection = self.connection.is_some();
+        let began_at = self.transactions.target.clock.now();
         let mut outcome = self.attempt(&mut group).await;
         // A connection may have died while nothing was written. Nothing is lost by trying once more on a new one.
         if had_connection && let Err(Failure::Before(error)) = &outcome {
@@ -112,7 +113,7 @@ impl Writer {
             request.answer(failure.as_ref());
         }
         if let Some(newest) = newest {
-            self.newest.publish(newest);
+            self.newest.publish(newest, began_at);
         }
     }
 

@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod conformance;
 pub mod counters;
+pub mod follow;
 pub mod index;
 pub mod mem;
 pub mod object;
@@ -15,6 +16,7 @@ pub mod port;
 pub mod state;
 
 pub use batch::{Batch, CommitError, Committed, Count, CounterKey, Expect, Ground, Write};
+pub use follow::{Aside, Follower};
 pub use index::{Entry, Index, Snapshot};
 pub use mem::MemStore;
 pub use object::{Kind, Object, Resource};

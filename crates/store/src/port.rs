@@ -176,6 +176,12 @@ pub trait Store: Send + Sync + 'static {
     /// implementation's polling interval.
     async fn changed(&self, after: Revision) -> Result<Revision, StoreError>;
 
+    /// The newest revision of which is known when it was the newest one, and that time. `None`: nobody else writes to the store,
+    /// or nobody asks it.
+    fn confirmed(&self) -> Option<(Revision, Timestamp)> {
+        None
+    }
+
     async fn counters(&self) -> Result<Vec<(CounterKey, u64)>, StoreError>;
 
     /// Takes or renews a lease: `None` while another holder's has not run out at `now`.

@@ -1,6 +1,7 @@
 //! A store and its index, kept in step: what services and controllers read from and write to.
 
 use crate::batch::{Batch, CommitError, Count, CounterKey, Expect, Write};
+use crate::follow::{Aside, Follower, Following, Turn, is_aside};
 use crate::index::{Index, IndexChange};
 use crate::object::{Kind, Object};
 use crate::port::{Change, Key, Store, StoreError};
@@ -55,6 +56,16 @@ const PAGE: NonZeroU32 = NonZeroU32::new(5_000).unwrap();
 pub struct State {
     store: Arc<dyn Store>,
     index: Arc<Index>,
+    following: Arc<Following>,
+}
+
+/// A stretch of history.
+#[derive(Default)]
+struct History {
+    changes: Vec<(Revision, IndexChange)>,
+    /// For the follower, if there is one.
+    aside: Vec<Aside>,
+    up_to: Revision,
 }
 
 impl State {
@@ -63,9 +74,25 @@ impl State {
         let state = Self {
             store,
             index: Arc::new(Index::default()),
+            following: Arc::default(),
         };
-        state.reload().await?;
+        let turn = state.following.next().await;
+        state.reload(&turn).await?;
+        turn.end();
         Ok(state)
+    }
+
+    /// From now on `follower`, which knows everything up to a revision, is told of what the index leaves out.
+    pub async fn follow_with(&self, follower: Arc<dyn Follower>, known: Revision) -> Result<(), StoreError> {
+        let mut turn = self.following.next().await;
+        turn.follow_with(follower);
+        match self.history(known, &turn).await {
+            Ok(history) => self.take_in(history, &turn),
+            Err(StoreError::Compacted(_)) => self.reload(&turn).await?,
+            Err(error) => return Err(error),
+        }
+        turn.end();
+        Ok(())
     }
 
     pub fn index(&self) -> &Index {
@@ -81,11 +108,16 @@ impl State {
     pub async fn commit(&self, batch: TypedBatch) -> Result<Applied, CommitError> {
         let (records, mut changes) = encode(batch)?;
         let is_writing = records.is_writing();
+        let is_followed = records.writes.iter().any(|write| is_aside(write.key().kind));
         let counts: Vec<_> = records.counts.iter().map(|count| count.key.clone()).collect();
         match self.store.commit(records).await {
             Ok(committed) => {
                 // Otherwise the revision is that of another commit, whose changes may not be here yet.
-                if is_writing {
+                if is_followed {
+                    if let Err(error) = self.refresh().await {
+                        tracing::warn!(%error, "could not follow a commit that was made");
+                    }
+                } else if is_writing {
                     changes.extend(
                         counts
                             .into_iter()
@@ -109,15 +141,25 @@ impl State {
 
     /// Applies what others wrote, and what a dropped [`State::commit`] did not come to apply.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        let after = self.index.read().complete();
-        match self.history(after).await {
-            Ok((changes, up_to)) => {
-                self.index.advance(changes, up_to);
-                Ok(())
-            }
-            Err(StoreError::Compacted(_)) => self.reload().await,
-            Err(error) => Err(error),
+        let Some(turn) = self.following.turn().await else {
+            return Ok(());
+        };
+        let after = self.index.complete();
+        match self.history(after, &turn).await {
+            Ok(history) => self.take_in(history, &turn),
+            Err(StoreError::Compacted(_)) => self.reload(&turn).await?,
+            Err(error) => return Err(error),
         }
+        turn.end();
+        Ok(())
+    }
+
+    /// The follower comes first: whoever sees a revision in the index finds all of it.
+    fn take_in(&self, history: History, turn: &Turn<'_>) {
+        if let Some(follower) = turn.follower() {
+            follower.advance(history.aside, history.up_to);
+        }
+        self.index.advance(history.changes, history.up_to);
     }
 
     /// Applies what other processes write, for as long as it is polled. Ends with the store's error.
@@ -141,26 +183,31 @@ impl State {
 
     /// Everything that changed after a revision, and up to where. All of it is read before any of it is applied, since
     /// a page alone may hold one half of a batch whose other half was changed again later.
-    async fn history(&self, after: Revision) -> Result<(Vec<(Revision, IndexChange)>, Revision), StoreError> {
-        let mut history = Vec::new();
-        let mut up_to = after;
+    async fn history(&self, after: Revision, turn: &Turn<'_>) -> Result<History, StoreError> {
+        let mut history = History {
+            up_to: after,
+            ..History::default()
+        };
         loop {
-            let page = self.store.changes(up_to, PAGE).await?;
+            let page = self.store.changes(history.up_to, PAGE).await?;
             let is_last = page.changes.len() < PAGE.get() as usize;
-            up_to = page.up_to;
+            history.up_to = page.up_to;
             for change in page.changes {
+                if turn.follower().is_some() {
+                    history.aside.extend(Aside::of(&change));
+                }
                 let revision = change.revision();
-                history.extend(index_change(change)?.map(|change| (revision, change)));
+                history.changes.extend(index_change(change)?.map(|change| (revision, change)));
             }
             if is_last {
-                return Ok((history, up_to));
+                return Ok(history);
             }
         }
     }
 
-    async fn reload(&self) -> Result<(), StoreError> {
+    async fn reload(&self, turn: &Turn<'_>) -> Result<(), StoreError> {
         loop {
-            match self.read_all().await {
+            match self.read_all(turn).await {
                 // The listing took longer than the store remembers deletions.
                 Err(StoreError::Compacted(revision)) => tracing::warn!(%revision, "reading everything once more"),
                 other => return other,
@@ -168,7 +215,7 @@ impl State {
         }
     }
 
-    async fn read_all(&self) -> Result<(), StoreError> {
+    async fn read_all(&self, turn: &Turn<'_>) -> Result<(), StoreError> {
         // Read the revision first: what is written while listing comes again with the history since then.
         let begin = self.store.revision().await?;
         let mut counters: BTreeMap<CounterKey, (Revision, u64)> = self
@@ -179,22 +226,31 @@ impl State {
             .map(|(key, value)| (key, (begin, value)))
             .collect();
         let mut objects: Vec<(Revision, Object)> = Vec::new();
-        for kind in Kind::ALL.iter().copied().filter(|kind| is_indexed(*kind)) {
+        let mut aside: BTreeMap<Key, Aside> = BTreeMap::new();
+        let is_wanted = |kind: &Kind| is_indexed(*kind) || (turn.follower().is_some() && is_aside(*kind));
+        for kind in Kind::ALL.iter().copied().filter(is_wanted) {
             let mut after: Option<Key> = None;
             loop {
                 let page = self.store.list(kind, after.as_ref(), PAGE).await?;
                 after = page.records.last().map(|record| record.key.clone());
                 for record in page.records {
-                    objects.push((record.revision, Object::decode(&record)?));
+                    match Aside::put(&record) {
+                        Some(machine) => drop(aside.insert(record.key, machine)),
+                        None => objects.push((record.revision, Object::decode(&record)?)),
+                    }
                 }
                 if !page.has_more {
                     break;
                 }
             }
         }
-        let (history, up_to) = self.history(begin).await?;
+        let History {
+            changes,
+            aside: later,
+            up_to,
+        } = self.history(begin, turn).await?;
         let mut changed: BTreeMap<Key, Option<(Revision, Object)>> = BTreeMap::new();
-        for (revision, change) in history {
+        for (revision, change) in changes {
             match change {
                 IndexChange::Put(object) => drop(changed.insert(object.key(), Some((revision, object)))),
                 IndexChange::Delete(key) => drop(changed.insert(key, None)),
@@ -209,6 +265,10 @@ impl State {
             .into_iter()
             .map(|(key, (revision, value))| (revision, key, value))
             .collect();
+        if let Some(follower) = turn.follower() {
+            aside.extend(later.into_iter().map(|machine| (machine.key.clone(), machine)));
+            follower.reset(aside.into_values().collect(), up_to);
+        }
         self.index.reset(up_to, objects, counters);
         Ok(())
     }
@@ -225,10 +285,10 @@ fn index_change(change: Change) -> Result<Option<IndexChange>, StoreError> {
     })
 }
 
-/// Machines belong to the simulated fleet, which keeps its own picture of them; samples are read from the store where
-/// somebody asks for them.
+/// Machines belong to the simulated fleet, which keeps its own picture of them; samples and the audit record are read from
+/// the store where somebody asks for them.
 fn is_indexed(kind: Kind) -> bool {
-    !matches!(kind, Kind::Machine | Kind::SampleHour)
+    !matches!(kind, Kind::Machine | Kind::SampleHour | Kind::AuditEntry)
 }
 
 fn encode(batch: TypedBatch) -> Result<(Batch, Vec<IndexChange>), StoreError> {

@@ -79,6 +79,25 @@ fn a_token_names_its_owner() {
 }
 
 #[test]
+fn a_token_may_come_as_a_bearer_token() {
+    for text in [format!("Bearer {TOKEN}"), format!("bearer  {TOKEN} ")] {
+        assert!(identify(&known(), &[header("Authorization", &text)]).is_ok(), "{text}");
+        assert!(identify(&known(), &[header("X-Auth-Token", ""), header("Authorization", &text)]).is_ok());
+    }
+    let other = format!("Bearer {TOKEN}");
+    let both = [header("X-Auth-Token", "wrong"), header("Authorization", &other)];
+    assert_eq!(refusal(&known(), &both).to_string(), "token is invalid");
+    assert_eq!(
+        refusal(&known(), &[header("Authorization", "Bearer wrong")]).to_string(),
+        "token is invalid"
+    );
+    assert_eq!(
+        refusal(&known(), &[header("Authorization", "Bearer ")]).to_string(),
+        "token is missing"
+    );
+}
+
+#[test]
 fn a_signature_names_the_owner_of_the_key() {
     assert_eq!(identify(&known(), &signed_by(&signer())).unwrap().credential, "AK1");
 }

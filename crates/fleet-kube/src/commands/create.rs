@@ -4,8 +4,7 @@ use super::NodeSide;
 use crate::context::{ATTEMPTS, Epoch};
 use crate::edit::{self, Claim, claim};
 use crate::failure::Failure;
-use crate::report;
-use crate::{driver, inventory, mark, select};
+use crate::{driver, inventory, mark, report, select};
 use domain::meta::Uid;
 use domain::name::NodeName;
 use fleet::{FleetError, NodeRequest};
@@ -22,6 +21,24 @@ pub(super) struct Doubts {
     taken: BTreeSet<String>,
     /// Nodes of which a claim may have been lost, or its answer.
     unclear: BTreeSet<(Uid, NodeName)>,
+}
+
+/// A claim that is under way. If it is given up before its outcome is known, the outcome is looked up the next time.
+struct Attempt<'a> {
+    side: &'a NodeSide,
+    name: String,
+    id: (Uid, NodeName),
+    is_settled: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut doubts = self.side.doubts();
+        doubts.taken.remove(&self.name);
+        if !self.is_settled {
+            doubts.unclear.insert(self.id.clone());
+        }
+    }
 }
 
 /// How a claim of one Node ended.
@@ -59,9 +76,16 @@ impl NodeSide {
             let Some(name) = self.take(request) else {
                 return Err(FleetError::NoCapacity);
             };
-            let outcome = self.claim(request, &name, epoch).await;
-            // The overlay of the cache knows by now whose it is.
-            self.doubts().taken.remove(&name);
+            let mut attempt = Attempt {
+                side: self,
+                name,
+                id: id.clone(),
+                is_settled: false,
+            };
+            let outcome = self.claim(request, &attempt.name, epoch).await;
+            attempt.is_settled = !matches!(outcome, Err(Failure::Unknown(_)));
+            // The overlay of the cache knows by now whose the Node is.
+            drop(attempt);
             match outcome {
                 Ok(Outcome::Claimed) => return Ok(()),
                 Ok(Outcome::Lost) => {
@@ -69,12 +93,7 @@ impl NodeSide {
                         return Ok(());
                     }
                 }
-                Err(failure) => {
-                    if matches!(failure, Failure::Unknown(_)) {
-                        self.doubts().unclear.insert(id);
-                    }
-                    return Err(failure.on_write());
-                }
+                Err(failure) => return Err(failure.on_write()),
             }
         }
     }

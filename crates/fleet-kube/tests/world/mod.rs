@@ -1,5 +1,6 @@
 //! A cluster with its actors, and an agent of the site that starts and installs machines anew.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test uses its part")]
 
 use clock::{Clock, RuntimeClock};
@@ -177,6 +178,18 @@ impl World {
         panic!("it does not come true: {:#?}", fleet.observe(&pool.uid).await);
     }
 
+    /// The one pod of ours, once it is there.
+    pub async fn own_pod(&self) -> (String, Value) {
+        for _ in 0..600 {
+            let pods = self.cluster.objects("pods");
+            if let Some((key, pod)) = pods.into_iter().find(|(key, _)| key.namespace == "poolkeeper-system") {
+                return (key.name, Value::clone(&pod));
+            }
+            self.pass(1).await;
+        }
+        panic!("there is no pod");
+    }
+
     pub fn node(&self, name: &str) -> Value {
         Value::clone(&self.cluster.object("nodes", "", name).unwrap_or_else(|| panic!("no Node {name}")))
     }
@@ -315,6 +328,23 @@ async fn serve_machines(cluster: FakeCluster, clock: Arc<dyn Clock>) {
                 cluster.edit("nodes", "", &key.name, |node| node["status"]["nodeInfo"]["osImage"] = json!(image));
             }
         }
+        handle_releases(&cluster);
         clock.sleep_until(clock.now() + Duration::from_secs(5)).await;
+    }
+}
+
+/// What Flux says once it has looked at a release.
+fn handle_releases(cluster: &FakeCluster) {
+    const RELEASES: &str = "helmreleases.helm.toolkit.fluxcd.io";
+    for (key, release) in cluster.objects(RELEASES) {
+        let asked = release["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"].clone();
+        let is_installed = release["status"]["observedGeneration"] == release["metadata"]["generation"];
+        if is_installed && release["status"]["lastHandledReconcileAt"] != asked {
+            let version = release["spec"]["chart"]["spec"]["version"].clone();
+            cluster.edit(RELEASES, &key.namespace, &key.name, |release| {
+                release["status"]["lastHandledReconcileAt"] = asked;
+                release["status"]["history"] = json!([{"chartVersion": version, "status": "deployed"}]);
+            });
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::work::{Ending, Submission, Work, WorkState};
 use crate::command::{Command, NodeRequest};
 use crate::port::FleetError;
 use domain::meta::Uid;
-use domain::name::NodeName;
+use domain::name::{NodeName, PoolName};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -49,6 +49,14 @@ impl<'a> Change<'a> {
         if epoch != self.epoch() {
             self.changes.epoch = Some(epoch);
         }
+    }
+
+    pub fn next_number(&self) -> u32 {
+        self.base.next_number()
+    }
+
+    pub fn pool_named(&self, name: &PoolName) -> Option<Uid> {
+        self.base.pool_named(name).map(|pool| pool.mark.uid.clone())
     }
 
     pub fn machine(&self, id: &str) -> Option<&Machine> {

@@ -29,8 +29,8 @@ pub(super) struct Shift {
     pools: Option<Vec<Uid>>,
     /// Why those that wait do.
     pub(super) waits: BTreeMap<Uid, Wait>,
-    /// What has changed since it was last written down.
-    pub unsaved: BTreeSet<Uid>,
+    /// What has changed since it was last written down, as it was then.
+    unsaved: BTreeMap<Uid, Option<Work>>,
 }
 
 /// What workloads run on and by: a physical pool at a time.
@@ -80,10 +80,58 @@ impl Shift {
         self.work.get(uid)
     }
 
+    /// Takes over what is written down of a workload.
     pub fn put(&mut self, work: Work) {
+        self.unsaved.remove(&work.submission.uid);
         self.delist(&work.submission.uid);
         self.enlist(work);
         self.pools = None;
+    }
+
+    /// What is written down of a workload is gone. `false`: there was nothing.
+    pub fn remove(&mut self, uid: &Uid) -> bool {
+        let was_unsaved = self.unsaved.remove(uid).is_some();
+        self.waits.remove(uid);
+        self.delist(uid).is_some() || was_unsaved
+    }
+
+    /// What the workloads have got on since that was written down.
+    pub fn progress(&self) -> impl Iterator<Item = (Uid, Option<Work>)> {
+        self.unsaved.keys().map(|uid| (uid.clone(), self.work.get(uid).cloned()))
+    }
+
+    pub fn has_progress(&self) -> bool {
+        !self.unsaved.is_empty()
+    }
+
+    /// This is written down now of a workload. `false`: nobody waited for that.
+    pub fn saved(&mut self, uid: &Uid, as_it_was: Option<&Work>) -> bool {
+        let Some(before) = self.unsaved.get_mut(uid) else {
+            return false;
+        };
+        if self.work.get(uid) == as_it_was {
+            self.unsaved.remove(uid);
+        } else {
+            *before = as_it_was.cloned();
+        }
+        true
+    }
+
+    /// Makes everything as it is written down. `false`: it is.
+    pub fn undo(&mut self) -> bool {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let is_undone = !unsaved.is_empty();
+        for (uid, before) in unsaved {
+            self.delist(&uid);
+            if let Some(work) = before {
+                self.enlist(work);
+            }
+        }
+        if is_undone {
+            self.waits.clear();
+            self.pools = None;
+        }
+        is_undone
     }
 
     fn enlist(&mut self, work: Work) {
@@ -120,9 +168,9 @@ impl Shift {
     /// Changes a workload, and all lists with it.
     fn edit(&mut self, uid: &Uid, edit: impl FnOnce(&mut Work)) {
         if let Some(mut work) = self.delist(uid) {
+            self.unsaved.entry(uid.clone()).or_insert_with(|| Some(work.clone()));
             edit(&mut work);
             self.enlist(work);
-            self.unsaved.insert(uid.clone());
         }
     }
 
@@ -212,9 +260,9 @@ impl Shift {
     }
 
     fn drop_work(&mut self, uid: &Uid) {
-        self.delist(uid);
+        let work = self.delist(uid);
         self.waits.remove(uid);
-        self.unsaved.insert(uid.clone());
+        self.unsaved.entry(uid.clone()).or_insert(work);
     }
 
     /// Those that are done, that have lost a node, or whose time to give back is over.

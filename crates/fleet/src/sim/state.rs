@@ -2,6 +2,7 @@
 
 use super::JournalError;
 use super::filed::Filed;
+use super::journal::{TURN, Written};
 use super::machine::{Bound, Machine};
 use super::pool::PoolState;
 use super::rules::Rules;
@@ -52,6 +53,12 @@ pub(super) struct Fleetwide {
     /// What was shown of them last, while it is still so.
     shown: BTreeMap<Uid, Shown>,
     next_work: u64,
+    /// Everything that was written to the journal up to here is in this.
+    pub position: u64,
+    /// Where the last write was that is in this. 0: there was none.
+    pub turn: u64,
+    /// Up to when workloads have got on in what is written down.
+    stood_at: Option<Timestamp>,
 }
 
 /// The workloads of a pool from a time on and up to another at which one of them changes by itself.
@@ -78,9 +85,20 @@ pub(super) struct Changes {
     pub work: BTreeMap<Uid, Option<Work>>,
     pub epoch: Option<u64>,
     pub time: Option<Timestamp>,
+    /// Where this was written.
+    pub turn: Option<u64>,
 }
 
 impl Changes {
+    /// Nothing but how far it has come.
+    pub fn reached(time: Option<Timestamp>, turn: u64) -> Self {
+        Self {
+            time,
+            turn: Some(turn),
+            ..Self::default()
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.machines.is_empty() && self.pools.is_empty() && self.work.is_empty() && self.epoch.is_none()
     }
@@ -108,11 +126,32 @@ impl Changes {
         Ok(documents)
     }
 
+    /// Adds what became of a document of the journal.
+    pub fn take(&mut self, written: Written) -> Result<(), JournalError> {
+        match written.document {
+            Some(document) => self.read(written.position, written.id, document)?,
+            None if written.id == EPOCH || written.id == TIME || written.id == TURN => {}
+            None => {
+                let id = written.id;
+                if let Some(uid) = id.strip_prefix(WORK) {
+                    self.work.insert(Uid::from_text(uid), None);
+                } else if let Some(uid) = id.strip_prefix(POOL) {
+                    self.pools.insert(Uid::from_text(uid), None);
+                } else {
+                    self.machines.insert(id, None);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Adds what a document of the journal says.
-    pub fn read(&mut self, id: String, document: Value) -> Result<(), JournalError> {
+    fn read(&mut self, position: u64, id: String, document: Value) -> Result<(), JournalError> {
         let damaged = |error: serde_json::Error| JournalError(format!("{id} cannot be read: {error}"));
         if id == EPOCH {
             self.epoch = Some(serde_json::from_value(document).map_err(damaged)?);
+        } else if id == TURN {
+            self.turn = Some(position);
         } else if id == TIME {
             self.time = Some(serde_json::from_value(document).map_err(damaged)?);
         } else if let Some(uid) = id.strip_prefix(WORK) {
@@ -229,30 +268,36 @@ impl Fleetwide {
         shift.one_fact(uid, &self.floor(root, now, rules))
     }
 
-    /// What workloads have got on since it was last written down.
-    pub fn take_unsaved(&mut self) -> BTreeMap<Uid, Option<Work>> {
-        let mut unsaved = BTreeMap::new();
-        for shift in self.shifts.values_mut() {
-            for uid in std::mem::take(&mut shift.unsaved) {
-                let work = shift.get(&uid).cloned();
-                unsaved.insert(uid, work);
-            }
-        }
-        unsaved
+    /// What workloads have got on since that was last written down.
+    pub fn progress(&self) -> BTreeMap<Uid, Option<Work>> {
+        self.shifts.values().flat_map(Shift::progress).collect()
     }
 
-    /// These could not be written down after all.
-    pub fn forget_saved(&mut self, uids: impl Iterator<Item = Uid>) {
-        for uid in uids {
-            let holder = self.shifts.values_mut().find(|shift| shift.get(&uid).is_some());
-            if let Some(shift) = holder {
-                shift.unsaved.insert(uid);
-            }
+    pub fn has_progress(&self) -> bool {
+        self.shifts.values().any(Shift::has_progress)
+    }
+
+    /// This is written down now.
+    pub fn saved(&mut self, progress: &BTreeMap<Uid, Option<Work>>) {
+        for (uid, work) in progress {
+            self.shifts.values_mut().any(|shift| shift.saved(uid, work.as_ref()));
         }
     }
 
-    pub fn has_unsaved(&self) -> bool {
-        self.shifts.values().any(|shift| !shift.unsaved.is_empty())
+    /// Forgets what workloads have got on by themselves: others have written down what it was instead.
+    pub fn undo_progress(&mut self) {
+        for (uid, shift) in &mut self.shifts {
+            if shift.undo() {
+                // What their machines did meanwhile comes to them once more.
+                let hosts = shift.hosts().cloned();
+                self.stirred.entry(uid.clone()).or_default().extend(hosts);
+            }
+        }
+    }
+
+    /// From when workloads get on from where they stand in what is written down.
+    pub fn stood_at(&self) -> Option<Timestamp> {
+        self.stood_at
     }
 
     pub fn has_work(&self) -> bool {
@@ -282,7 +327,11 @@ impl Fleetwide {
         for (uid, pool) in changes.pools {
             self.put_pool(uid, pool, now, rules);
         }
-        for work in changes.work.into_values().flatten() {
+        for (uid, work) in changes.work {
+            let Some(work) = work else {
+                self.shifts.values_mut().any(|shift| shift.remove(&uid));
+                continue;
+            };
             self.next_work = self.next_work.max(work.number.saturating_add(1));
             self.stirred.entry(work.root.clone()).or_default();
             self.dirty.insert(work.root.clone());
@@ -290,6 +339,8 @@ impl Fleetwide {
         }
         self.advance_shifts(now, rules);
         self.epoch = changes.epoch.unwrap_or(self.epoch);
+        self.turn = changes.turn.unwrap_or(self.turn);
+        self.stood_at = changes.time.or(self.stood_at);
     }
 
     /// Lets everything happen that was due.
@@ -335,7 +386,7 @@ impl Fleetwide {
                 self.shift_timers.insert(uid.clone(), at);
                 self.timers.insert((at, Thing::Shift(uid.clone())));
             }
-            if !shift.is_empty() || !shift.unsaved.is_empty() {
+            if !shift.is_empty() || shift.has_progress() {
                 self.shifts.insert(uid, shift);
             }
         }

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod replicas;
 mod workloads;
 
 const START: i64 = 1_800_000_000;

@@ -14,15 +14,19 @@ pub(crate) async fn live() -> &'static str {
 }
 
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    if app.parts.readiness.get() {
-        "ready\n".into_response()
+    if app.parts.readiness.get() && app.parts.freshness.is_fresh() {
+        match app.parts.readiness.remark() {
+            Some(remark) => format!("ready, but {remark}\n").into_response(),
+            None => "ready\n".into_response(),
+        }
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
     }
 }
 
 pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
-    let text = app.parts.metrics.render(&app.parts.service);
+    let silence = app.parts.freshness.silence();
+    let text = app.parts.metrics.render(&app.parts.service, silence);
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }
 

@@ -125,11 +125,17 @@ fn quarter() -> Result<VirtualTemplate> {
     })
 }
 
-/// Writes flavors, templates and configuration.
-pub fn put(region: &str, batch: &mut TypedBatch) -> Result<()> {
+/// Writes flavors and how the accelerators of one are cut.
+pub fn put_flavors(batch: &mut TypedBatch) -> Result<()> {
     for flavor in flavors()? {
         batch.put(flavor, Expect::Absent);
     }
+    batch.put(quarter()?, Expect::Absent);
+    Ok(())
+}
+
+/// Writes templates and configuration.
+pub fn put(region: &str, batch: &mut TypedBatch) -> Result<()> {
     for template in [
         template("gpu-driver", "Driver of GPUs", true, &["535.129.03", "470.182.03", "440.33"])?,
         template("npu-driver", "Driver and firmware of Ascend chips", true, &["C82", "C78"])?,
@@ -139,7 +145,6 @@ pub fn put(region: &str, batch: &mut TypedBatch) -> Result<()> {
     ] {
         batch.put(template, Expect::Absent);
     }
-    batch.put(quarter()?, Expect::Absent);
     let volcano = TemplateName::parse("volcano")?;
     let mut config = OsConfig::plain();
     config.region = Some(region.to_owned());

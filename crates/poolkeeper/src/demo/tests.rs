@@ -42,7 +42,7 @@ impl World {
     fn seeder(&self) -> Seeder<'_> {
         Seeder {
             state: &self.state,
-            fleet: &self.fleet,
+            fleet: Some(&self.fleet),
             passwords: &self.passwords,
             sealer: &self.sealer,
             clock: &self.clock,

@@ -39,7 +39,7 @@ impl Work<'_> {
 
     /// Ends the order when its work is done, or cannot be.
     pub fn progress_order(&mut self) {
-        let Some(order) = self.order.clone().filter(|order| order.phase == OrderPhase::Processing) else {
+        let Some(order) = self.order.as_ref().filter(|order| order.phase == OrderPhase::Processing) else {
             return;
         };
         let counters = self.counters();
@@ -91,15 +91,16 @@ impl Work<'_> {
 
     /// An order that nobody confirms is rejected in the end.
     pub fn expire_order(&mut self) {
-        let Some(order) = self.order.clone().filter(|order| matches!(order.phase, OrderPhase::Pending(_))) else {
+        let Some(order) = self.order.as_ref().filter(|order| matches!(order.phase, OrderPhase::Pending(_))) else {
             return;
         };
+        let operation = order.operation;
         let over = order.created_at.saturating_add(self.policy.order_expiry).unwrap_or(Timestamp::MAX);
         if self.now < over {
             return self.wake_at(over);
         }
         let reason = "not confirmed in time".to_owned();
-        if order.operation == Operation::Apply {
+        if operation == Operation::Apply {
             self.end_order(Outcome::Failed { reason: reason.clone() });
             self.enter(PoolPhase::CreationFailed {
                 message: reason,

@@ -99,6 +99,11 @@ impl<'a> Roll<'a> {
         }
     }
 
+    /// As it is stored, if it is.
+    pub fn stored(&self, name: &NodeName) -> Option<&'a Versioned<Node>> {
+        self.0.get(name).and_then(|slot| slot.stored)
+    }
+
     /// Whether it has a record already.
     pub fn was_known(&self, name: &NodeName) -> bool {
         self.0.get(name).is_some_and(|slot| slot.stored.is_some())

@@ -7,6 +7,7 @@ use domain::event::{Event, Occurrence};
 use domain::job::Job;
 use domain::meta::Uid;
 use domain::name::TemplateName;
+use domain::node::Node;
 use domain::order::Order;
 use domain::plugin::Plugin;
 use domain::pool::{Pool, PoolPhase, PoolRef};
@@ -14,7 +15,7 @@ use fleet::{Command, PoolMark};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use store::{Count, Expect, TypedBatch};
+use store::{Count, Expect, Object, TypedBatch};
 
 /// Working copies of the tree, and what has been decided so far.
 pub(super) struct Work<'a> {
@@ -24,6 +25,7 @@ pub(super) struct Work<'a> {
     pub pool: Pool,
     pub nodes: Roll<'a>,
     pub plugins: BTreeMap<TemplateName, Plugin>,
+    /// While it is open. One that has ended may have thousands of items, and is not copied.
     pub order: Option<Order>,
     /// Jobs that work on its nodes, or did.
     pub jobs: BTreeMap<Uid, Job>,
@@ -42,6 +44,7 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     pub fn new(input: &'a PlanInput<'a>) -> Self {
         let tree = input.tree;
+        let open = tree.order.as_ref().filter(|order| !order.phase.is_ended());
         Self {
             input,
             now: input.now,
@@ -53,7 +56,7 @@ impl<'a> Work<'a> {
                 .iter()
                 .map(|plugin| (plugin.template.clone(), Plugin::clone(plugin)))
                 .collect(),
-            order: tree.order.as_ref().map(|order| Order::clone(&order.object)),
+            order: open.map(|order| Order::clone(&order.object)),
             jobs: tree.jobs.iter().map(|job| (job.id.clone(), Job::clone(job))).collect(),
             commands: Vec::new(),
             counts: Vec::new(),
@@ -125,11 +128,33 @@ impl<'a> Work<'a> {
             self.write_root(&mut batch);
         }
         self.write_rest(&mut batch);
+        let is_quiet = self.commands.is_empty() && self.is_only_news_of_machines(&batch);
         Plan {
+            is_quiet,
             batch,
             commands: self.commands,
             wake: self.wake,
         }
+    }
+
+    fn is_only_news_of_machines(&self, batch: &TypedBatch) -> bool {
+        let root = &self.input.tree.root;
+        let is_news = |object: &Object| {
+            let Object::Node(node) = object else {
+                return object.key() == root.entry.key;
+            };
+            self.nodes.stored(&node.name).is_some_and(|stored| {
+                let machine = stored.machine.clone();
+                Node {
+                    machine,
+                    ..Node::clone(node)
+                } == *stored.object
+            })
+        };
+        self.pool == *root.object
+            && batch.deletes.is_empty()
+            && batch.counts.iter().all(|count| count.add == 0)
+            && batch.puts.iter().all(|(object, _)| is_news(object))
     }
 
     fn erase(&mut self, batch: &mut TypedBatch) {

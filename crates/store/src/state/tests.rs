@@ -122,6 +122,7 @@ fn user(id: &str, name: &str) -> User {
         domain: DomainId::parse("d").unwrap(),
         password_hash: None,
         roles: BTreeMap::new(),
+        workspace_roles: BTreeMap::new(),
         is_enabled: true,
         created_at: Timestamp::UNIX_EPOCH,
     }
@@ -374,4 +375,84 @@ async fn machines_are_stored_but_not_indexed() {
         assert_eq!(state.index().read().complete(), Revision(1));
     }
     assert!(own.store().get(&Key::new(Kind::Machine, "", "m1")).await.unwrap().is_some());
+}
+
+/// What a follower was told: how far, whether that was everything, names with whether they are there; and how far the index
+/// was at that moment.
+type Told = (Revision, bool, Vec<(String, bool)>, Revision);
+
+struct Recorder {
+    index: Arc<Index>,
+    told: Mutex<Vec<Told>>,
+}
+
+impl Recorder {
+    fn note(&self, changes: Vec<Aside>, up_to: Revision, is_whole: bool) {
+        let names = changes.iter().map(|change| (change.key.name.to_string(), change.body.is_some()));
+        let told = (up_to, is_whole, names.collect(), self.index.complete());
+        self.told.lock().unwrap().push(told);
+    }
+
+    fn take(&self) -> Vec<Told> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+}
+
+impl Follower for Recorder {
+    fn advance(&self, changes: Vec<Aside>, up_to: Revision) {
+        self.note(changes, up_to, false);
+    }
+
+    fn reset(&self, all: Vec<Aside>, up_to: Revision) {
+        self.note(all, up_to, true);
+    }
+}
+
+fn machine(id: &str) -> TypedBatch {
+    let mut batch = TypedBatch::default();
+    let machine = crate::object::Machine {
+        id: id.to_owned(),
+        state: serde_json::Value::Null,
+    };
+    batch.put(machine, Expect::Any);
+    batch
+}
+
+#[tokio::test]
+async fn a_follower_is_told_of_machines_before_the_index_shows_their_revision() {
+    let (faulty, own, other) = two().await;
+    other.commit(machine("early")).await.unwrap();
+    let recorder = Arc::new(Recorder {
+        index: Arc::clone(&own.index),
+        told: Mutex::default(),
+    });
+    own.follow_with(Arc::clone(&recorder) as Arc<dyn Follower>, Revision(0))
+        .await
+        .unwrap();
+    let told = |names: &[(&str, bool)]| {
+        names
+            .iter()
+            .map(|(name, is_there)| ((*name).to_owned(), *is_there))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(recorder.take(), [(Revision(1), false, told(&[("early", true)]), Revision(0))]);
+    other.commit(machine("late")).await.unwrap();
+    let mut batch = delete("user");
+    batch.delete(Key::new(Kind::Machine, "", "early"), Expect::Any);
+    other.commit(batch).await.unwrap();
+    own.refresh().await.unwrap();
+    assert_eq!(
+        recorder.take(),
+        [(Revision(3), false, told(&[("late", true), ("early", false)]), Revision(1))]
+    );
+    own.commit(machine("own")).await.unwrap();
+    assert_eq!(recorder.take(), [(Revision(4), false, told(&[("own", true)]), Revision(3))]);
+    other.commit(put("x", "1")).await.unwrap();
+    faulty.order(Some(Outage::Compacted(5)));
+    own.refresh().await.unwrap();
+    assert_eq!(
+        recorder.take(),
+        [(Revision(5), true, told(&[("late", true), ("own", true)]), Revision(4))]
+    );
+    assert_eq!(own.index().complete(), Revision(5));
 }

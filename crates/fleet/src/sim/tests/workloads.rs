@@ -4,7 +4,7 @@ use domain::pool::tree::Amount;
 use domain::workload::{WorkloadKind, WorkloadStatus};
 use std::collections::BTreeSet;
 
-fn pool(uid: &str) -> PoolMark {
+pub(super) fn pool(uid: &str) -> PoolMark {
     let name = if uid == "0190" {
         "pool-1".to_owned()
     } else {
@@ -36,7 +36,7 @@ fn quotas() -> Vec<Quota> {
     ]
 }
 
-fn job(uid: &str, nodes: u32, seconds: Option<i64>) -> Submission {
+pub(super) fn job(uid: &str, nodes: u32, seconds: Option<i64>) -> Submission {
     Submission {
         uid: Uid::from_text(uid),
         name: format!("job-{uid}"),
@@ -54,7 +54,7 @@ fn job(uid: &str, nodes: u32, seconds: Option<i64>) -> Submission {
 
 impl Fixture {
     /// A pool with three nodes that are up, and its quotas.
-    async fn floor(speed: f64) -> Self {
+    pub(super) async fn floor(speed: f64) -> Self {
         let fixture = Self::new(speed, 0.0).await;
         fixture.node().await;
         fixture.command(create("node-2")).await.unwrap();
@@ -68,7 +68,7 @@ impl Fixture {
         self.command(Command::SetQuotas { pool: mark(), quotas }).await.unwrap();
     }
 
-    async fn submit(&self, to: &str, job: Submission) {
+    pub(super) async fn submit(&self, to: &str, job: Submission) {
         self.fleet.submit(&mark().uid, &Uid::from_text(to), job).await.unwrap().unwrap();
     }
 

@@ -267,7 +267,7 @@ async fn what_is_as_it_should_be_is_not_written() {
         world.pass().await;
         let version = world.cluster.version();
         assert_eq!(run(&fleet, 1, &[ensure(), set(&small())]).await, [Ok(()), Ok(())]);
-        world.clock.sleep_until(world.clock.now() + Duration::from_secs(3600)).await;
+        world.clock.sleep_until(world.clock.now() + Duration::from_hours(1)).await;
         observe(&fleet).await;
         assert_eq!(world.cluster.writes_since(version), 0, "{scheduler:?}");
     }
@@ -292,15 +292,14 @@ async fn a_crash_after_any_write_is_mended_by_the_next_process() {
                 let result = run(&dying, 2, std::slice::from_ref(&command)).await;
                 drop(dying);
                 let next = world.fleet().await;
-                match stages.get(stage) {
-                    Some(quotas) => world.reach(&next, quotas, 3).await,
-                    None => {
-                        run(&next, 3, &[remove()]).await;
-                        for _ in 0..5 {
-                            world.pass().await;
-                        }
-                        assert_eq!(observe(&next).await, Observation::default());
+                if let Some(quotas) = stages.get(stage) {
+                    world.reach(&next, quotas, 3).await;
+                } else {
+                    run(&next, 3, &[remove()]).await;
+                    for _ in 0..5 {
+                        world.pass().await;
                     }
+                    assert_eq!(observe(&next).await, Observation::default());
                 }
                 if result == [Ok(())] {
                     break;

@@ -1,5 +1,6 @@
 //! The objects of pools, by physical pool.
 
+use super::spaces;
 use crate::kueue::SeenObjects;
 use crate::mark;
 use crate::object::{Key, Kind};
@@ -17,6 +18,8 @@ struct Known {
     roots: BTreeMap<Uid, SeenObjects>,
     /// The physical pool of a name space.
     spaces: BTreeMap<String, Uid>,
+    /// Physical pools that are being removed.
+    removing: BTreeSet<Uid>,
 }
 
 impl Index {
@@ -49,7 +52,17 @@ impl Index {
             known.roots.entry(root.clone()).or_default().insert(key, Arc::clone(after));
             touched.insert(root);
         }
+        if kind == Kind::Namespace {
+            for root in &touched {
+                known.note_removal(root);
+            }
+        }
         touched
+    }
+
+    /// The physical pools that are being removed.
+    pub fn removing(&self) -> Vec<Uid> {
+        self.known().removing.iter().cloned().collect()
     }
 
     /// Everything that has the mark of a physical pool.
@@ -63,6 +76,17 @@ impl Index {
 
     pub fn root_of_space(&self, space: &str) -> Option<Uid> {
         self.known().spaces.get(space).cloned()
+    }
+}
+
+impl Known {
+    fn note_removal(&mut self, root: &Uid) {
+        let mut spaces = self.roots.get(root).into_iter().flat_map(spaces::of);
+        if spaces.any(|(_, space)| spaces::is_removing(space)) {
+            self.removing.insert(root.clone());
+        } else {
+            self.removing.remove(root);
+        }
     }
 }
 

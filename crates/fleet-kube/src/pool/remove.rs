@@ -68,10 +68,8 @@ impl Inner {
             let Some(epoch) = self.context.holder().filter(|_| self.fresh().is_ok()) else {
                 continue;
             };
-            for root in self.index.roots() {
-                let seen = self.index.of(&root);
-                let is_removing = spaces::of(&seen).any(|(_, space)| spaces::is_removing(space));
-                if is_removing && let Err(error) = self.remove(&root, epoch).await {
+            for root in self.index.removing() {
+                if let Err(error) = self.remove(&root, epoch).await {
                     tracing::info!(%error, pool = %root, "the removal is gone on with later");
                 }
             }

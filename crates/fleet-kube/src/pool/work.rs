@@ -20,6 +20,9 @@ const SPACES: &str = "pk-";
 /// Objects of pools' name spaces by name space and key.
 type BySpace = BTreeMap<String, BTreeMap<(WorkKind, String), WorkObject>>;
 
+/// Pods without a Node by name space and name.
+type PodsBySpace = BTreeMap<String, BTreeMap<String, Arc<Pod>>>;
+
 pub struct Work {
     context: Arc<Context>,
     nodes: Arc<Nodes>,
@@ -27,6 +30,7 @@ pub struct Work {
     by_space: Arc<Mutex<BySpace>>,
     /// Pods without a Node.
     pods: Arc<Cache<Pod>>,
+    pods_by_space: Arc<Mutex<PodsBySpace>>,
     lists: Mutex<BTreeMap<Uid, List>>,
 }
 
@@ -61,7 +65,8 @@ impl Work {
             objects.push(cache);
             tasks.push(task);
         }
-        let (pods, task) = Cache::start(context, select_pods(context, index, woken));
+        let pods_by_space: Arc<Mutex<PodsBySpace>> = Arc::default();
+        let (pods, task) = Cache::start(context, select_pods(context, index, &pods_by_space, woken));
         tasks.push(task);
         let work = Self {
             context: Arc::clone(context),
@@ -69,6 +74,7 @@ impl Work {
             objects,
             by_space,
             pods,
+            pods_by_space,
             lists: Mutex::default(),
         };
         (work, tasks)
@@ -92,7 +98,11 @@ impl Work {
         let nodes = self.nodes.of_pool(root);
         let names = nodes.iter().filter_map(|node| node.metadata.name.as_deref());
         let mut pods: Vec<Arc<Pod>> = names.flat_map(|name| self.nodes.pods_on(name)).filter(is_inside).collect();
-        pods.extend(self.pods.all().into_iter().filter(is_inside));
+        {
+            let by_space = self.pods_by_space.lock().unwrap_or_else(PoisonError::into_inner);
+            let waiting = spaces.keys().filter_map(|name| by_space.get(name)).flat_map(BTreeMap::values);
+            pods.extend(waiting.cloned());
+        }
         let by_space = self.by_space.lock().unwrap_or_else(PoisonError::into_inner);
         let objects = spaces.keys().filter_map(|name| by_space.get(name)).flat_map(BTreeMap::values);
         Sources {
@@ -221,19 +231,40 @@ fn select(
     }
 }
 
-fn select_pods(context: &Arc<Context>, index: &Arc<Index>, woken: &Arc<Notify>) -> Selection<Pod> {
-    let (teller, index, woken) = (Arc::clone(context), Arc::clone(index), Arc::clone(woken));
+fn select_pods(context: &Arc<Context>, index: &Arc<Index>, by_space: &Arc<Mutex<PodsBySpace>>, woken: &Arc<Notify>) -> Selection<Pod> {
+    let (teller, index, by_space, woken) = (Arc::clone(context), Arc::clone(index), Arc::clone(by_space), Arc::clone(woken));
     Selection {
         fields: Some("spec.nodeName=".to_owned()),
-        trim: |pod| pod.metadata.managed_fields = None,
+        trim: trim_pod,
         listener: Box::new(move |before, after| {
-            let space = after.or(before).and_then(|pod| pod.metadata.namespace.as_ref());
-            if let Some(root) = space.and_then(|space| index.root_of_space(space)) {
+            let Some(pod) = after.or(before) else { return };
+            let Some(space) = pod.metadata.namespace.as_ref().filter(|space| space.starts_with(SPACES)) else {
+                return;
+            };
+            let name = pod.metadata.name.clone().unwrap_or_default();
+            let mut known = by_space.lock().unwrap_or_else(PoisonError::into_inner);
+            let inside = known.entry(space.clone()).or_default();
+            match after {
+                Some(after) => drop(inside.insert(name, Arc::clone(after))),
+                None => drop(inside.remove(&name)),
+            }
+            if inside.is_empty() {
+                known.remove(space);
+            }
+            drop(known);
+            if let Some(root) = index.root_of_space(space) {
                 teller.touch(&root);
                 woken.notify_one();
             }
         }),
         ..Selection::all(Api::all(context.client.clone()))
+    }
+}
+
+fn trim_pod(pod: &mut Pod) {
+    pod.metadata.managed_fields = None;
+    if !pod.metadata.namespace.as_ref().is_some_and(|space| space.starts_with(SPACES)) {
+        (pod.spec, pod.status) = (None, None);
     }
 }
 

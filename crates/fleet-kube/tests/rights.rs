@@ -219,13 +219,10 @@ async fn asked_in_a_life(config: KubeConfig) -> BTreeSet<Grant> {
             add_pods(&cluster).await;
         }
         // What goes on behind it.
-        clock
-            .sleep_until(clock.now().saturating_add(Duration::from_secs(120)).unwrap())
-            .await;
+        clock.sleep_until(clock.now().saturating_add(Duration::from_mins(2)).unwrap()).await;
     }
     drop(fleet);
-    let asked = asked.lock().unwrap().clone();
-    asked
+    asked.lock().unwrap().clone()
 }
 
 fn by_pod() -> Provider {

@@ -110,6 +110,7 @@ async fn real(path: &str) -> (u32, Answers) {
     config.default_retry = false;
     let client = Client::try_from(config).unwrap();
     let version = client.apiserver_version().await.unwrap();
+    // A server that was built without its version is Debian's.
     let digits = version.minor.trim_end_matches('+');
     let minor: u32 = digits.parse().unwrap_or(20);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -1,7 +1,7 @@
 //! What is sent back, and how objects are written out.
 
 use crate::kinds::ResourceType;
-use crate::refusal::Refusal;
+use crate::refusal::{NO_PAGE, Refusal};
 use crate::watch::WatchStart;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -38,9 +38,14 @@ impl Answer {
     }
 
     pub fn refusal(refusal: &Refusal) -> Self {
+        let json = if refusal.message == NO_PAGE {
+            NO_PAGE.as_bytes().to_vec()
+        } else {
+            refusal.body().to_string().into_bytes()
+        };
         Self::Body {
             code: refusal.code,
-            json: refusal.body().to_string().into_bytes(),
+            json,
             retry_after: refusal.retry_after,
         }
     }

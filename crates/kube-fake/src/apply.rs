@@ -48,10 +48,7 @@ impl Owners {
         let mut conflicts = Vec::new();
         for (other, owned) in self.0.iter().filter(|(other, _)| *other != manager) {
             for path in owned.applied.union(&owned.written) {
-                let clash = wanted
-                    .iter()
-                    .any(|(mine, value)| overlaps(mine, path) && current.get(mine) != Some(value));
-                if clash {
+                if takes(&wanted, &current, path) {
                     conflicts.push((other.clone(), dotted(path)));
                 }
             }
@@ -61,11 +58,7 @@ impl Owners {
         }
         for (other, owned) in &mut self.0 {
             if other != manager {
-                let lost = |path: &Path| {
-                    wanted
-                        .iter()
-                        .any(|(mine, value)| overlaps(mine, path) && current.get(mine) != Some(value))
-                };
+                let lost = |path: &Path| takes(&wanted, &current, path);
                 owned.applied.retain(|path| !lost(path));
                 owned.written.retain(|path| !lost(path));
             }
@@ -87,6 +80,14 @@ impl Owners {
         self.0.entry(manager.to_owned()).or_default().applied = wanted.into_keys().collect();
         Ok(object)
     }
+}
+
+/// An applied field takes another's field, or what is in it, to another value. An empty object takes nothing.
+fn takes(wanted: &BTreeMap<Path, Value>, current: &BTreeMap<Path, Value>, path: &Path) -> bool {
+    let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
+    wanted
+        .iter()
+        .any(|(mine, value)| !is_empty(value) && overlaps(mine, path) && current.get(mine) != Some(value))
 }
 
 fn overlaps(a: &Path, b: &Path) -> bool {
@@ -135,7 +136,11 @@ fn walk(found: &mut BTreeMap<Path, Value>, path: Path, value: &Value) {
 
 fn put(object: &mut Value, path: &Path, value: Value) {
     let names: Vec<&str> = path.iter().map(String::as_str).collect();
-    crate::objects::set(object, &names, value);
+    let is_empty = value.as_object().is_some_and(Map::is_empty);
+    let found = names.iter().try_fold(&*object, |at, name| at.get(*name));
+    if !is_empty || found.is_none_or(|found| !found.is_object()) {
+        crate::objects::set(object, &names, value);
+    }
 }
 
 /// Takes a field away, and what is empty without it.

@@ -32,6 +32,9 @@ pub(crate) fn created(state: &mut State, definition: &mut Value) {
         condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
     ]);
     set(definition, &["status", "conditions"], conditions);
+    if definition.pointer("/spec/conversion").is_none() {
+        set(definition, &["spec", "conversion"], json!({"strategy": "None"}));
+    }
     let names = definition.pointer("/spec/names").cloned().unwrap_or_default();
     set(definition, &["status", "acceptedNames"], names);
     changed(state, definition);

@@ -67,6 +67,13 @@ pub(crate) fn delete_one(state: &mut State, by: &str, ty: &ResourceType, key: Ke
         if ty.kind == "CustomResourceDefinition" {
             crate::crd::deleted(state, by, &object);
         }
+        if ty.kind == "Pod" && !state.dry_run {
+            // Its last form says that nobody waits for it any more.
+            let mut last = (*object).clone();
+            set(&mut last, &["metadata", "deletionTimestamp"], json!(state.time()));
+            set(&mut last, &["metadata", "deletionGracePeriodSeconds"], json!(0));
+            state.objects.insert(key.clone(), Arc::new(last));
+        }
         return Ok(Outcome::Gone(state.commit(by, key, None)));
     }
     let running = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
@@ -93,12 +100,12 @@ fn preconditions(ty: &ResourceType, key: &Key, object: &Value, options: &Value) 
     let uid = text(object, "/metadata/uid");
     if let Some(asked) = asked("uid").filter(|asked| *asked != uid) {
         let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {uid}");
-        return Err(Refusal::conflict(ty, &key.name, &why));
+        return Err(Refusal::conflict(ty, &key.name, &why).about(&ty.kind));
     }
     let version = text(object, "/metadata/resourceVersion");
     if let Some(asked) = asked("resourceVersion").filter(|asked| *asked != version) {
         let why = format!("Precondition failed: ResourceVersion in precondition: {asked}, ResourceVersion in object meta: {version}");
-        return Err(Refusal::conflict(ty, &key.name, &why));
+        return Err(Refusal::conflict(ty, &key.name, &why).about(&ty.kind));
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub(crate) fn groups(state: &State) -> Value {
 
 pub(crate) fn group(state: &State, name: &str) -> Result<Value, Refusal> {
     let groups = groups_of(state);
-    let versions = groups.get(name).ok_or_else(Refusal::unknown_path)?;
+    let versions = groups.get(name).ok_or_else(Refusal::no_page)?;
     let mut group = group_value(name, versions);
     crate::objects::set(&mut group, &["kind"], json!("APIGroup"));
     crate::objects::set(&mut group, &["apiVersion"], json!("v1"));

@@ -54,11 +54,16 @@ fn use_budget(state: &mut State, call: &Call, pod: &Value) -> Result<(), Refusal
     if number("/status/observedGeneration") < number("/metadata/generation") {
         let message = "Cannot evict pod as it would violate the pod's disruption budget.";
         let why = format!("The disruption budget {} is still being processed by the server.", key.name);
-        return Err(Refusal::too_many_requests(message, 10).with_cause(cause(why)));
+        return Err(Refusal::too_many_requests(message, 0).with_cause(cause(why)));
+    }
+    let (desired, healthy) = (number("/status/desiredHealthy"), number("/status/currentHealthy"));
+    // A pod that is not ready does not count, so the budget does not suffer.
+    let is_ready = crate::twins::kubelet::condition(pod, "Ready") == "True";
+    if !is_ready && healthy >= desired && desired > 0 {
+        return Ok(());
     }
     let allowed = number("/status/disruptionsAllowed");
     if allowed <= 0 {
-        let (desired, healthy) = (number("/status/desiredHealthy"), number("/status/currentHealthy"));
         let why = format!(
             "The disruption budget {} needs {desired} healthy pods and has {healthy} currently",
             key.name

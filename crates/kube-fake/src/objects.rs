@@ -102,7 +102,6 @@ impl State {
             let namespace = state.stamped(namespace, 0);
             state.commit("system:apiserver", key, Some(namespace));
         }
-        state.floor = state.version;
         state
     }
 

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 const MERGED: &[(&str, &str)] = &[
     ("conditions", "type"),
     ("addresses", "type"),
-    ("taints", "key"),
     ("containers", "name"),
     ("initContainers", "name"),
     ("volumes", "name"),
@@ -66,6 +65,8 @@ fn merge_list(list: &mut Value, items: &[Value], key: &str) {
     let Value::Array(list) = list else {
         return;
     };
+    // New items come first, in their order.
+    let mut new = Vec::new();
     for item in items {
         let same = |other: &Value| other.get(key).is_some() && other.get(key) == item.get(key);
         if item.get("$patch").and_then(Value::as_str) == Some("delete") {
@@ -73,9 +74,10 @@ fn merge_list(list: &mut Value, items: &[Value], key: &str) {
         } else if let Some(found) = list.iter_mut().find(|other| same(other)) {
             strategic(found, item);
         } else {
-            list.push(item.clone());
+            new.push(item.clone());
         }
     }
+    list.splice(0..0, new);
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub fn all() -> Vec<Probe> {
             lists::label_selectors, lists::bad_selectors, lists::field_selectors, lists::node_fields, lists::pages, lists::bad_token,
             lists::versions, lists::metadata_only;
         None =>
-            watches::events, watches::view, watches::from_now, watches::one_name, watches::too_old, watches::metadata_only;
+            watches::events, watches::view, watches::from_now, watches::one_name, watches::metadata_only;
         Some("1.30") => watches::initial_events;
     }
 }

@@ -39,7 +39,7 @@ impl Query {
     pub fn version(&self, name: &str) -> Result<Option<u64>, Refusal> {
         self.number(name).map_err(|_not_a_number| {
             let text = self.text(name).unwrap_or_default();
-            Refusal::bad_request(format!(
+            Refusal::plain_error(format!(
                 "Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
             ))
         })

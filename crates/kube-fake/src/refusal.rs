@@ -3,6 +3,9 @@
 use crate::kinds::ResourceType;
 use serde_json::{Map, Value, json};
 
+/// The body of the answer where not even the group is known.
+pub(crate) const NO_PAGE: &str = "404 page not found";
+
 /// A refused call.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Refusal {
@@ -100,6 +103,24 @@ impl Refusal {
     pub fn not_found(ty: &ResourceType, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", ty.qualified());
         Self::of(404, "NotFound", message, Some(details(ty, name)))
+    }
+
+    /// Not even the group is known.
+    pub fn no_page() -> Self {
+        Self::of(404, "", NO_PAGE.to_owned(), None)
+    }
+
+    /// An error of the server that says no more than what it is.
+    pub fn plain_error(message: impl Into<String>) -> Self {
+        Self::of(500, "", message.into(), None)
+    }
+
+    /// Says of another kind that it is refused.
+    pub fn about(mut self, kind: &str) -> Self {
+        if let Some(Value::Object(details)) = &mut self.details {
+            details.insert("kind".to_owned(), json!(kind));
+        }
+        self
     }
 
     pub fn already_exists(ty: &ResourceType, name: &str) -> Self {

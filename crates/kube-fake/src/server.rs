@@ -195,7 +195,7 @@ enum Asked {
 
 fn understood(state: &mut State, user: Arc<str>, parts: &http::request::Parts, body: Bytes) -> Result<Asked, Refusal> {
     let known = |value: Value| Ok(Asked::Known(Answer::value(200, &value)));
-    let path = match target(parts.uri.path()).ok_or_else(Refusal::unknown_path)? {
+    let path = match target(parts.uri.path()).ok_or_else(Refusal::no_page)? {
         Target::Version => return known(discovery::version()),
         Target::CoreVersions => return known(discovery::core_versions()),
         Target::Groups => return known(discovery::groups(state)),
@@ -208,9 +208,13 @@ fn understood(state: &mut State, user: Arc<str>, parts: &http::request::Parts, b
     if path.group == "authorization.k8s.io" && path.plural == "selfsubjectaccessreviews" {
         return access_review(state, &user, &body).map(Asked::Known);
     }
-    let ty = state
-        .resource(&path.group, &path.version, &path.plural)
-        .ok_or_else(Refusal::unknown_path)?;
+    let ty = state.resource(&path.group, &path.version, &path.plural).ok_or_else(|| {
+        if path.group.is_empty() || state.types.iter().any(|ty| ty.group == path.group) {
+            Refusal::unknown_path()
+        } else {
+            Refusal::no_page()
+        }
+    })?;
     let verb = verb(&parts.method, &path, &query)?;
     let is_collection_of_all = path.name.is_empty() && matches!(verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
     if ty.is_namespaced && path.namespace.is_empty() && !(is_collection_of_all && verb != Verb::DeleteCollection) {
@@ -312,7 +316,7 @@ fn bind(state: &mut State, call: &Call) -> Result<Answer, Refusal> {
     let bound = text(pod, "/spec/nodeName");
     if !bound.is_empty() {
         let why = format!("pod {} is already assigned to node \"{bound}\"", call.name);
-        return Err(Refusal::conflict(&call.ty, &call.name, &why));
+        return Err(Refusal::conflict(&call.ty, &call.name, &why).about("pods/binding"));
     }
     state.edit(&call.user, &key, |pod| set(pod, &["spec", "nodeName"], json!(node)));
     Ok(Answer::value(
@@ -325,7 +329,12 @@ fn bind(state: &mut State, call: &Call) -> Result<Answer, Refusal> {
 fn finalize(state: &mut State, call: &Call) -> Result<Answer, Refusal> {
     let key = Key::new("namespaces", "", &call.name);
     let wanted = call.json()?.pointer("/spec/finalizers").cloned().unwrap_or_else(|| json!([]));
-    if !state.edit(&call.user, &key, |namespace| set(namespace, &["spec", "finalizers"], wanted)) {
+    let finalizers = wanted.as_array().filter(|list| !list.is_empty()).cloned();
+    let is_there = state.edit(&call.user, &key, |namespace| match finalizers {
+        Some(finalizers) => set(namespace, &["spec", "finalizers"], Value::Array(finalizers)),
+        None => crate::objects::unset(namespace, &["spec", "finalizers"]),
+    });
+    if !is_there {
         return Err(Refusal::not_found(&call.ty, &call.name));
     }
     let namespace = state.objects.get(&key).cloned().unwrap_or_default();

@@ -98,11 +98,12 @@ pub(crate) fn object(ty: &ResourceType, object: &Value) -> Vec<Cause> {
             message: format!("Too long: must have at most {ANNOTATIONS_LIMIT} bytes"),
         });
     }
-    for finalizer in metadata.get("finalizers").and_then(Value::as_array).into_iter().flatten() {
+    let finalizers = metadata.get("finalizers").and_then(Value::as_array).into_iter().flatten();
+    for (index, finalizer) in finalizers.enumerate() {
         let text = finalizer.as_str().unwrap_or_default();
         if !text.contains('/') && !matches!(text, "kubernetes" | "foregroundDeletion" | "orphan") {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
-            causes.push(Cause::invalid("metadata.finalizers", finalizer, why));
+            causes.push(Cause::invalid(format!("metadata.finalizers[{index}]"), finalizer, why));
         }
     }
     match ty.kind.as_str() {

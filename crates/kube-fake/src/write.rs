@@ -23,7 +23,7 @@ pub(crate) fn create(state: &mut State, call: &Call) -> Result<Answer, Refusal> 
         set(&mut object, &["metadata", "name"], json!(name));
     }
     if !text(&object, "/metadata/resourceVersion").is_empty() {
-        return Err(Refusal::bad_request("resourceVersion should not be set on objects to be created"));
+        return Err(Refusal::plain_error("resourceVersion should not be set on objects to be created"));
     }
     let created = insert(state, call, object, None)?;
     Ok(Answer::object(201, &call.ty, &created, call.wants_metadata_only()))
@@ -45,6 +45,9 @@ fn insert(state: &mut State, call: &Call, mut object: Value, owners: Option<Owne
     }
     first_status(state, ty, &mut object);
     object = state.stamped(object, u64::from(ty.counts_generations()));
+    tidy(ty, &mut object);
+    // What the cluster adds belongs to nobody.
+    let sent = object.clone();
     admission::mutate(state, call, &mut object);
     let name = text(&object, "/metadata/name").to_owned();
     let causes = validate::object(ty, &object);
@@ -62,7 +65,7 @@ fn insert(state: &mut State, call: &Call, mut object: Value, owners: Option<Owne
     let owners = owners.unwrap_or_else(|| {
         let mut owners = Owners::default();
         if ty.tracks_owners() {
-            owners.wrote(call.manager(), None, &object);
+            owners.wrote(call.manager(), None, &sent);
         }
         owners
     });
@@ -225,7 +228,7 @@ pub(crate) fn update(state: &mut State, call: &Call) -> Result<Answer, Refusal> 
             field: "metadata.resourceVersion".to_owned(),
             message: "Invalid value: 0x0: must be specified for an update".to_owned(),
         };
-        return Err(Refusal::invalid(&call.ty, &call.name, &[cause]));
+        return Err(Refusal::invalid(&call.ty, &call.name, &[cause]).about(&call.ty.plural));
     }
     let after = replace(state, call, &key, &before, object, None)?;
     Ok(Answer::object(200, &call.ty, &after, call.wants_metadata_only()))
@@ -258,10 +261,50 @@ pub(crate) fn patch(state: &mut State, call: &Call) -> Result<Answer, Refusal> {
             return Err(Refusal::unsupported_media_type(sent, &supported));
         }
     }
-    check_type(call, &object)?;
+    check_patched(call, &object)?;
     let object = stripped(without_nulls(object));
     let after = replace(state, call, &key, &before, object, None)?;
     Ok(Answer::object(200, &call.ty, &after, call.wants_metadata_only()))
+}
+
+/// A patch changes neither the type nor the name.
+fn check_patched(call: &Call, object: &Value) -> Result<(), Refusal> {
+    if text(object, "/kind") != call.ty.kind || text(object, "/apiVersion") != call.ty.api_version() {
+        let nothing = ResourceType::custom("", "", "", "", false);
+        let cause = Cause::invalid("patch", &Value::Null, "the type of an object cannot be changed");
+        let mut refusal = Refusal::invalid(&nothing, "", &[cause]);
+        if let Some(Value::Object(details)) = &mut refusal.details {
+            details.remove("kind");
+        }
+        return Err(refusal);
+    }
+    let name = text(object, "/metadata/name");
+    if name != call.name {
+        let message = format!("the name of the object ({name}) does not match the name on the URL ({})", call.name);
+        return Err(Refusal::bad_request(message));
+    }
+    Ok(())
+}
+
+/// Fields that are not there if they are empty.
+fn tidy(ty: &ResourceType, object: &mut Value) {
+    let mut paths: Vec<&[&str]> = vec![
+        &["metadata", "labels"],
+        &["metadata", "annotations"],
+        &["metadata", "finalizers"],
+        &["metadata", "ownerReferences"],
+    ];
+    if !ty.is_custom {
+        paths.extend([&["data"] as &[&str], &["spec", "taints"], &["spec", "tolerations"]]);
+    }
+    for path in paths {
+        let found = path.iter().try_fold(&*object, |at, name| at.get(*name));
+        let no_fields = found.and_then(Value::as_object).is_some_and(serde_json::Map::is_empty);
+        let no_items = found.and_then(Value::as_array).is_some_and(Vec::is_empty);
+        if no_fields || no_items {
+            unset(object, path);
+        }
+    }
 }
 
 /// Typed decoding knows no null.
@@ -278,9 +321,9 @@ fn without_nulls(value: Value) -> Value {
 
 fn apply(state: &mut State, call: &Call, key: &Key, before: Option<Arc<Value>>) -> Result<Answer, Refusal> {
     let Some(manager) = call.query.text("fieldManager") else {
-        return Err(Refusal::bad_request(
-            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-        ));
+        let options = ResourceType::custom("meta.k8s.io", "v1", "PatchOptions", "patchoptions", false);
+        let cause = Cause::required("fieldManager", "is required for apply patch");
+        return Err(Refusal::invalid(&options, "", &[cause]));
     };
     let applied = body(call)?;
     let named = text(&applied, "/metadata/name");
@@ -333,9 +376,15 @@ fn replace(
 ) -> Result<Arc<Value>, Refusal> {
     let ty = &call.ty;
     let version = text(&object, "/metadata/resourceVersion");
+    if !version.is_empty() && version.parse::<u64>().is_err() {
+        return Err(Refusal::plain_error(format!(
+            "strconv.ParseUint: parsing {version:?}: invalid syntax"
+        )));
+    }
     if !version.is_empty() && version != text(before, "/metadata/resourceVersion") {
         return Err(Refusal::modified(ty, &call.name));
     }
+    tidy(ty, &mut object);
     keep(&mut object, before);
     split(call, &mut object, before);
     if call.subresource.is_none() && ty.counts_generations() {

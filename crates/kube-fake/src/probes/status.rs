@@ -47,8 +47,8 @@ pub(super) async fn pod_phase(b: &mut Bench) {
 }
 
 pub(super) async fn custom_status(b: &mut Bench) {
-    b.show(&["/spec", "/status", "/metadata/generation", "/metadata/labels"]);
     let path = define(b).await;
+    b.show(&["/spec", "/status", "/metadata/generation", "/metadata/labels"]);
     let a = thing(b, "a", json!({"spec": {"x": 1}, "status": {"lost": true}}));
     b.post(&path, a).await;
     let both = json!({"spec": {"x": 2}, "status": {"ok": true}, "metadata": {"labels": {"l": "1"}}});

@@ -36,7 +36,6 @@ pub(super) async fn view(b: &mut Bench) {
 pub(super) async fn from_now(b: &mut Bench) {
     b.show(SHOWN);
     b.map("a", json!({})).await;
-    b.map("b", json!({})).await;
     let path = b.core("configmaps");
     b.watch(
         &format!("{path}?resourceVersion=0&fieldSelector=metadata.name%21%3Dkube-root-ca.crt"),
@@ -68,11 +67,6 @@ pub(super) async fn one_name(b: &mut Bench) {
         JSON,
     )
     .await;
-}
-
-pub(super) async fn too_old(b: &mut Bench) {
-    let path = b.core("configmaps");
-    b.watch(&format!("{path}?resourceVersion=1"), JSON).await;
 }
 
 pub(super) async fn metadata_only(b: &mut Bench) {

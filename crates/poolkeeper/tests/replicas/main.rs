@@ -81,7 +81,7 @@ async fn three_replicas_lose_nothing_and_double_nothing() -> Result<()> {
         return Ok(());
     };
     let outcome = live(&mut cluster, seed).await;
-    outcome.with_context(|| format!("seed {seed}\n{}", cluster.logs()))
+    outcome.with_context(|| format!("seed {seed}\n{}\nhistory: {:?}", cluster.logs(), history::check(&cluster)))
 }
 
 async fn live(cluster: &mut Cluster, seed: u64) -> Result<()> {

@@ -8,8 +8,10 @@ use axum::http::{HeaderName, HeaderValue, Response};
 use axum::routing::get;
 use clap::Args;
 use clock::SystemClock;
+use http_api::Listening;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// What is measured, with the same parameters as the API's own routes.
@@ -59,7 +61,7 @@ pub fn serve(arguments: &BareArguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(arguments.listen).await?;
-        http_api::serve::serve_router(listener, routes, &SystemClock, std::future::pending()).await;
+        http_api::serve::serve_router(Listening::plain(listener, Arc::new(SystemClock)), routes, std::future::pending()).await;
         Ok(())
     })
 }

@@ -1,6 +1,6 @@
 //! Black-box tests over HTTP against the real server, each on SQLite and on PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "tests end where something is missing")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests end where something is missing")]
 
 mod acceptance;
 mod bodies;
@@ -19,6 +19,11 @@ mod operator_machines;
 mod operator_pools;
 mod orders;
 mod plugins;
+mod security_audit;
+mod security_identity;
+mod security_limits;
+mod security_roles;
+mod security_tls;
 mod tags;
 mod unauthorized;
 mod virtuals;

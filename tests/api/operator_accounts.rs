@@ -19,7 +19,7 @@ crate::on_both_stores!(
 );
 
 /// The demo's domain.
-async fn home(server: &TestServer) -> String {
+pub async fn home(server: &TestServer) -> String {
     let project = server.operator.get(&format!("/admin/v1/projects/{}", server.project)).await.ok();
     text(&project, "domain")
 }

@@ -1,7 +1,7 @@
 //! What a change must pass.
 
 use crate::run::{command, run, succeeds};
-use crate::{clients, layers, manifests, openapi, policies, postgres};
+use crate::{clients, layers, manifests, openapi, policies, postgres, tree};
 use anyhow::Result;
 
 /// Runs every test of the workspace, with a PostgreSQL server, then those of the admission policies, and then the clients written in Python.
@@ -24,6 +24,7 @@ pub fn test(with_clients: bool) -> Result<()> {
 pub fn check() -> Result<()> {
     run(command("cargo", &["fmt", "--all", "--check"]))?;
     layers::check()?;
+    tree::check()?;
     run(command(
         "cargo",
         &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],

@@ -9,6 +9,7 @@ mod openapi;
 mod policies;
 mod postgres;
 mod run;
+mod tree;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -32,6 +33,8 @@ enum Task {
     Check,
     /// Dependencies between crates go downwards only.
     CheckLayers,
+    /// No second library of cryptography comes in through a dependency.
+    CheckTree,
     /// Writes openapi/poolkeeper.json anew.
     Openapi {
         /// Only tell whether it is up to date.
@@ -57,6 +60,7 @@ fn main() -> Result<()> {
         Task::Test { no_clients } => check::test(!no_clients),
         Task::Check => check::check(),
         Task::CheckLayers => layers::check(),
+        Task::CheckTree => tree::check(),
         Task::Openapi { check } => openapi::write(check),
         Task::Manifests { check } => manifests::write(check),
         Task::Bench { arguments } => bench::bench(&arguments),

@@ -1,6 +1,6 @@
 //! Which role may do what in a project. Workspace rights are decided elsewhere.
 
-use domain::name::ProjectId;
+use domain::name::{ProjectId, WorkspaceId};
 use domain::principal::{Principal, Role};
 
 /// The last word of an action's name.
@@ -134,7 +134,14 @@ pub enum Decision {
 
 /// Decides about actions in projects. Pure over a loaded policy.
 pub trait Authorizer: Send + Sync {
+    /// About an action in a project as a whole.
     fn decide(&self, who: &Principal, action: Action, project: &ProjectId) -> Decision;
+
+    /// About an action on what is in a workspace. Whether the caller may use the workspace at all is another question.
+    fn decide_in(&self, who: &Principal, action: Action, project: &ProjectId, workspace: &WorkspaceId) -> Decision;
+
+    /// Whether there may be a workspace in which the action is allowed, before it is known which one it is about.
+    fn decide_somewhere(&self, who: &Principal, action: Action, project: &ProjectId) -> Decision;
 }
 
 /// The built-in policy: viewers read, users and operators do everything, each in the projects where they have that role.
@@ -143,18 +150,55 @@ pub struct RolePolicy;
 
 impl Authorizer for RolePolicy {
     fn decide(&self, who: &Principal, action: Action, project: &ProjectId) -> Decision {
-        match who.role_in(project) {
-            None => Decision::WrongProject,
-            Some(Role::Viewer) if action.verb().is_read() => Decision::Allow,
-            Some(Role::Viewer) => Decision::Denied,
-            Some(Role::User | Role::Operator) => Decision::Allow,
-        }
+        judge(who.role_in(project), action)
+    }
+
+    fn decide_in(&self, who: &Principal, action: Action, project: &ProjectId, workspace: &WorkspaceId) -> Decision {
+        judge(who.role_in_workspace(project, workspace), action)
+    }
+
+    fn decide_somewhere(&self, who: &Principal, action: Action, project: &ProjectId) -> Decision {
+        judge(who.strongest_role_in(project), action)
+    }
+}
+
+fn judge(role: Option<Role>, action: Action) -> Decision {
+    match role {
+        None => Decision::WrongProject,
+        Some(Role::Viewer) if action.verb().is_read() => Decision::Allow,
+        Some(Role::Viewer) => Decision::Denied,
+        Some(Role::User | Role::Operator) => Decision::Allow,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_role_in_a_workspace_adds_to_that_in_the_project_and_is_nothing_without() {
+        let (home, other) = (project(1), project(2));
+        let (mine, theirs) = (WorkspaceId::parse("mine").unwrap(), WorkspaceId::parse("theirs").unwrap());
+        let mut who = someone(Role::Viewer, Scope::AllProjects);
+        for project in [&home, &other] {
+            who.workspace_roles.insert(project.clone(), [(mine.clone(), Role::User)].into());
+        }
+        let action = Action::PoolUpdate;
+        assert_eq!(RolePolicy.decide(&who, action, &home), Decision::Denied);
+        assert_eq!(RolePolicy.decide_somewhere(&who, action, &home), Decision::Allow);
+        assert_eq!(RolePolicy.decide_in(&who, action, &home, &mine), Decision::Allow);
+        assert_eq!(RolePolicy.decide_in(&who, action, &home, &theirs), Decision::Denied);
+        assert_eq!(RolePolicy.decide_in(&who, Action::PoolGet, &home, &theirs), Decision::Allow);
+        assert_eq!(RolePolicy.decide_in(&who, action, &other, &mine), Decision::WrongProject);
+        assert_eq!(RolePolicy.decide_somewhere(&who, action, &other), Decision::WrongProject);
+        // A weaker one takes nothing away.
+        let mut user = someone(Role::User, Scope::AllProjects);
+        user.workspace_roles.insert(home.clone(), [(mine.clone(), Role::Viewer)].into());
+        assert_eq!(RolePolicy.decide_in(&user, action, &home, &mine), Decision::Allow);
+        // Nor does a token for another project have it.
+        who.scope = Scope::Project(other);
+        assert_eq!(RolePolicy.decide_in(&who, action, &home, &mine), Decision::WrongProject);
+    }
     use crate::tests::{project, someone};
     use domain::principal::Scope;
     use std::collections::BTreeSet;

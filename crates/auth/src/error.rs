@@ -30,6 +30,9 @@ pub enum TokenProblem {
     Repeated,
     #[error("token {credential} is unknown or revoked")]
     Unknown { credential: String },
+    /// By the judgement of whoever made it. The reason names no secrets.
+    #[error("token {credential} of another issuer: {reason}")]
+    Foreign { credential: String, reason: String },
     #[error("token {credential} is not bound to a project")]
     NotForProjects { credential: String },
     #[error("access key {0:?} is switched off")]

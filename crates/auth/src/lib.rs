@@ -9,6 +9,7 @@ pub mod authenticator;
 pub mod authorizer;
 pub mod credential;
 pub mod error;
+pub mod remote;
 pub mod request;
 pub mod secret;
 pub mod source;
@@ -19,6 +20,7 @@ pub use authenticator::{AkSkAuthenticator, Authenticator, Chain, DEFAULT_SKEW, T
 pub use authorizer::{Action, Authorizer, Decision, RolePolicy, Verb};
 pub use credential::{AccessKey, StoredToken, TokenHash};
 pub use error::{AuthnError, SignatureProblem, TimeProblem, TokenProblem};
+pub use remote::{RemoteAuthenticator, ask_all};
 pub use request::{BodyDigest, HeaderField, Headers, RequestView};
 pub use secret::{KeyRing, PasswordError, Passwords, SealError, Sealer, SealingKey, hash_password, new_token, verify_password};
 pub use source::{CredentialSource, MemoryCredentials, SourceError};

@@ -22,6 +22,7 @@ pub fn someone(role: Role, scope: Scope) -> Principal {
         domain_name: "domain".to_owned(),
         scope,
         roles: BTreeMap::from([(project(1), role)]),
+        workspace_roles: BTreeMap::new(),
         credential: "credential-1".to_owned(),
     }
 }

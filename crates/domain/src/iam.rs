@@ -1,7 +1,7 @@
 //! Accounts: domains, projects, users, access keys and tokens. Secrets appear here only sealed or hashed.
 
 use crate::name::{AccessKeyId, DomainId, ProjectId, UserId};
-use crate::principal::Role;
+use crate::principal::{Role, WorkspaceRoles};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ pub struct User {
     /// argon2id, in PHC form; absent: no password log-in.
     pub password_hash: Option<String>,
     pub roles: BTreeMap<ProjectId, Role>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workspace_roles: WorkspaceRoles,
     pub is_enabled: bool,
     pub created_at: Timestamp,
 }

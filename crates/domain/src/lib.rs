@@ -4,6 +4,7 @@
 //! needs nothing but those objects: validation, capacity sums, placement, status derivation, state machines.
 //! Must not know about I/O, async, clocks, randomness or how anything is spelt on the wire.
 
+pub mod audit;
 pub mod capacity;
 pub mod catalogue;
 pub mod event;

@@ -1,9 +1,12 @@
 //! What handlers work with.
 
+use crate::audit::AuditSink;
 use crate::freshness::Freshness;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::peer::TrustedProxies;
 use crate::pipeline::RequestIds;
-use auth::Authenticator;
+use auth::{Authenticator, RemoteAuthenticator};
 use bytes::Bytes;
 use clock::{Clock, Entropy};
 use service::Service;
@@ -22,10 +25,17 @@ pub struct App {
 pub struct AppParts {
     pub service: Service,
     pub authenticator: Arc<dyn Authenticator>,
+    /// Who is asked about tokens that `authenticator` does not know.
+    pub remote: Vec<Box<dyn RemoteAuthenticator>>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
+    pub limits: Limits,
+    /// Whose word counts for where a request comes from.
+    pub proxies: TrustedProxies,
+    /// Where the record of who did what is kept.
+    pub audit: Arc<dyn AuditSink>,
     pub freshness: Freshness,
     /// `true`: answers that have no end of their own are to end now.
     pub closing: watch::Receiver<bool>,

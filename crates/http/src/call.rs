@@ -1,6 +1,8 @@
 //! One request, after its caller is known: what every handler gets.
 
+use crate::app::App;
 use crate::error::ApiError;
+use crate::limits::Seat;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
@@ -112,6 +114,12 @@ impl Call {
             is_dry_run: self.is_dry_run()?,
             if_match: self.if_match(),
         })
+    }
+
+    /// A place for an answer that stays open.
+    pub(crate) fn sit(&self, app: &App) -> Result<Seat, ApiError> {
+        let seat = app.parts.limits.sit(&self.principal.user);
+        seat.inspect_err(|_| app.parts.metrics.limited("open_answers"))
     }
 
     fn changes_nothing(&self) -> bool {

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use domain::field::FieldErrors;
 use domain::meta::Revision;
 use service::{ExistsKind, Missing, QuotaKind, ServiceError};
+use std::time::Duration;
 
 /// A failure, ready to be sent.
 #[derive(Debug, Clone)]
@@ -77,6 +78,14 @@ impl ApiError {
 
     pub fn read_timeout() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "ModelArts.50004080", "Request timed out.")
+    }
+
+    /// `wait`: after that, one more request is allowed.
+    pub fn too_many_requests(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "ModelArts.50004290", "Too many requests.");
+        error.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds.max(1))));
+        error
     }
 
     /// A watch cannot begin, or go on, after this revision.

@@ -1,5 +1,6 @@
 //! What the server counts, in the form that Prometheus reads.
 
+use crate::tls::TlsObserver;
 use axum::http::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -33,6 +34,11 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: &'static str,
+}
+
 /// The registry and what is registered in it.
 pub struct Metrics {
     registry: Registry,
@@ -43,6 +49,12 @@ pub struct Metrics {
     steps: Family<OutcomeLabels, Counter>,
     queue: Gauge,
     groups: Histogram,
+    connections: Gauge,
+    full: Counter,
+    limited: Family<LimitLabels, Counter>,
+    certificate: Family<Vec<(String, String)>, Gauge>,
+    reloads: Family<OutcomeLabels, Counter>,
+    audit_lost: Counter,
     leads: Gauge,
     epoch: Gauge,
     store_revision: Gauge,
@@ -76,6 +88,27 @@ impl Default for Metrics {
             "Commits that one transaction of the store carried",
             groups.clone(),
         );
+        let (connections, full, limited) = (Gauge::default(), Counter::default(), Family::default());
+        registry.register("http_connections", "Connections that are open", connections.clone());
+        registry.register(
+            "http_connections_full",
+            "How often a connection had to wait because there were as many as there may be",
+            full.clone(),
+        );
+        registry.register("http_limited", "Requests that were refused with 429, by limit", limited.clone());
+        let (certificate, reloads) = (Family::default(), Family::default());
+        registry.register(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the certificate in use ends; absent without TLS",
+            Family::clone(&certificate),
+        );
+        registry.register("tls_reloads", "New certificates by outcome", Family::clone(&reloads));
+        let audit_lost = Counter::default();
+        registry.register(
+            "audit_lost",
+            "Entries of the audit record that are in the log alone",
+            audit_lost.clone(),
+        );
         let [leads, epoch, store_revision, lag] = [(); 4].map(|()| Gauge::default());
         let silence = Gauge::default();
         registry.register("leader", "Whether this replica reconciles", leads.clone());
@@ -104,12 +137,29 @@ impl Default for Metrics {
             steps,
             queue,
             groups,
+            connections,
+            full,
+            limited,
+            certificate,
+            reloads,
+            audit_lost,
             leads,
             epoch,
             store_revision,
             lag,
             silence,
         }
+    }
+}
+
+impl TlsObserver for Metrics {
+    fn in_use(&self, end: jiff::Timestamp) {
+        self.certificate.get_or_create(&Vec::new()).set(end.as_second());
+        self.reloads.get_or_create(&OutcomeLabels { outcome: "done" }).inc();
+    }
+
+    fn failed(&self) {
+        self.reloads.get_or_create(&OutcomeLabels { outcome: "failed" }).inc();
     }
 }
 
@@ -138,6 +188,26 @@ impl Metrics {
         self.durations
             .get_or_create(&OperationLabels { operation })
             .observe(elapsed.as_secs_f64());
+    }
+
+    /// So many connections more.
+    pub(crate) fn connections(&self, change: i64) {
+        self.connections.inc_by(change);
+    }
+
+    /// A connection has to wait for another one to end.
+    pub(crate) fn full(&self) {
+        self.full.inc();
+    }
+
+    /// A request was refused by this limit.
+    pub(crate) fn limited(&self, limit: &'static str) {
+        self.limited.get_or_create(&LimitLabels { limit }).inc();
+    }
+
+    /// So many entries of the audit record could not be kept.
+    pub fn audit_lost(&self, entries: usize) {
+        self.audit_lost.inc_by(u64::try_from(entries).unwrap_or(u64::MAX));
     }
 
     /// One step of the reconciler ended.

@@ -173,6 +173,9 @@ fn responses(operation: &Operation) -> Value {
     if !operation.is_open {
         refusals.extend([400, 401, 403, 408, 413, 431, 500, 503]);
     }
+    if !matches!(operation.id, "ShowHealth" | "ShowReadiness") {
+        refusals.push(429);
+    }
     // A public path begins with the project, which is refused in other ways.
     let named = operation.path.matches('{').count();
     if named > usize::from(!operation.path.starts_with("/admin/")) {

@@ -1,19 +1,24 @@
 //! What happens to every request around its handler: an id, limits, the signature check, the access log, metrics.
 
 use crate::app::App;
+use crate::audit::{Caller, Witness};
 use crate::call::Authenticated;
 use crate::error::ApiError;
-use auth::{AuthnError, BodyDigest, HeaderField, RequestView, require_project_scope};
+use crate::peer::Peer;
+use auth::{AuthnError, BodyDigest, HeaderField, RequestView, TokenHash, TokenProblem, require_project_scope};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use clock::Entropy;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::meta::Revision;
+use domain::principal::Principal;
+use secrecy::{ExposeSecret, SecretString};
 use service::ServiceError;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +39,10 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
     let method = request.method().clone();
     let uri = request.uri().clone();
     let path = uri.path();
-    let mut response = next.run(request).await;
+    tell_scheme(&mut request);
+    let (mut parts, body) = request.into_parts();
+    let witness = Witness::of(&app, &method, &uri, &parts.headers, &mut parts.extensions);
+    let mut response = next.run(Request::from_parts(parts, body)).await;
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -50,19 +58,38 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
         // Whoever keeps the connection for more requests is to open another one, elsewhere.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let route = response.extensions_mut().remove::<Route>().map_or("none", |route| route.0);
+    let route = response.extensions_mut().remove::<Route>();
     let elapsed = began.elapsed();
-    app.parts.metrics.request(&method, route, response.status(), elapsed);
+    let operation = route.map_or("none", |route| route.id);
+    app.parts.metrics.request(&method, operation, response.status(), elapsed);
+    witness.testify(&app, route, response.status(), failure.as_ref(), &request_id);
     log(&method, path, &response, failure.as_ref(), &request_id, elapsed);
     response
+}
+
+/// What a proxy would say of its own connection with the client is true of ours as well.
+fn tell_scheme(request: &mut Request) {
+    if request.extensions().get::<Peer>().is_some_and(|peer| peer.is_tls) {
+        let https = HeaderValue::from_static("https");
+        request
+            .headers_mut()
+            .entry(HeaderName::from_static("x-forwarded-proto"))
+            .or_insert(https);
+    }
 }
 
 #[derive(Clone)]
 struct RequestId(Arc<str>);
 
-/// The operation that answered, for metrics.
+/// The operation that answered, for metrics and for the record of who did what.
 #[derive(Clone, Copy)]
-pub(crate) struct Route(pub &'static str);
+pub(crate) struct Route {
+    pub id: &'static str,
+    /// It is there to change something, or to sign in.
+    pub is_change: bool,
+    /// Which segment of the path is the project.
+    pub project_at: Option<usize>,
+}
 
 /// Measures a request. Nothing that is decided depends on it.
 struct Began(std::time::Instant);
@@ -115,18 +142,45 @@ fn log(method: &Method, path: &str, response: &Response, failure: Option<&ApiErr
     }
 }
 
-/// Inside the match of a route: marks the answer with its operation. `guard` is absent where everybody may call; otherwise
-/// the caller must be known: checks 2 and 3 (semantics §1).
-pub(crate) async fn enter(operation: Route, guard: Option<App>, request: Request, next: Next) -> Response {
-    let mut response = match &guard {
-        Some(app) => match admit(app, request).await {
-            Ok(request) => at_revision(app, request, next).await,
+/// Who may call an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Who is known: checks 2 and 3 (semantics §1).
+    Caller,
+    Anybody,
+    /// Anybody, as often as they like.
+    Probe,
+}
+
+/// Inside the match of a route: lets in who may call, and marks the answer with its operation.
+pub(crate) async fn enter(operation: Route, app: App, access: Access, request: Request, next: Next) -> Response {
+    let mut response = match access {
+        Access::Caller => match admit(&app, request).await {
+            Ok(request) => at_revision(&app, request, next).await,
             Err(error) => error.into_response(),
         },
-        None => next.run(request).await,
+        Access::Anybody => match stranger(&app, request.extensions(), request.headers()) {
+            Ok(()) => next.run(request).await,
+            Err(error) => error.into_response(),
+        },
+        Access::Probe => next.run(request).await,
     };
     response.extensions_mut().insert(operation);
     response
+}
+
+/// Counts a request that nobody in particular sends.
+fn stranger(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Result<(), ApiError> {
+    let limited = app.parts.limits.stranger(origin(app, extensions, headers));
+    limited.inspect_err(|_| app.parts.metrics.limited("address"))
+}
+
+/// Where a request comes from.
+pub(crate) fn origin(app: &App, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
+    let peer = extensions
+        .get::<Peer>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address);
+    app.parts.proxies.origin(peer, headers)
 }
 
 /// Answers with the revision that a read shows at the least, or that a change has been made in by then. A request that
@@ -157,16 +211,26 @@ async fn admit(app: &App, request: Request) -> Result<Request, ApiError> {
     let (mut parts, body) = request.into_parts();
     // What is counted here is not read from the store.
     if parts.uri.path() != "/metrics" {
-        app.parts.freshness.check(&parts.method, app.parts.clock.now())?;
+        app.parts.freshness.check(&parts.method)?;
     }
     check_headers(&parts)?;
     let body = read(app, &parts, body).await?;
     let request_id = parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0)).unwrap_or_default();
-    let principal = identify(app, &parts, &body)?;
+    let principal = identify(app, &parts, &body).await.or_else(|error| {
+        // Whoever guesses is slowed down by the address it guesses from.
+        if error.status == StatusCode::UNAUTHORIZED {
+            stranger(app, &parts.extensions, &parts.headers)?;
+        }
+        Err(error)
+    })?;
+    let principal = Arc::new(principal);
+    Caller::set(&parts.extensions, Arc::clone(&principal));
+    let limited = app.parts.limits.request(&principal.user);
+    limited.inspect_err(|_| app.parts.metrics.limited("principal"))?;
     let has_use = parts.method != Method::GET;
     let body = if has_use { body } else { Bytes::new() };
     parts.extensions.insert(Authenticated {
-        principal: Arc::new(principal),
+        principal,
         body,
         request_id,
     });
@@ -219,7 +283,59 @@ pub(crate) async fn read(app: &App, parts: &Parts, body: Body) -> Result<Bytes, 
     }
 }
 
-fn identify(app: &App, parts: &Parts, body: &Bytes) -> Result<domain::principal::Principal, ApiError> {
+async fn identify(app: &App, parts: &Parts, body: &Bytes) -> Result<Principal, ApiError> {
+    let principal = match (known(app, parts, body), foreign(app, &parts.headers)) {
+        (Ok(None), Some(token)) => {
+            let credential = TokenHash::of(token.expose_secret().as_bytes()).short();
+            let unknown = AuthnError::TokenInvalid(TokenProblem::Unknown { credential });
+            outsider(app, &token).await.and_then(|found| found.ok_or(unknown))
+        }
+        (Err(unknown @ AuthnError::TokenInvalid(TokenProblem::Unknown { .. })), Some(token)) => {
+            outsider(app, &token).await.and_then(|found| found.ok_or(unknown))
+        }
+        (known, _) => known.and_then(|found| found.ok_or(AuthnError::TokenMissing)),
+    };
+    let principal = principal.map_err(|error| refuse(&error))?;
+    // A token without a project is good for the account-level calls only.
+    if !parts.uri.path().starts_with("/v3") {
+        require_project_scope(&principal).map_err(|error| refuse(&error))?;
+    }
+    Ok(principal)
+}
+
+/// A token that somebody else may know, where anybody else is asked: as `X-Auth-Token`, or as a bearer token.
+fn foreign(app: &App, headers: &HeaderMap) -> Option<SecretString> {
+    if app.parts.remote.is_empty() {
+        return None;
+    }
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty());
+    let bearer = || {
+        let (scheme, token) = text("authorization")?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    };
+    text("x-auth-token").or_else(bearer).map(SecretString::from)
+}
+
+async fn outsider(app: &App, token: &SecretString) -> Result<Option<Principal>, AuthnError> {
+    let found = auth::ask_all(&app.parts.remote, token, app.parts.clock.now()).await?;
+    Ok(found.map(|principal| app.service().outsider(principal)))
+}
+
+fn refuse(error: &AuthnError) -> ApiError {
+    let mut refusal = match error {
+        AuthnError::Unavailable(_) => ApiError::from(ServiceError::Unavailable(error.to_string())),
+        AuthnError::TokenMissing
+        | AuthnError::TokenInvalid(_)
+        | AuthnError::TokenExpired { .. }
+        | AuthnError::SignatureInvalid(_)
+        | AuthnError::RequestTime(_) => ApiError::unauthenticated(error.to_string()),
+    };
+    refusal.internal = Some(error.log_reason());
+    refusal
+}
+
+/// The caller, as far as we know our callers ourselves.
+fn known(app: &App, parts: &Parts, body: &Bytes) -> Result<Option<Principal>, AuthnError> {
     let view = RequestView {
         method: parts.method.as_str(),
         path: parts.uri.path(),
@@ -228,25 +344,7 @@ fn identify(app: &App, parts: &Parts, body: &Bytes) -> Result<domain::principal:
         body: if body.is_empty() { BodyDigest::EMPTY } else { BodyDigest::of(body) },
         now: app.parts.clock.now(),
     };
-    let refuse = |error: &AuthnError| {
-        let mut refusal = match error {
-            AuthnError::Unavailable(_) => ApiError::from(ServiceError::Unavailable(error.to_string())),
-            AuthnError::TokenMissing
-            | AuthnError::TokenInvalid(_)
-            | AuthnError::TokenExpired { .. }
-            | AuthnError::SignatureInvalid(_)
-            | AuthnError::RequestTime(_) => ApiError::unauthenticated(error.to_string()),
-        };
-        refusal.internal = Some(error.log_reason());
-        refusal
-    };
-    let principal = app.parts.authenticator.authenticate(&view).map_err(|error| refuse(&error))?;
-    let principal = principal.ok_or_else(|| refuse(&AuthnError::TokenMissing))?;
-    // A token without a project is good for the account-level calls only.
-    if !parts.uri.path().starts_with("/v3") {
-        require_project_scope(&principal).map_err(|error| refuse(&error))?;
-    }
-    Ok(principal)
+    app.parts.authenticator.authenticate(&view)
 }
 
 /// Headers as the signature check wants them.

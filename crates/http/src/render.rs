@@ -79,6 +79,7 @@ fn render(object: &Object) -> Bytes {
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
         | Object::SfsTurbo(_)
+        | Object::AuditEntry(_)
         | Object::SampleHour(_) => Bytes::new(),
     }
 }
@@ -196,6 +197,7 @@ fn created(object: &Object) -> i64 {
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
         | Object::SfsTurbo(_)
+        | Object::AuditEntry(_)
         | Object::SampleHour(_) => 0,
     }
 }

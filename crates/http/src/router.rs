@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::handlers::{catalogue, health, iam, networks, orders, pools, workloads, workspaces};
 use crate::openapi::Documentation;
-use crate::pipeline::{self, Route};
+use crate::pipeline::{self, Access, Route};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
@@ -279,12 +279,13 @@ pub fn router(app: App) -> Router {
     let mut routes: BTreeMap<&'static str, MethodRouter<App>> = BTreeMap::new();
     let mut methods: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
     for operation in operations() {
-        let id = operation.id;
-        let guard = (!operation.is_open).then(|| app.clone());
+        let route = route(&operation);
+        let access = access(&operation);
+        let own = app.clone();
         let handler = operation
             .handler
             .layer(from_fn(move |request: Request, next: axum::middleware::Next| {
-                pipeline::enter(Route(id), guard.clone(), request, next)
+                pipeline::enter(route, own.clone(), access, request, next)
             }));
         methods.entry(operation.path).or_default().push(method_name(&operation.method));
         let merged = match routes.remove(operation.path) {
@@ -305,6 +306,26 @@ pub fn router(app: App) -> Router {
         }))
         .layer(from_fn_with_state(app.clone(), pipeline::observe))
         .with_state(app)
+}
+
+/// What is there to be looked at with a method that else changes something.
+const READ_BY_POST: [&str; 2] = ["ListPoolsByTags", "ListPoolsByTagsAlias"];
+
+fn route(operation: &Operation) -> Route {
+    let is_read = operation.method == Method::GET || READ_BY_POST.contains(&operation.id);
+    Route {
+        id: operation.id,
+        is_change: !is_read,
+        project_at: operation.path.split('/').position(|segment| segment == "{project_id}"),
+    }
+}
+
+fn access(operation: &Operation) -> Access {
+    match operation.id {
+        "ShowHealth" | "ShowReadiness" => Access::Probe,
+        _ if operation.is_open => Access::Anybody,
+        _ => Access::Caller,
+    }
 }
 
 fn method_name(method: &Method) -> &'static str {

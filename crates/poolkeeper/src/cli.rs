@@ -2,10 +2,11 @@
 
 use crate::config::{Config, Flags};
 use crate::doctor::{self, Output};
-use crate::server::{Overrides, Server};
-use crate::{keeping, telemetry};
+use crate::server::{self, Overrides, Server};
+use crate::{keeping, keys, telemetry};
 use anyhow::{Context, Result, bail};
 use clap::{ArgMatches, Args, Parser, Subcommand};
+use clock::SystemEntropy;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
@@ -38,6 +39,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         action: ConfigAction,
+    },
+    /// Change the keys that seal the secrets of access keys
+    Keys {
+        #[command(subcommand)]
+        action: KeysAction,
     },
     /// Look at store and cluster, and tell what is amiss and what to do about it; status 1 where something must be done
     Doctor(Box<DoctorFlags>),
@@ -88,6 +94,16 @@ struct RaiseFlags {
 }
 
 #[derive(Debug, Subcommand)]
+enum KeysAction {
+    /// Add a key that opens secrets and does not seal any yet: the first step where there are several replicas
+    Add(Box<Flags>),
+    /// Seal with the last key of the file from the next start on or, where there is but one, with a new one
+    Rotate(Box<Flags>),
+    /// Take the old keys out of the file, if nothing in the store needs them any more
+    Retire(Box<Flags>),
+}
+
+#[derive(Debug, Subcommand)]
 enum ConfigAction {
     /// Print the effective values as TOML, passwords masked, and where each comes from
     Show(Box<Flags>),
@@ -103,6 +119,10 @@ impl Cli {
             } => {
                 let inner = inner.subcommand().map(|(_, matches)| matches).context("no command was given")?;
                 print(Config::load(&flags, inner)?.show())
+            }
+            Command::Keys { action } => {
+                let inner = inner.subcommand().map(|(_, matches)| matches).context("no command was given")?;
+                change_keys(&action, inner)
             }
             Command::Doctor(doctor) => diagnose(&Config::load(&doctor.flags, inner)?.config, doctor.output.unwrap_or_default()),
             Command::Backup(backup) => {
@@ -121,6 +141,21 @@ impl Cli {
             Command::Openapi => print(&(serde_json::to_string_pretty(&http_api::openapi::document())? + "\n")),
         }
     }
+}
+
+fn change_keys(action: &KeysAction, matches: &ArgMatches) -> Result<()> {
+    let (KeysAction::Add(flags) | KeysAction::Rotate(flags) | KeysAction::Retire(flags)) = action;
+    let config = Config::load(flags, matches)?.config;
+    let path = config.secret_key_path();
+    print(&match action {
+        KeysAction::Add(_) => format!("key {} opens from the next start on\n", keys::add(&path, &SystemEntropy)?),
+        KeysAction::Rotate(_) => format!("key {} seals from the next start on\n", keys::rotate(&path, &SystemEntropy)?),
+        KeysAction::Retire(_) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(server::check_sealed(&config))?;
+            format!("{} keys were taken out\n", keys::retire(&path, &SystemEntropy)?)
+        }
+    })
 }
 
 /// Writes to standard output. A reader that has seen enough, such as `head`, is no error.

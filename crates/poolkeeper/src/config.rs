@@ -1,17 +1,22 @@
 //! Configuration: flags before environment before file before defaults.
 
 mod cluster;
+mod exposure;
+mod identity;
 mod replica;
 mod upkeep;
 
+pub use self::identity::{GroupRoleConfig, KeystoneConfig, OidcConfig};
 pub use cluster::{Cluster, ClusterFlags};
+pub use exposure::{Exposure, ExposureFlags};
 pub use replica::{ReplicaFlags, ReplicaSettings};
 pub use upkeep::{Repair, Upkeep, UpkeepFlags};
 
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,7 +36,8 @@ pub struct Flags {
     /// File of the key that seals secret keys; made at the first start, needed ever after [default: DIR/secret.key]
     #[arg(long, env = "POOLKEEPER_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
-    /// PostgreSQL (15 or newer, without TLS) instead of the embedded store: postgres://user:password@host/database
+    /// PostgreSQL (15 or newer) instead of the embedded store: postgres://user:password@host/database, with TLS if
+    /// ?sslmode=verify-full is added
     #[arg(long, env = "POOLKEEPER_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
     /// Where machines come from: simulated, or kubernetes: the nodes of a cluster [default: simulated]
@@ -50,6 +56,8 @@ pub struct Flags {
     /// faults per machine of 8 GPUs and day [default: 0]
     #[arg(long, env = "POOLKEEPER_FLEET_FAILURES", value_name = "X")]
     pub fleet_failures: Option<f64>,
+    #[command(flatten)]
+    pub exposure: ExposureFlags,
     #[command(flatten)]
     pub upkeep: UpkeepFlags,
     #[command(flatten)]
@@ -118,6 +126,16 @@ struct Document {
     fleet_speed: Option<f64>,
     fleet_seed: Option<u64>,
     fleet_failures: Option<f64>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    trusted_proxies: Option<String>,
+    rate_limit: Option<u64>,
+    rate_burst: Option<u64>,
+    address_rate_limit: Option<u64>,
+    address_rate_burst: Option<u64>,
+    max_open_answers: Option<u64>,
+    max_connections: Option<u64>,
+    audit_days: Option<u64>,
     kubeconfig: Option<PathBuf>,
     kubernetes: Option<fleet_kube::KubeConfig>,
     node_repair: Option<Repair>,
@@ -132,6 +150,8 @@ struct Document {
     no_demo: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
+    oidc: Option<OidcConfig>,
+    keystone: Option<KeystoneConfig>,
 }
 
 /// The effective settings.
@@ -147,6 +167,9 @@ pub struct Config {
     pub fleet_speed: f64,
     pub fleet_seed: u64,
     pub fleet_failures: f64,
+    pub exposure: Exposure,
+    pub oidc: Option<OidcConfig>,
+    pub keystone: Option<KeystoneConfig>,
     pub cluster: Cluster,
     pub upkeep: Upkeep,
     pub replica: ReplicaSettings,
@@ -166,6 +189,9 @@ impl Default for Config {
             fleet_speed: 0.02,
             fleet_seed: 1,
             fleet_failures: 0.0,
+            exposure: Exposure::default(),
+            oidc: None,
+            keystone: None,
             cluster: Cluster::default(),
             upkeep: Upkeep::default(),
             replica: ReplicaSettings::default(),
@@ -185,6 +211,7 @@ impl Config {
         };
         let usual = Self::default();
         let mut from = Sources::new(matches);
+        let exposure = Exposure::load(&mut from, &flags.exposure, &file)?;
         let upkeep = Upkeep::load(&mut from, &flags.upkeep, &file);
         let replica = ReplicaSettings::load(&mut from, &flags.replica, &file)?;
         let fleet = from.pick("fleet", flags.fleet, file.fleet, usual.fleet);
@@ -206,6 +233,9 @@ impl Config {
             fleet_speed: from.pick("fleet_speed", flags.fleet_speed, file.fleet_speed, usual.fleet_speed),
             fleet_seed: from.pick("fleet_seed", flags.fleet_seed, file.fleet_seed, usual.fleet_seed),
             fleet_failures: from.pick("fleet_failures", flags.fleet_failures, file.fleet_failures, usual.fleet_failures),
+            exposure,
+            oidc: file.oidc,
+            keystone: file.keystone,
             cluster,
             upkeep,
             replica,
@@ -218,6 +248,8 @@ impl Config {
                 bail!("{name} must be 0 or more, not {value}");
             }
         }
+        from.table("oidc", config.oidc.as_ref())?;
+        from.table("keystone", config.keystone.as_ref())?;
         if config.fleet == FleetKind::Kubernetes {
             // A table, so that it comes after all that stands outside of tables.
             from.shown.push_str(&config.cluster.to_toml()?);
@@ -291,6 +323,16 @@ impl<'a> Sources<'a> {
             Some(_) | None => "flag",
         };
         given.map(|value| (value, source)).or(file.map(|value| (value, "file")))
+    }
+
+    /// A table of the file. It holds no secrets, but may name files that do.
+    fn table<T: Serialize>(&mut self, name: &str, table: Option<&T>) -> Result<()> {
+        if let Some(table) = table {
+            let text = toml::to_string(&BTreeMap::from([(name, table)]))?;
+            // Writing into a string does not fail.
+            let _written = write!(self.shown, "\n{text}");
+        }
+        Ok(())
     }
 
     fn note<T: Setting>(&mut self, name: &str, value: &T, source: &str) {

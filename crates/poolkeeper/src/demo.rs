@@ -293,6 +293,7 @@ impl Seeder<'_> {
                 domain: domain.clone(),
                 password_hash: None,
                 roles: BTreeMap::from([(home.project.clone(), Role::Operator)]),
+                workspace_roles: BTreeMap::new(),
                 is_enabled: true,
                 created_at: now,
             },
@@ -319,6 +320,7 @@ impl Seeder<'_> {
             domain: domain.clone(),
             password_hash: Some(self.passwords.hash(secrets.password.clone()).await?),
             roles: BTreeMap::from([(project.clone(), Role::User)]),
+            workspace_roles: BTreeMap::new(),
             is_enabled: true,
             created_at: now,
         };

@@ -74,7 +74,7 @@ mod tests {
         assert!(raise(&store, u64::MAX).await.is_err());
         let holder = HolderId("server".to_owned());
         store
-            .acquire(LEASE, &holder, Duration::from_secs(60), SystemClock.now())
+            .acquire(LEASE, &holder, Duration::from_mins(1), SystemClock.now())
             .await
             .unwrap()
             .unwrap();

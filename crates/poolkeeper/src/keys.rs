@@ -25,6 +25,59 @@ pub fn load(path: &Path, entropy: &dyn Entropy, has_sealed_secrets: bool) -> Res
     read(path)
 }
 
+/// Adds a key that opens and does not seal yet, so that all replicas know it before the first one uses it.
+pub fn add(path: &Path, entropy: &dyn Entropy) -> Result<String> {
+    rewrite(path, entropy, |lines| {
+        let key = SealingKey::generate(entropy);
+        lines.push(key.to_text());
+        key.id().to_owned()
+    })
+}
+
+/// Makes the newest key the one that seals: the last one of the file or, where there is but one, a new one.
+pub fn rotate(path: &Path, entropy: &dyn Entropy) -> Result<String> {
+    let keys = rewrite(path, entropy, |lines| {
+        if lines.len() == 1 {
+            lines.push(SealingKey::generate(entropy).to_text());
+        }
+        lines.rotate_right(1);
+    });
+    keys?;
+    Ok(read(path)?.first_id().to_owned())
+}
+
+/// Takes all keys out but the first.
+pub fn retire(path: &Path, entropy: &dyn Entropy) -> Result<usize> {
+    rewrite(path, entropy, |lines| {
+        let retired = lines.len() - 1;
+        lines.truncate(1);
+        retired
+    })
+}
+
+/// Puts another file in the place of this one, as a whole. `change` is given one key or more.
+fn rewrite<T>(path: &Path, entropy: &dyn Entropy, change: impl FnOnce(&mut Vec<SecretString>) -> T) -> Result<T> {
+    read(path)?;
+    let text = SecretString::from(fs::read_to_string(path)?);
+    let lines = text.expose_secret().lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines: Vec<SecretString> = lines.map(SecretString::from).collect();
+    let told = change(&mut lines);
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let name = path.file_name().context("it has no name")?.to_string_lossy();
+    let draft = folder.join(format!("{name}.{:016x}", entropy.next_u64()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    for line in &lines {
+        writeln!(file, "{}", line.expose_secret())?;
+    }
+    file.sync_all()?;
+    fs::rename(&draft, path).with_context(|| format!("{} cannot be replaced", path.display()))?;
+    File::open(folder)?.sync_all()?;
+    Ok(told)
+}
+
 fn read(path: &Path) -> Result<KeyRing> {
     let metadata = fs::metadata(path).with_context(|| format!("{} cannot be looked at", path.display()))?;
     if !is_private(metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw()) {
@@ -98,6 +151,26 @@ mod tests {
         assert_eq!(sealer(2).open(&id, &sealed).unwrap().expose_secret(), "secret");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_is_added_used_and_at_last_the_only_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret.key");
+        let (entropy, id) = (SeededEntropy::new(1), AccessKeyId::parse("AK").unwrap());
+        let sealer = || Sealer::new(load(&path, &entropy, false).unwrap(), Arc::new(SeededEntropy::new(2)));
+        let sealed = sealer().seal(&id, &SecretString::from("secret")).unwrap();
+        let added = add(&path, &entropy).unwrap();
+        assert!(!sealer().is_outdated(&sealed), "the old key goes on sealing");
+        assert_eq!(rotate(&path, &entropy).unwrap(), added);
+        let now = sealer();
+        assert!(now.is_outdated(&sealed));
+        assert_eq!(now.open(&id, &sealed).unwrap().expose_secret(), "secret");
+        assert_eq!(retire(&path, &entropy).unwrap(), 1);
+        assert!(sealer().open(&id, &sealed).is_err());
+        assert_ne!(rotate(&path, &entropy).unwrap(), added, "with one key there is a new one");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

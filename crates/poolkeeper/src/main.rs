@@ -9,6 +9,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    poolkeeper::install_cryptography();
     let matches = Cli::command().get_matches();
     let outcome = Cli::from_arg_matches(&matches)
         .map_err(Into::into)

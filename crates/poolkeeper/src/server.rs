@@ -1,16 +1,18 @@
 //! A running server: everything put together, and taken apart in order.
 
+use crate::audit;
 use crate::config::{Config, ReplicaSettings};
 use crate::demo::{self, Demo};
 use crate::machines::Machines;
-use crate::{keys, replica, stock};
-use anyhow::{Context, Result, anyhow};
+use crate::{keys, remote, replica, stock};
+use anyhow::{Context, Result, anyhow, bail};
 use auth::{Chain, DEFAULT_SKEW, Passwords, RolePolicy, Sealer};
 use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use domain::iam::AccessKey;
 use fleet::sim::SimFleet;
 use http_api::metrics::Metrics;
-use http_api::{App, AppParts, Freshness, Readiness};
+use http_api::tls::TlsObserver;
+use http_api::{App, AppParts, Freshness, Listening, Readiness, Tls};
 use reconcile::{Controller, NoProbe, Observer};
 use service::accounts::Credentials;
 use service::{Limits, Service, ServiceParts};
@@ -31,6 +33,9 @@ use tokio::task::JoinSet;
 pub struct Overrides {
     pub clock: Option<Arc<dyn Clock>>,
     pub entropy: Option<Arc<dyn Entropy>>,
+    /// Of the time-outs of connections. The system's where absent, whatever `clock` is: who moves that does not want to
+    /// lose its connections.
+    pub connection_clock: Option<Arc<dyn Clock>>,
     /// Values of the demo; those left out come from the environment, or are random.
     pub demo: demo::Values,
 }
@@ -44,6 +49,7 @@ pub struct Server {
     demo: Demo,
     stop: watch::Sender<bool>,
     readiness: Readiness,
+    tls: Option<Arc<Tls>>,
     replica: ReplicaSettings,
     clock: Arc<dyn Clock>,
     /// Each ends with its name, and only when it is told to.
@@ -81,13 +87,16 @@ impl Server {
             .await
             .with_context(|| format!("{} cannot be listened on", config.listen))?;
         let address = listener.local_addr()?;
-        make_folder(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
         let metrics = Arc::new(Metrics::default());
+        let tls = load_tls(config, &metrics)?;
+        make_folder(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
         let groups = Arc::clone(&metrics);
+        // How long something takes, whatever tests make of the time.
+        let real: Arc<dyn Clock> = Arc::new(SystemClock);
         let options = Options {
             observer: Some(Arc::new(move |commits| groups.committed(commits))),
             stall: config.replica.stall(),
-            ..Options::new(config.store_url(), Arc::clone(&clock))
+            ..Options::new(config.store_url(), Arc::clone(&real))
         };
         let store = Arc::new(SqlStore::open(options).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
@@ -98,6 +107,7 @@ impl Server {
         let has_keys = state.index().read().count(Kind::AccessKey) > 0;
         let keys = keys::load(&config.secret_key_path(), entropy.as_ref(), has_keys)?;
         let sealer = Arc::new(Sealer::new(keys, Arc::clone(&entropy)));
+        reseal(&state, &sealer).await?;
         report_unreadable(&state, &sealer);
         let machines = opening.join_next().await.context("the fleet was not opened")???;
         machines.attach(&state).await?;
@@ -129,15 +139,21 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let readiness = Readiness::default();
-        let freshness = Freshness::new(config.replica.stale_reads);
+        let freshness = Freshness::new(config.replica.stale_reads, Arc::clone(&real));
         let credentials = Arc::new(Credentials::new(state.clone(), sealer));
+        let retention = config.exposure.audit_retention();
+        let (recorder, keeper) = audit::channel(state.clone(), Arc::clone(&clock), Arc::clone(&metrics), retention);
         let app = App::new(AppParts {
             service,
             authenticator: Arc::new(Chain::standard(credentials, DEFAULT_SKEW)),
+            remote: remote::ways(config)?,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
             readiness: readiness.clone(),
+            limits: http_api::Limits::new(config.exposure.limits(), &clock),
+            proxies: config.exposure.proxies.clone(),
+            audit: Arc::new(recorder),
             freshness: freshness.clone(),
             closing: stopped.clone(),
             region: region(&state),
@@ -157,8 +173,25 @@ impl Server {
                 leads: Arc::clone(&leads),
             }),
         };
+        let listening = Listening {
+            listener,
+            tls: tls.clone(),
+            most: config.exposure.most_connections(),
+            clock: overrides.connection_clock.unwrap_or_else(|| Arc::new(SystemClock)),
+            metrics: Some(Arc::clone(&metrics)),
+        };
         let mut tasks = JoinSet::new();
-        tasks.spawn(named("HTTP", http_api::serve(listener, app, until(stopped.clone()))));
+        if let Some(tls) = tls.clone() {
+            let (clock, stop) = (Arc::clone(&clock), until(stopped.clone()));
+            tasks.spawn(named("watching the certificate", async move {
+                tokio::select! {
+                    () = stop => {}
+                    () = tls.follow(clock.as_ref()) => {}
+                }
+            }));
+        }
+        tasks.spawn(named("the audit record", keeper.run(stopped.clone())));
+        tasks.spawn(named("HTTP", http_api::serve(listening, app, until(stopped.clone()))));
         tasks.spawn(named(
             "the controller",
             async move { Controller::new(parts).run(until(stopped)).await },
@@ -181,7 +214,7 @@ impl Server {
             "following the store",
             follow(state.clone(), Arc::clone(&clock), stop.subscribe()),
         ));
-        let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&clock));
+        let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&real));
         let stopped = until(stop.subscribe());
         tasks.spawn(named("looking after freshness", async move {
             tokio::select! {
@@ -198,15 +231,22 @@ impl Server {
             demo,
             stop,
             readiness,
+            tls,
             replica: config.replica,
-            clock,
+            clock: real,
             tasks,
             store,
         })
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The certificate that is shown, where there is one.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_deref()
     }
 
     /// The machines, where they are simulated.
@@ -244,6 +284,15 @@ impl Server {
     }
 }
 
+/// With files that cannot be used there is no server: to answer in the clear instead would be worse.
+fn load_tls(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Tls>>> {
+    let Some(files) = config.exposure.tls.clone() else {
+        return Ok(None);
+    };
+    let tls = Tls::load(files, Arc::clone(metrics) as Arc<dyn TlsObserver>).context("TLS cannot be offered")?;
+    Ok(Some(Arc::new(tls)))
+}
+
 async fn named(name: &'static str, work: impl Future<Output = ()>) -> &'static str {
     work.await;
     name
@@ -258,6 +307,32 @@ pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
 fn region(state: &State) -> String {
     let config = service::admission::config(&state.index().read());
     config.region.clone().unwrap_or_else(|| "default".to_owned())
+}
+
+/// After a change of the sealing key's file: what the new key is to protect, it has to seal.
+async fn reseal(state: &State, sealer: &Sealer) -> Result<()> {
+    let (sealed, _) = service::admin::reseal(state, sealer)
+        .await
+        .context("access keys could not be sealed anew")?;
+    if sealed > 0 {
+        tracing::info!(access_keys = sealed, "access keys were sealed with the first key of the file");
+    }
+    Ok(())
+}
+
+/// Refuses where an access key is sealed with another key than the first of the file.
+pub(crate) async fn check_sealed(config: &Config) -> Result<()> {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let store = Arc::new(SqlStore::open(Options::new(config.store_url(), Arc::new(SystemClock))).await?);
+    let state = State::load(Arc::clone(&store) as Arc<dyn Store>).await?;
+    let sealer = Sealer::new(keys::load(&config.secret_key_path(), entropy.as_ref(), true)?, entropy);
+    let all = state.index().read().all::<AccessKey>();
+    let outdated = all.iter().filter(|key| sealer.is_outdated(&key.sealed_secret)).count();
+    store.close().await;
+    if outdated > 0 {
+        bail!("{outdated} access keys are sealed with other keys than the first: start the server once, which seals them anew");
+    }
+    Ok(())
 }
 
 /// Access keys whose secret cannot be opened are of no use, and their holders are told no more than that.

@@ -25,12 +25,25 @@ fn filter(text: &str) -> Result<EnvFilter> {
     if !text.contains([',', '=']) {
         text.parse::<LevelFilter>()?;
     }
-    Ok(EnvFilter::try_new(text)?)
+    let filter = EnvFilter::try_new(text)?;
+    // Who did what is told whatever else is not, unless that very thing is asked for.
+    if text.contains("audit=") {
+        return Ok(filter);
+    }
+    Ok(filter.add_directive("audit=info".parse()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_did_what_is_told_unless_that_is_switched_off() {
+        for text in ["off", "error", "info,sqlx=warn"] {
+            assert!(filter(text).unwrap().to_string().contains("audit=info"), "{text}");
+        }
+        assert!(!filter("info,audit=off").unwrap().to_string().contains("audit=info"));
+    }
 
     #[test]
     fn a_misspelt_level_is_refused() {

@@ -220,3 +220,40 @@ async fn no_secret_reaches_the_log() -> Result<()> {
     ensure!(!told.contains("Signature="), "the log tells a signature");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_new_sealing_key_takes_over_at_the_next_start_and_the_old_one_can_go() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let keys = |action: &str| poolkeeper().args(["keys", action, "--data"]).arg(&data).output();
+    let server = Server::start(&data, "/v3/auth/tokens")?;
+    let told = |name: &str| server.told(name);
+    let credential = Credential::AccessKey {
+        id: AccessKeyId::parse(&told("access key")?)?,
+        secret: SecretString::from(told("secret key")?),
+    };
+    server.terminate()?;
+    let rotated = keys("rotate")?;
+    ensure!(
+        rotated.status.success() && text(&rotated.stdout).contains("seals from the next start on"),
+        "{rotated:?}"
+    );
+    let early = keys("retire")?;
+    ensure!(
+        !early.status.success() && text(&early.stderr).contains("access keys are sealed with other keys"),
+        "{early:?}"
+    );
+    let again = Server::start(&data, "Poolkeeper serves")?;
+    again.terminate()?;
+    let retired = keys("retire")?;
+    ensure!(text(&retired.stdout) == "1 keys were taken out\n", "{retired:?}");
+    ensure!(
+        std::fs::read_to_string(data.join("secret.key"))?.lines().count() == 1,
+        "one key is left"
+    );
+    let last = Server::start(&data, "Poolkeeper serves")?;
+    let client = Client::new(last.told("Poolkeeper serves")?, credential, Arc::new(clock::SystemClock));
+    let answer = client.get(&format!("/v2/{PROJECT}/pools")).await;
+    ensure!(answer.status == 200, "{}", answer.text);
+    Ok(())
+}

@@ -85,6 +85,7 @@ fn principal(index: &Snapshot<'_>, user: &User, scope: Scope, credential: String
         domain_name,
         scope,
         roles: open_roles(index, user),
+        workspace_roles: user.workspace_roles.clone(),
         credential,
     }
 }
@@ -186,6 +187,15 @@ impl Service {
         };
         let (scope, project) = self.resolve_scope(&user, &request.scope).ok_or_else(refused)?;
         self.issue(user, scope, project, method, end).await
+    }
+
+    /// As whom somebody tries to log in with a password, if there is such a user: what is not a user's name may be a secret
+    /// in the wrong field.
+    pub fn named_user(&self, proof: &Proof) -> Option<UserId> {
+        match proof {
+            Proof::Password { user, .. } => self.find_user(user).map(|user| user.id.clone()),
+            Proof::Token(_) => None,
+        }
     }
 
     fn find_user(&self, reference: &UserReference) -> Option<Arc<User>> {
@@ -303,6 +313,17 @@ impl Service {
         let all = self.parts.state.index().read().all::<Token>();
         let expired = all.into_iter().filter(|token| token.expires_at.is_some_and(|at| at <= now));
         expired.take(CLEARED_AT_ONCE).map(|token| token.entry.key.clone()).collect()
+    }
+
+    /// Somebody whom others vouch for: what they say of projects that are not here, or are switched off, does not count.
+    pub fn outsider(&self, mut who: Principal) -> Principal {
+        let index = self.parts.state.index().read();
+        who.roles
+            .retain(|id, _| index.get::<Project>("", id).is_some_and(|project| project.is_enabled));
+        if let Some(domain) = index.get::<Domain>("", &who.domain) {
+            who.domain_name.clone_from(&domain.name);
+        }
+        who
     }
 
     /// The projects that the caller reaches, by name.

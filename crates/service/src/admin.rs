@@ -15,7 +15,7 @@ mod users;
 mod workloads;
 
 pub use domains::DomainChange;
-pub use keys::{KeyChange, KeyInfo, KeyRequest, NewKey, random_pair};
+pub use keys::{KeyChange, KeyInfo, KeyRequest, NewKey, random_pair, reseal};
 pub use machines::{MAX_MACHINES, NewMachines};
 pub use projects::{NewProject, ProjectChange, QuotaChange};
 pub use registry::Registered;

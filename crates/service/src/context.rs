@@ -121,13 +121,20 @@ impl Service {
 
     /// Checks 4 and 5: the caller's project and role allow the action.
     pub fn authorize(&self, ctx: &CallContext, action: Action) -> Result<(), ServiceError> {
-        match self.parts.authorizer.decide(&ctx.principal, action, &ctx.project) {
-            Decision::Allow => Ok(()),
-            Decision::WrongProject => Err(ServiceError::WrongProject),
-            Decision::Denied => Err(ServiceError::ActionDenied {
-                action: action.as_str().to_owned(),
-            }),
-        }
+        judged(self.parts.authorizer.decide(&ctx.principal, action, &ctx.project), action)
+    }
+
+    /// As [`Service::authorize`], for what is in a workspace that is not known yet: [`Service::check_workspace`] or
+    /// [`Service::target_workspace`] has to follow.
+    pub(crate) fn authorize_somewhere(&self, ctx: &CallContext, action: Action) -> Result<(), ServiceError> {
+        judged(self.parts.authorizer.decide_somewhere(&ctx.principal, action, &ctx.project), action)
+    }
+
+    fn authorize_in(&self, ctx: &CallContext, action: Action, workspace: &WorkspaceId) -> Result<(), ServiceError> {
+        judged(
+            self.parts.authorizer.decide_in(&ctx.principal, action, &ctx.project, workspace),
+            action,
+        )
     }
 
     /// The caller must be an operator.
@@ -184,12 +191,12 @@ impl Service {
             .map(|found| found.object)
     }
 
-    /// Check 7: the effective user may use the workspace of an object.
+    /// Check 7: the effective user may use the workspace of an object, and the caller's role there allows the action.
     pub(crate) fn check_workspace(&self, ctx: &CallContext, action: Action, workspace: &WorkspaceId) -> Result<(), ServiceError> {
         let user = self.effective_user(ctx, action)?;
         match self.workspace(&ctx.project, workspace) {
-            Some(found) if found.admits(&user) => Ok(()),
-            None if user.may_use_all => Ok(()),
+            Some(found) if found.admits(&user) => self.authorize_in(ctx, action, workspace),
+            None if user.may_use_all => self.authorize_in(ctx, action, workspace),
             Some(_) | None => Err(denied(action, workspace)),
         }
     }
@@ -214,10 +221,21 @@ impl Service {
             return Err(ServiceError::WorkspaceNotNormal(workspace.to_string()));
         }
         if found.admits(&user) {
+            self.authorize_in(ctx, action, workspace)?;
             Ok(found)
         } else {
             Err(denied(action, workspace))
         }
+    }
+}
+
+fn judged(decision: Decision, action: Action) -> Result<(), ServiceError> {
+    match decision {
+        Decision::Allow => Ok(()),
+        Decision::WrongProject => Err(ServiceError::WrongProject),
+        Decision::Denied => Err(ServiceError::ActionDenied {
+            action: action.as_str().to_owned(),
+        }),
     }
 }
 

@@ -94,6 +94,7 @@ impl World {
             domain,
             password_hash: None,
             roles: BTreeMap::from([(home(), Role::Operator)]),
+            workspace_roles: BTreeMap::new(),
             is_enabled: true,
             created_at: now,
         };
@@ -170,6 +171,7 @@ pub fn user(domain: &DomainId, name: &str, roles: &[(&ProjectId, Role)]) -> NewU
         name: name.to_owned(),
         password: Some(SecretString::from(PASSWORD)),
         roles: roles.iter().map(|(project, role)| ((*project).clone(), *role)).collect(),
+        workspace_roles: BTreeMap::new(),
         is_enabled: true,
     }
 }
@@ -188,6 +190,7 @@ pub fn call(role: Role) -> CallContext {
             domain_name: "first".to_owned(),
             scope: Scope::AllProjects,
             roles: BTreeMap::from([(home(), role)]),
+            workspace_roles: BTreeMap::new(),
             credential: "test".to_owned(),
         },
         project: home(),

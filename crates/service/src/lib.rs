@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod admin;
 pub mod admission;
+pub mod audit;
 pub mod catalogue;
 pub mod commit;
 pub mod context;

@@ -22,7 +22,7 @@ impl Service {
         ctx: &CallContext,
         decode: impl Fn() -> Result<NetworkDraft, FieldErrors>,
     ) -> Result<Outcome<Network>, ServiceError> {
-        self.authorize(ctx, Action::NetworkCreate)?;
+        self.authorize_somewhere(ctx, Action::NetworkCreate)?;
         self.change(ctx, || {
             let draft = decode()?;
             let workspace = draft.workspace.clone().unwrap_or_else(WorkspaceId::default_workspace);
@@ -102,7 +102,7 @@ impl Service {
     }
 
     fn find_network(&self, ctx: &CallContext, action: Action, name: &NetworkName) -> Result<Versioned<Network>, ServiceError> {
-        self.authorize(ctx, action)?;
+        self.authorize_somewhere(ctx, action)?;
         let found = self
             .parts
             .state

@@ -180,7 +180,7 @@ impl Service {
 
     /// Checks 5 to 7 for the pool of something: `If-Match` is about that, not about the pool.
     pub(crate) fn pool_of(&self, ctx: &CallContext, action: Action, name: &PoolName) -> Result<Versioned<Pool>, ServiceError> {
-        self.authorize(ctx, action)?;
+        self.authorize_somewhere(ctx, action)?;
         let found = self
             .parts
             .state

@@ -84,6 +84,7 @@ pub fn context() -> CallContext {
         domain_name: "domain".to_owned(),
         scope: Scope::AllProjects,
         roles: BTreeMap::from([(project(), Role::Operator)]),
+        workspace_roles: BTreeMap::new(),
         credential: "simulation".to_owned(),
     };
     CallContext {

@@ -2,7 +2,7 @@
 
 mod lock;
 
-pub(crate) use lock::Lock;
+pub(crate) use lock::{Lock, keep_private};
 
 use crate::error::{BackupError, OpenError, told, unavailable};
 use crate::options::Options;
@@ -251,6 +251,8 @@ impl Target {
             Engine::Sqlite { .. } => {
                 let text = to.to_str().ok_or_else(|| BackupError::Failed("the path is not UTF-8".to_owned()))?;
                 let failed = |error: sqlx::Error| BackupError::Failed(told(&error));
+                // An empty file is one that it will write to.
+                keep_private(to).map_err(|error| BackupError::Failed(error.to_string()))?;
                 let mut connection = self.options.connect().await.map_err(failed)?;
                 set(&mut connection, &[SQLITE_ALL]).await.map_err(failed)?;
                 sqlx::query("VACUUM INTO $1")

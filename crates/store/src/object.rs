@@ -1,6 +1,7 @@
 //! The record form of every object: which kinds there are, where they are kept and how they are encoded.
 
 use crate::port::{Key, Record, StoreError};
+use domain::audit::AuditEntry;
 use domain::catalogue::{Flavor, OsConfig, VirtualTemplate};
 use domain::event::Event;
 use domain::iam::{AccessKey, Domain, Project, Token, User};
@@ -103,6 +104,7 @@ kinds! {
     SfsTurbo => "sfs-turbo",
     SampleHour => "sample-hour",
     Job => "job",
+    AuditEntry => "audit-entry",
 }
 
 impl Kind {
@@ -161,6 +163,7 @@ places! {
     SfsTurbo |it| "", &it.id;
     SampleHour |it| it.pool.as_str(), format!("{:010}", it.hour);
     Job |it| &it.project, it.id.hyphenated();
+    AuditEntry |it| "", it.name();
 }
 
 /// The answer that was given to a request with an `Idempotency-Key`, kept so that a repetition gets it again.

@@ -285,10 +285,10 @@ fn index_change(change: Change) -> Result<Option<IndexChange>, StoreError> {
     })
 }
 
-/// Machines belong to the simulated fleet, which keeps its own picture of them; samples are read from the store where
-/// somebody asks for them.
+/// Machines belong to the simulated fleet, which keeps its own picture of them; samples and the audit record are read from
+/// the store where somebody asks for them.
 fn is_indexed(kind: Kind) -> bool {
-    !matches!(kind, Kind::Machine | Kind::SampleHour)
+    !matches!(kind, Kind::Machine | Kind::SampleHour | Kind::AuditEntry)
 }
 
 fn encode(batch: TypedBatch) -> Result<(Batch, Vec<IndexChange>), StoreError> {

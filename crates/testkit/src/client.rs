@@ -92,6 +92,11 @@ impl Client {
         client
     }
 
+    /// The same client on connections of its own, made by another HTTP client.
+    pub fn over(&self, http: reqwest::Client) -> Self {
+        Self { http, ..self.clone() }
+    }
+
     pub fn with_credential(&self, credential: Credential) -> Self {
         Self {
             credential,

@@ -7,8 +7,10 @@
 
 pub mod client;
 pub mod events;
+pub mod outside;
 pub mod postgres;
 pub mod server;
+pub mod tls;
 
 pub use client::{Answer, Client};
 pub use events::{Event, Events};

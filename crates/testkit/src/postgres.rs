@@ -1,10 +1,11 @@
 //! A PostgreSQL server for tests.
 
+use crate::tls::Authority;
 use anyhow::{Context, Result, bail};
 use clock::SystemEntropy;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -51,7 +52,7 @@ impl Postgres {
                 own: None,
             })),
             Err(_) => {
-                let server = Server::start(&programs()?)?;
+                let server = Server::start(&programs()?, |_| Ok(vec!["listen_addresses=".to_owned()]))?;
                 let url = format!("postgres://postgres@localhost/postgres?host={}", server.directory.path().display());
                 Ok(Some(Self {
                     programs: server.programs.clone(),
@@ -61,6 +62,43 @@ impl Postgres {
                 }))
             }
         }
+    }
+
+    /// A server of its own that is reached by TCP at `localhost` with TLS only, and the root's file. `None` where
+    /// PostgreSQL is to be skipped. Blocks.
+    pub fn start_with_tls(authority: &Authority) -> Result<Option<(Self, PathBuf)>> {
+        if std::env::var(VARIABLE).is_ok_and(|text| text == "skip") {
+            return Ok(None);
+        }
+        // Somebody else may take it before the server does; then the server does not start.
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let pair = authority.issue(2100);
+        let server = Server::start(&programs()?, |data| {
+            std::fs::write(data.join("tls.crt"), &pair.certificate)?;
+            std::fs::write(data.join("tls.key"), &pair.key)?;
+            std::fs::set_permissions(data.join("tls.key"), std::fs::Permissions::from_mode(0o600))?;
+            if let Some(user) = unprivileged()? {
+                chown(data.join("tls.key"), Some(user.uid), Some(user.gid))?;
+            }
+            std::fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n")?;
+            let settings = [
+                "listen_addresses=127.0.0.1",
+                "ssl=on",
+                "ssl_cert_file=tls.crt",
+                "ssl_key_file=tls.key",
+            ];
+            let settings = settings.into_iter().map(ToOwned::to_owned);
+            Ok(settings.chain([format!("port={port}")]).collect())
+        })?;
+        let root = server.directory.path().join("root.crt");
+        std::fs::write(&root, authority.root())?;
+        let server = Self {
+            programs: server.programs.clone(),
+            url: format!("postgres://postgres@localhost:{port}/postgres"),
+            databases: Mutex::default(),
+            own: Some(server),
+        };
+        Ok(Some((server, root)))
     }
 
     /// Of the server's first database. What a child process needs in [`VARIABLE`] to use the same server.
@@ -118,20 +156,23 @@ impl Drop for Postgres {
 }
 
 impl Server {
-    fn start(programs: &Path) -> Result<Self> {
+    /// `prepare` is given the folder of the server's files, and gives settings.
+    fn start(programs: &Path, prepare: impl FnOnce(&Path) -> Result<Vec<String>>) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("poolkeeper-postgres-").tempdir()?;
         let user = unprivileged()?;
         if let Some(user) = user {
             chown(directory.path(), Some(user.uid), Some(user.gid))?;
         }
         initialise(programs, directory.path(), user)?;
+        let settings = prepare(&directory.path().join("data"))?;
         let mut process = as_user(programs.join("postgres"), user)
             .arg("-D")
             .arg(directory.path().join("data"))
             .arg("-k")
             .arg(directory.path())
-            // No port. What is on disk does not matter after a test.
-            .args(["-c", "listen_addresses=", "-c", "max_connections=200", "-c", "fsync=off"])
+            // What is on disk does not matter after a test.
+            .args(["-c", "max_connections=200", "-c", "fsync=off"])
+            .args(settings.iter().flat_map(|setting| ["-c", setting.as_str()]))
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -2,7 +2,7 @@
 
 use crate::client::{Answer, Client, Credential};
 use crate::postgres::Postgres;
-use clock::ShiftedClock;
+use clock::{Clock, ShiftedClock};
 use domain::name::AccessKeyId;
 use fleet::sim::SimFleet;
 use poolkeeper::config::Config;
@@ -25,6 +25,26 @@ const PROJECT: &str = "6f5da086876d4cd084d36f8bd3346036";
 const ACCESS_KEY: &str = "TESTKEY0000000000001";
 const SECRET_KEY: &str = "the secret key of the tests";
 const ADMIN_TOKEN: &str = "the-admin-token-of-the-tests";
+
+/// Changes the settings of a server before it starts.
+pub type Configure = Box<dyn FnOnce(&mut Config) + Send>;
+
+/// What is not as usual about a server.
+#[derive(Default)]
+pub struct Custom {
+    pub configure: Option<Configure>,
+    /// Of the time-outs of connections.
+    pub connection_clock: Option<Arc<dyn Clock>>,
+}
+
+impl Custom {
+    pub fn config(configure: impl FnOnce(&mut Config) + Send + 'static) -> Self {
+        Self {
+            configure: Some(Box::new(configure)),
+            ..Self::default()
+        }
+    }
+}
 
 /// A running server whose fleet does everything at once and whose clock can be moved ahead.
 pub struct TestServer {
@@ -52,6 +72,12 @@ fn postgres() -> &'static Postgres {
 
 impl TestServer {
     pub async fn start(backend: Backend) -> Self {
+        Self::customized(backend, Custom::default()).await
+    }
+
+    /// A server that is not as usual.
+    pub async fn customized(backend: Backend, custom: Custom) -> Self {
+        poolkeeper::install_cryptography();
         let data = tempfile::tempdir().expect("a folder for the server");
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -65,10 +91,13 @@ impl TestServer {
                 .expect("no panic");
             config.database = Some(url);
         }
-        Self::on(config, data, ShiftedClock::default()).await
+        if let Some(configure) = custom.configure {
+            configure(&mut config);
+        }
+        Self::on(config, data, ShiftedClock::default(), custom.connection_clock).await
     }
 
-    async fn on(config: Config, data: TempDir, clock: ShiftedClock) -> Self {
+    async fn on(config: Config, data: TempDir, clock: ShiftedClock, connection_clock: Option<Arc<dyn Clock>>) -> Self {
         let demo = Values {
             project_id: Some(PROJECT.to_owned()),
             access_key: Some(ACCESS_KEY.to_owned()),
@@ -80,6 +109,7 @@ impl TestServer {
         let overrides = Overrides {
             clock: Some(Arc::new(clock.clone())),
             entropy: None,
+            connection_clock,
             demo,
         };
         let server = Server::start(&config, overrides).await.expect("the server starts");
@@ -101,7 +131,22 @@ impl TestServer {
     /// Stops the server and starts another one on the same data.
     pub async fn restart(self) -> Self {
         self.server.stop().await.expect("the server stops");
-        Self::on(self.config, self.data, self.clock).await
+        Self::on(self.config, self.data, self.clock, None).await
+    }
+
+    /// The address of the listener.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.address
+    }
+
+    /// As its clients call it.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The files of the certificate have changed: looks at them now.
+    pub fn look_at_certificate(&self) {
+        self.server.tls().expect("a server with TLS").reload();
     }
 
     /// `/v2/<project>/pools`

@@ -4,6 +4,7 @@
 //! so an unknown member is a slip of the pen.
 
 pub mod accounts;
+pub mod audit;
 pub mod configuration;
 pub mod flavor;
 pub mod machine;
@@ -107,6 +108,7 @@ lists! {
     FlavorList: flavors of flavor::FlavorView;
     MachineList: machines of machine::MachineView;
     TemplateList: plugin_templates of template::TemplateView;
+    AuditList: entries of audit::AuditView;
     SubmittedWorkloadList: workloads of workload::WorkloadView;
 }
 

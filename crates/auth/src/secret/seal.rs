@@ -118,6 +118,11 @@ impl KeyRing {
         })
     }
 
+    /// The id of the key that seals.
+    pub fn first_id(&self) -> &str {
+        &self.first.id
+    }
+
     fn find(&self, id: &str) -> Option<&SealingKey> {
         std::iter::once(&self.first).chain(&self.older).find(|key| key.id == id)
     }

@@ -1,5 +1,6 @@
 //! The operator API under `/admin/v1` (semantics §15). It is ours alone: plain JSON objects, unknown members are refused.
 
+pub(crate) mod audit;
 pub(crate) mod configuration;
 pub(crate) mod domains;
 pub(crate) mod flavors;

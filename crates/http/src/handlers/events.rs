@@ -35,7 +35,7 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
             errors.into_result()?;
             Ok((filter, wanted.after))
         };
-        return watch::answer(&app, app.service().watch_events(&ctx, read)?).await;
+        return watch::answer(&app, &call, app.service().watch_events(&ctx, read)?).await;
     }
     let read = || {
         let query = call.query()?;

@@ -1,6 +1,7 @@
 //! The identity endpoints that clients of this API begin with (contract README §6.1, clients §3 and §4).
 
 use crate::app::App;
+use crate::audit::Caller;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::pipeline;
@@ -10,9 +11,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::name::{DomainId, NameError, ProjectId, UserId};
+use domain::principal::{Principal, Scope};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use service::accounts::{DomainReference, Login, LoginRequest, Proof, UserReference, WantedScope};
+use std::sync::Arc;
 use wire::iam::{
     CatalogEntry, Endpoint, LoginBody, Named, ProofBody, Reference, ScopeBody, ScopedProject, TokenBody, TokenDetails, UserDetails,
 };
@@ -48,12 +51,38 @@ pub(crate) async fn create_token(State(app): State<App>, request: Request) -> Re
     let (parts, body) = request.into_parts();
     let body = pipeline::read(&app, &parts, body).await?;
     let value = wire::json::parse(&body).map_err(|error| FieldErrors::one(FieldPath::root(), Reason::Invalid, error.to_string()))?;
-    let login = app.service().login(login_request(wire::iam::decode_login(&value)?)?).await?;
+    let request = login_request(wire::iam::decode_login(&value)?)?;
+    let named = app.service().named_user(&request.proof);
+    let login = app.service().login(request).await.map_err(|error| {
+        let mut refusal = ApiError::from(error);
+        let reason = named.map(|user| format!("a log-in as user {user} was refused"));
+        refusal.internal = refusal.internal.or(reason);
+        refusal
+    })?;
+    Caller::set(&parts.extensions, Arc::new(signed_in(&login)));
     let body = render::encode(&token_body(&app, &parts.headers, &login));
     let mut response = (StatusCode::CREATED, [("content-type", "application/json")], body).into_response();
     let token = HeaderValue::from_str(login.token.expose_secret()).map_err(|_| ApiError::internal("a token that is no header value"))?;
     response.headers_mut().insert("x-subject-token", token);
     Ok(response)
+}
+
+/// Who has just logged in, for the record.
+fn signed_in(login: &Login) -> Principal {
+    Principal {
+        user: login.user.id.clone(),
+        user_name: login.user.name.clone(),
+        domain: login.domain.id.clone(),
+        domain_name: login.domain.name.clone(),
+        scope: match &login.project {
+            Some((project, _)) => Scope::Project(project.id.clone()),
+            None if login.is_domain_scoped => Scope::Domain,
+            None => Scope::None,
+        },
+        roles: login.project.iter().map(|(project, role)| (project.id.clone(), *role)).collect(),
+        workspace_roles: login.user.workspace_roles.clone(),
+        credential: auth::TokenHash::of(login.token.expose_secret().as_bytes()).short(),
+    }
 }
 
 fn named<T>(text: &str, parse: impl Fn(&str) -> Result<T, NameError>) -> Result<T, FieldErrors> {

@@ -24,7 +24,7 @@ const MAXIMUM: usize = 500;
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
     if let Some(wanted) = Wanted::read(&call)? {
         let watch = app.service().watch_nodes(&call.context()?, &pool_name(&call)?, wanted.after)?;
-        return watch::answer(&app, watch).await;
+        return watch::answer(&app, &call, watch).await;
     }
     let read = || {
         let mut paging = read_paging(&call)?;

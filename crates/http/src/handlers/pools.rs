@@ -76,7 +76,7 @@ async fn watch(app: &App, call: &Call, wanted: Wanted) -> Result<Response, ApiEr
         Ok((filter, wanted.after))
     };
     let watch = app.service().watch_pools(&call.context()?, read, has_labels)?;
-    watch::answer(app, watch).await
+    watch::answer(app, call, watch).await
 }
 
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, ApiError> {
@@ -116,6 +116,7 @@ pub(crate) async fn show(State(app): State<App>, call: Call) -> Result<Response,
     let Some(wait) = Wait::read(&call.query()?)? else {
         return Ok(render::entry(&found.entry));
     };
+    let _seat = call.sit(&app)?;
     let mut closing = app.parts.closing.clone();
     let found = tokio::select! {
         found = app.service().await_pool(&ctx, &name, wait.timeout, |pool| wait.condition.holds(pool)) => found?,

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::limits::Seat;
 use crate::render;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
@@ -60,7 +61,8 @@ fn begin(call: &Call, query: &Query, errors: &mut FieldErrors) -> Option<Revisio
 }
 
 /// Answers with what a watch tells, for as long as both sides want.
-pub(crate) async fn answer(app: &App, watch: Watch) -> Result<Response, ApiError> {
+pub(crate) async fn answer(app: &App, call: &Call, watch: Watch) -> Result<Response, ApiError> {
+    let seat = call.sit(app)?;
     app.service().reach(watch.revision()).await?;
     watch.check().map_err(|TooOld| ApiError::too_old(watch.revision()))?;
     let clock = Arc::clone(&app.parts.clock);
@@ -70,6 +72,7 @@ pub(crate) async fn answer(app: &App, watch: Watch) -> Result<Response, ApiError
         closing: app.parts.closing.clone(),
         watch,
         is_over: false,
+        _seat: seat,
     };
     let told = stream::unfold(teller, |mut teller| async move {
         let text = teller.next().await?;
@@ -88,6 +91,7 @@ struct Teller {
     closing: watch::Receiver<bool>,
     ends_at: Timestamp,
     is_over: bool,
+    _seat: Seat,
 }
 
 impl Teller {

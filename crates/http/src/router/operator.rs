@@ -4,7 +4,7 @@ mod accounts;
 mod outside;
 
 use super::{Operation, op};
-use crate::handlers::admin::{configuration, flavors, machines, orders, pools, templates, workloads};
+use crate::handlers::admin::{audit, configuration, flavors, machines, orders, pools, templates, workloads};
 use crate::openapi::docs::admin as d;
 use axum::http::Method;
 use axum::routing::{delete, get, patch, post, put};
@@ -26,7 +26,18 @@ pub(super) fn operations() -> Vec<Operation> {
     all.extend(outside::registered());
     all.extend(submitted_workloads());
     all.extend(pools_and_orders());
+    all.push(audit());
     all
+}
+
+fn audit() -> Operation {
+    op(
+        "ListAuditEntries",
+        GET,
+        "/admin/v1/audit",
+        get(audit::list),
+        d::audit::<a::AuditList>("Lists who did what, newest first"),
+    )
 }
 
 fn flavors_and_configuration() -> Vec<Operation> {

@@ -100,6 +100,7 @@ fn uid(object: &Object) -> Option<&Uid> {
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
         | Object::SfsTurbo(_)
+        | Object::AuditEntry(_)
         | Object::SampleHour(_)
         | Object::Job(_) => None,
     }

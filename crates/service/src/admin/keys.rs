@@ -5,7 +5,7 @@ use super::{check_description, decided, renew};
 use crate::Outcome;
 use crate::context::{CallContext, Service, check_match};
 use crate::error::ServiceError;
-use auth::new_token;
+use auth::{Sealer, new_token};
 use clock::Entropy;
 use domain::field::{FieldErrors, FieldPath};
 use domain::iam::{AccessKey, User};
@@ -14,10 +14,11 @@ use domain::principal::Principal;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use store::index::{Facet, Versioned};
-use store::{Expect, TypedBatch};
+use store::{CommitError, Expect, State, TypedBatch};
 
 /// How long a temporary key may live.
 const LIFETIME: std::ops::RangeInclusive<Duration> = Duration::from_mins(15)..=Duration::from_hours(24);
@@ -80,6 +81,45 @@ pub fn random_pair(entropy: &dyn Entropy) -> (String, SecretString) {
     let id: [u8; 20] = clock::random(entropy);
     let secret: [u8; 40] = clock::random(entropy);
     (letters(&id), SecretString::from(letters(&secret)))
+}
+
+/// Seals with the first key of the ring what is still sealed with an older one. Gives how many there were, and how many
+/// could not be opened and stay as they are.
+pub async fn reseal(state: &State, sealer: &Sealer) -> Result<(usize, usize), CommitError> {
+    const TOGETHER: usize = 500;
+    let (mut sealed, mut skipped) = (0, BTreeSet::new());
+    loop {
+        let all = state.index().read().all::<AccessKey>();
+        let outdated = all
+            .into_iter()
+            .filter(|key| sealer.is_outdated(&key.sealed_secret) && !skipped.contains(&key.id));
+        let (mut batch, mut count) = (TypedBatch::default(), 0);
+        for key in outdated.take(TOGETHER).collect::<Vec<_>>() {
+            let anew = sealer
+                .open(&key.id, &key.sealed_secret)
+                .and_then(|secret| sealer.seal(&key.id, &secret));
+            match anew {
+                Ok(sealed_secret) => {
+                    let anew = AccessKey {
+                        sealed_secret,
+                        ..AccessKey::clone(&key)
+                    };
+                    batch.put(anew, Expect::At(key.revision()));
+                    count += 1;
+                }
+                Err(_) => drop(skipped.insert(key.id.clone())),
+            }
+        }
+        if batch.is_empty() {
+            return Ok((sealed, skipped.len()));
+        }
+        match state.commit(batch).await {
+            Ok(_) => sealed += count,
+            // Somebody else was faster with one of them: what is left is looked for again.
+            Err(CommitError::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 impl Service {

@@ -6,9 +6,10 @@ use crate::context::{CallContext, Service, check_match};
 use crate::error::ServiceError;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::iam::{AccessKey, Domain, Project, User};
-use domain::name::{DomainId, ProjectId, UserId};
+use domain::name::{DomainId, ProjectId, UserId, WorkspaceId};
 use domain::pool::draft::Patched;
-use domain::principal::{Principal, Role};
+use domain::principal::{Principal, Role, WorkspaceRoles};
+use domain::workspace::Workspace;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct Account {
     /// Whether it can log in with a password.
     pub has_password: bool,
     pub roles: BTreeMap<ProjectId, Role>,
+    #[serde(default)]
+    pub workspace_roles: WorkspaceRoles,
     pub is_enabled: bool,
     pub created_at: Timestamp,
 }
@@ -41,6 +44,7 @@ impl From<&User> for Account {
             domain: user.domain.clone(),
             has_password: user.password_hash.is_some(),
             roles: user.roles.clone(),
+            workspace_roles: user.workspace_roles.clone(),
             is_enabled: user.is_enabled,
             created_at: user.created_at,
         }
@@ -56,6 +60,8 @@ pub struct NewUser {
     /// 8–128 characters. Absent: no log-in with a password.
     pub password: Option<SecretString>,
     pub roles: BTreeMap<ProjectId, Role>,
+    /// No operators: that role is for a whole project.
+    pub workspace_roles: WorkspaceRoles,
     pub is_enabled: bool,
 }
 
@@ -67,6 +73,8 @@ pub struct UserChange {
     pub password: Patched<SecretString>,
     /// Projects that are absent keep their role; `None` takes it away.
     pub roles: BTreeMap<ProjectId, Option<Role>>,
+    /// Likewise, of workspaces.
+    pub workspace_roles: BTreeMap<ProjectId, BTreeMap<WorkspaceId, Option<Role>>>,
     pub is_enabled: Option<bool>,
 }
 
@@ -92,6 +100,7 @@ impl Service {
                 domain: wanted.domain.clone(),
                 password_hash: password_hash.clone(),
                 roles: wanted.roles.clone(),
+                workspace_roles: wanted.workspace_roles.clone(),
                 is_enabled: wanted.is_enabled,
                 created_at: now,
             };
@@ -99,6 +108,7 @@ impl Service {
             let mut batch = TypedBatch::default();
             claim_name(&index, &mut batch, &user)?;
             check_roles(&index, &mut batch, &user, &BTreeMap::new())?;
+            check_workspace_roles(&index, &user, &WorkspaceRoles::new())?;
             let account = Account::from(&user);
             batch.put(user, Expect::Absent);
             Ok(decided(batch, account))
@@ -154,6 +164,16 @@ impl Service {
                     None => next.roles.remove(project),
                 };
             }
+            for (project, roles) in &change.workspace_roles {
+                let own = next.workspace_roles.entry(project.clone()).or_default();
+                for (workspace, role) in roles {
+                    match role {
+                        Some(role) => own.insert(workspace.clone(), *role),
+                        None => own.remove(workspace),
+                    };
+                }
+            }
+            next.workspace_roles.retain(|_, roles| !roles.is_empty());
             next.is_enabled = change.is_enabled.unwrap_or(next.is_enabled);
             let ends_sessions = password_hash != Patched::Unchanged || (found.is_enabled && !next.is_enabled);
             match &password_hash {
@@ -167,6 +187,7 @@ impl Service {
                 claim_name(&index, &mut batch, &next)?;
             }
             check_roles(&index, &mut batch, &next, &found.roles)?;
+            check_workspace_roles(&index, &next, &found.workspace_roles)?;
             keep_an_operator(&index, &mut batch, |operators| {
                 operators.users.insert(id.clone(), Arc::new(next.clone()));
             })?;
@@ -250,6 +271,21 @@ fn check_roles(index: &Snapshot<'_>, batch: &mut TypedBatch, user: &User, before
                 Reason::NotFound,
                 format!("project {project} not found"),
             ),
+        }
+    }
+    errors.into_result()
+}
+
+/// New roles are in workspaces that exist. One that is deleted at the same time leaves a role that nothing asks for.
+fn check_workspace_roles(index: &Snapshot<'_>, user: &User, before: &WorkspaceRoles) -> Result<(), FieldErrors> {
+    let mut errors = FieldErrors::new();
+    for (project, roles) in &user.workspace_roles {
+        let known = before.get(project);
+        for workspace in roles.keys().filter(|id| known.is_none_or(|known| !known.contains_key(*id))) {
+            if index.get::<Workspace>(project, workspace).is_none() {
+                let path = FieldPath::of("workspaceRoles").field(project.as_str()).field(workspace.as_str());
+                errors.push(path, Reason::NotFound, format!("workspace {workspace} not found"));
+            }
         }
     }
     errors.into_result()

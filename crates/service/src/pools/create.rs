@@ -53,7 +53,7 @@ impl Service {
         business: Business,
         decode: impl Fn() -> Result<PoolDraft, FieldErrors>,
     ) -> Result<Outcome<Pool>, ServiceError> {
-        self.authorize(ctx, Action::PoolCreate)?;
+        self.authorize_somewhere(ctx, Action::PoolCreate)?;
         self.effective_user(ctx, Action::PoolCreate)?;
         // Sub-pools take their turn at the parent's tree; a pool of its own has no tree yet.
         let tree = decode()

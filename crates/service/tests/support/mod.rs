@@ -200,6 +200,7 @@ pub fn caller(role: Role) -> CallContext {
         domain_name: "domain".to_owned(),
         scope: Scope::AllProjects,
         roles: BTreeMap::from([(project(), role)]),
+        workspace_roles: BTreeMap::new(),
         credential: "test".to_owned(),
     };
     CallContext {

@@ -1,7 +1,8 @@
 //! One process per database file.
 
 use crate::error::OpenError;
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Held as long as a process uses a database file. The operating system gives it back when the process ends, however
@@ -23,13 +24,41 @@ fn take(database: &Path) -> Result<Lock, OpenError> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(beside(database).map_err(failed)?)
         .map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
+        Ok(()) => {
+            keep_private(database).map_err(failed)?;
+            Ok(Lock(file))
+        }
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(database.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
+}
+
+/// Makes the database's file, if it is not there, for its owner only, whatever the umask: it holds what is needed to guess
+/// passwords. SQLite gives the files beside it the same rights. What is there already loses the rights of others.
+pub(crate) fn keep_private(database: &Path) -> std::io::Result<()> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(database)?;
+    let mode = file.metadata()?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!(database = %database.display(), "others could read the database; from now on only its owner can");
+        for suffix in ["", "-wal", "-shm"] {
+            let mut path = database.as_os_str().to_owned();
+            path.push(suffix);
+            match fs::set_permissions(&path, Permissions::from_mode(0o600)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The lock's path, the same by whichever link the database is reached.
@@ -46,4 +75,29 @@ fn beside(database: &Path) -> std::io::Result<PathBuf> {
     let mut path = real.into_os_string();
     path.push(".lock");
     Ok(path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_database_is_for_its_owner_only_whatever_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = folder.path().join("new.db");
+        let _held = take(&new).unwrap();
+        assert_eq!((mode(&new), mode(&beside(&new).unwrap())), (0o600, 0o600));
+        let old = folder.path().join("old.db");
+        let log = folder.path().join("old.db-wal");
+        for path in [&old, &log] {
+            fs::write(path, "").unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+        }
+        let _held = take(&old).unwrap();
+        assert_eq!((mode(&old), mode(&log)), (0o600, 0o600));
+    }
 }

@@ -115,6 +115,7 @@ pub fn facets(object: &Object) -> Vec<(Facet, SmolStr)> {
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
         | Object::SfsTurbo(_)
+        | Object::AuditEntry(_)
         | Object::SampleHour(_) => Vec::new(),
     }
 }
@@ -145,6 +146,7 @@ pub fn sort_time(object: &Object) -> i64 {
         | Object::VirtualTemplate(_)
         | Object::PeerSubnet(_)
         | Object::SfsTurbo(_)
+        | Object::AuditEntry(_)
         | Object::SampleHour(_) => None,
     };
     // Lists show whole seconds, and name breaks ties within one, so the order must not depend on fractions.

@@ -29,6 +29,7 @@ fn user(id: &str, name: &str) -> User {
         domain: DomainId::parse("d").unwrap(),
         password_hash: None,
         roles: Map::new(),
+        workspace_roles: Map::new(),
         is_enabled: true,
         created_at: Timestamp::UNIX_EPOCH,
     }

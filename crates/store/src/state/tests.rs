@@ -122,6 +122,7 @@ fn user(id: &str, name: &str) -> User {
         domain: DomainId::parse("d").unwrap(),
         password_hash: None,
         roles: BTreeMap::new(),
+        workspace_roles: BTreeMap::new(),
         is_enabled: true,
         created_at: Timestamp::UNIX_EPOCH,
     }

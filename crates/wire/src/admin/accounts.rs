@@ -3,8 +3,8 @@
 use super::moment;
 use domain::catalogue::Quota;
 use domain::iam;
-use domain::name::ProjectId;
-use domain::principal::Role;
+use domain::name::{ProjectId, WorkspaceId};
+use domain::principal::{Role, WorkspaceRoles};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -55,6 +55,8 @@ pub struct UserView {
     pub has_password: bool,
     /// Project id to `viewer`, `user` or `operator`
     pub roles: BTreeMap<String, &'static str>,
+    /// Project id to workspace id to `viewer` or `user`: counts there where it is stronger than the role in the project
+    pub workspace_roles: BTreeMap<String, BTreeMap<String, &'static str>>,
     pub enabled: bool,
     /// RFC 3339
     pub created_at: String,
@@ -124,6 +126,9 @@ pub struct UserBody {
     pub password: Option<String>,
     /// Project id to `viewer`, `user` or `operator`; in a patch, `null` takes a role away
     pub roles: Option<BTreeMap<String, String>>,
+    /// Project id to workspace id to `viewer` or `user`; in a patch, `null` takes a role away
+    #[serde(rename = "workspaceRoles")]
+    pub workspace_roles: Option<BTreeMap<String, BTreeMap<String, String>>>,
     pub enabled: Option<bool>,
 }
 
@@ -178,4 +183,12 @@ impl From<&Quota> for QuotaView {
 /// Roles as they are shown.
 pub fn roles(roles: &BTreeMap<ProjectId, Role>) -> BTreeMap<String, &'static str> {
     roles.iter().map(|(project, role)| (project.to_string(), role.as_str())).collect()
+}
+
+/// Roles in workspaces as they are shown.
+pub fn workspace_roles(all: &WorkspaceRoles) -> BTreeMap<String, BTreeMap<String, &'static str>> {
+    let shown = |roles: &BTreeMap<_, Role>| roles.iter().map(|(id, role)| (ToString::to_string(id), role.as_str())).collect();
+    all.iter()
+        .map(|(project, roles): (&ProjectId, &BTreeMap<WorkspaceId, Role>)| (project.to_string(), shown(roles)))
+        .collect()
 }

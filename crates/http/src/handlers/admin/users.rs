@@ -8,14 +8,14 @@ use crate::render;
 use axum::extract::State;
 use axum::response::Response;
 use domain::field::FieldErrors;
-use domain::name::{DomainId, ProjectId, UserId};
+use domain::name::{DomainId, ProjectId, UserId, WorkspaceId};
 use domain::pool::draft::Patched;
 use domain::principal::Role;
 use secrecy::SecretString;
 use service::ServiceError;
 use service::admin::{Account, NewUser, UserChange};
 use std::collections::BTreeMap;
-use wire::admin::accounts::{UserView, roles};
+use wire::admin::accounts::{UserView, roles, workspace_roles};
 use wire::admin::{UserList, is_removed, keep, moment, only};
 use wire::decode::Place;
 
@@ -30,6 +30,7 @@ fn view(account: &Account) -> UserView {
         domain: account.domain.to_string(),
         has_password: account.has_password,
         roles: roles(&account.roles),
+        workspace_roles: workspace_roles(&account.workspace_roles),
         enabled: account.is_enabled,
         created_at: moment(account.created_at),
     }
@@ -54,23 +55,53 @@ fn role_changes(place: &Place<'_>) -> BTreeMap<ProjectId, Option<Role>> {
     changes
 }
 
+/// Roles by project and workspace; `null`: none any more.
+fn workspace_role_changes(place: &Place<'_>) -> BTreeMap<ProjectId, BTreeMap<WorkspaceId, Option<Role>>> {
+    let choices = [Role::Viewer, Role::User].map(|role| (role.as_str(), role));
+    let mut changes = BTreeMap::new();
+    for id in place.object().into_iter().flat_map(serde_json::Map::keys) {
+        let entry = place.field(id);
+        let project = ProjectId::parse(id).map_err(|error| entry.invalid(error.to_string()));
+        let mut roles = BTreeMap::new();
+        for id in entry.object().into_iter().flat_map(serde_json::Map::keys) {
+            let bound = entry.field(id);
+            match WorkspaceId::parse(id) {
+                Err(error) => bound.invalid(error.to_string()),
+                Ok(workspace) if is_removed(&entry, id) => {
+                    roles.insert(workspace, None);
+                }
+                Ok(workspace) => roles.extend(bound.choice(&choices).map(|role| (workspace, Some(role)))),
+            }
+        }
+        changes.extend(project.ok().map(|project| (project, roles)));
+    }
+    changes
+}
+
+/// Without those that are taken away.
+fn kept<K: Ord>(changes: BTreeMap<K, Option<Role>>) -> BTreeMap<K, Role> {
+    changes.into_iter().filter_map(|(key, role)| Some((key, role?))).collect()
+}
+
 fn password(place: &Place<'_>) -> Option<SecretString> {
     place.text().map(SecretString::from)
 }
 
 fn new_user(call: &Call) -> Result<NewUser, FieldErrors> {
     read(call, |root| {
-        only(root, &["domain", "name", "password", "roles", "enabled"]);
+        only(root, &["domain", "name", "password", "roles", "workspaceRoles", "enabled"]);
         let domain = required_name(&root.field("domain"), DomainId::parse);
         let name = root.field("name").required_text();
         let password = password(&root.field("password"));
         let roles = role_changes(&root.field("roles"));
+        let workspace_roles = workspace_role_changes(&root.field("workspaceRoles"));
         let is_enabled = root.field("enabled").boolean().unwrap_or(true);
         Some(NewUser {
             domain: domain?,
             name: name?.to_owned(),
             password,
-            roles: roles.into_iter().filter_map(|(project, role)| Some((project, role?))).collect(),
+            roles: kept(roles),
+            workspace_roles: workspace_roles.into_iter().map(|(project, roles)| (project, kept(roles))).collect(),
             is_enabled,
         })
     })
@@ -98,8 +129,8 @@ pub(crate) async fn show(State(app): State<App>, call: Call) -> Result<Response,
 
 fn change(call: &Call) -> Result<UserChange, FieldErrors> {
     read(call, |root| {
-        only(root, &["name", "password", "roles", "enabled"]);
-        keep(root, &["name", "roles", "enabled"]);
+        only(root, &["name", "password", "roles", "workspaceRoles", "enabled"]);
+        keep(root, &["name", "roles", "workspaceRoles", "enabled"]);
         Some(UserChange {
             name: root.field("name").text().map(ToOwned::to_owned),
             password: match password(&root.field("password")) {
@@ -108,6 +139,7 @@ fn change(call: &Call) -> Result<UserChange, FieldErrors> {
                 None => Patched::Unchanged,
             },
             roles: role_changes(&root.field("roles")),
+            workspace_roles: workspace_role_changes(&root.field("workspaceRoles")),
             is_enabled: root.field("enabled").boolean(),
         })
     })

@@ -1,6 +1,6 @@
 //! What the document says of the operator API.
 
-use super::{answers, dry_run, paging, text};
+use super::{answers, dry_run, integer, paging, text};
 use crate::openapi::Documentation;
 use utoipa::ToSchema;
 
@@ -50,6 +50,19 @@ pub(crate) fn mend<Answer: ToSchema>(summary: &'static str) -> Documentation {
 pub(crate) fn list<Answer: ToSchema>(summary: &'static str, filter: Option<(&'static str, &'static str)>) -> Documentation {
     let filter = filter.map(|(name, description)| text(name, description));
     answers::<Answer>(TAG, summary).query(filter).query(paging())
+}
+
+/// The record of who did what.
+pub(crate) fn audit<Answer: ToSchema>(summary: &'static str) -> Documentation {
+    let filters = [
+        text("principal", "Id or name of a user, or a credential"),
+        text("project", "Id of a project"),
+        text("operation", "An operationId of this document"),
+        text("outcome", "done, refused or failed"),
+        integer("since", "Not before, in seconds or milliseconds"),
+        integer("until", "Before, in seconds or milliseconds"),
+    ];
+    answers::<Answer>(TAG, summary).query(filters).query(paging())
 }
 
 pub(crate) fn show<Answer: ToSchema>(summary: &'static str) -> Documentation {

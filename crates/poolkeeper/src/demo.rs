@@ -211,7 +211,7 @@ impl Seeder<'_> {
         if self.fleet.is_some() {
             catalogue::put_flavors(&mut batch)?;
         }
-        catalogue::put(&region, &mut batch)?;
+        catalogue::put(&region, self.fleet.is_some(), &mut batch)?;
         if let Err(error) = self.state.commit(batch).await {
             // Another replica may have made it at the same time.
             return self.made_before(&project).ok_or_else(|| error.into());

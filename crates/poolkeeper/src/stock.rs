@@ -10,7 +10,7 @@ use std::time::Duration;
 use store::{Expect, State, TypedBatch};
 
 /// How often the cluster is compared with the catalogue.
-const EVERY: Duration = Duration::from_secs(15);
+const EVERY: Duration = Duration::from_secs(5);
 /// Annotation of flavors that were made here. An operator who takes it away, or makes the flavor, has it as they want it.
 const ORIGIN: &str = "poolkeeper.io/origin";
 const CLUSTER: &str = "cluster";

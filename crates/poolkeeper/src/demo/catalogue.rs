@@ -134,8 +134,9 @@ pub fn put_flavors(batch: &mut TypedBatch) -> Result<()> {
     Ok(())
 }
 
-/// Writes templates and configuration.
-pub fn put(region: &str, batch: &mut TypedBatch) -> Result<()> {
+/// Writes templates and configuration. Job types need plug-ins only where these come into every pool: a cluster has its scheduler
+/// already, and may have nothing that installs charts.
+pub fn put(region: &str, has_plugins: bool, batch: &mut TypedBatch) -> Result<()> {
     for template in [
         template("gpu-driver", "Driver of GPUs", true, &["535.129.03", "470.182.03", "440.33"])?,
         template("npu-driver", "Driver and firmware of Ascend chips", true, &["C82", "C78"])?,
@@ -145,14 +146,18 @@ pub fn put(region: &str, batch: &mut TypedBatch) -> Result<()> {
     ] {
         batch.put(template, Expect::Absent);
     }
-    let volcano = TemplateName::parse("volcano")?;
+    let scheduler = if has_plugins {
+        vec![TemplateName::parse("volcano")?]
+    } else {
+        Vec::new()
+    };
     let mut config = OsConfig::plain();
     config.region = Some(region.to_owned());
     config.scopes = BTreeMap::from([
         (
             JobType::Train,
             ScopeNeeds {
-                plugins: vec![volcano.clone()],
+                plugins: scheduler.clone(),
                 needs_external_dependency: false,
                 can_retry: true,
             },
@@ -160,7 +165,7 @@ pub fn put(region: &str, batch: &mut TypedBatch) -> Result<()> {
         (
             JobType::Infer,
             ScopeNeeds {
-                plugins: vec![volcano],
+                plugins: scheduler,
                 needs_external_dependency: true,
                 can_retry: true,
             },

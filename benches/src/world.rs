@@ -87,8 +87,8 @@ impl World {
     }
 }
 
-/// Makes the demo, and room for many pools, in an empty database; the sealing key goes where the replicas look for it.
-pub fn furnish_database(folder: &Path, url: &str, keys: &Path) -> Result<()> {
+/// Makes the demo, room for many pools and so many machines in an empty database; the sealing key goes where the replicas look for it.
+pub fn furnish_database(folder: &Path, url: &str, keys: &Path, free: u64) -> Result<()> {
     std::fs::create_dir_all(keys)?;
     let config = Config {
         database: Some(url.to_owned()),
@@ -98,7 +98,7 @@ pub fn furnish_database(folder: &Path, url: &str, keys: &Path) -> Result<()> {
     let shape = Shape {
         pools: 0,
         nodes_per_pool: 0,
-        free: 0,
+        free,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(seed(&config, shape))

@@ -13,6 +13,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 const CLIENTS: usize = 64;
+/// Of all replicas together in one round.
+const CREATES: u64 = 3_000;
 const MOST: usize = 3;
 /// Characters of a pool's record.
 const RECORD: usize = 2_000;
@@ -134,10 +136,12 @@ struct Side {
 pub fn replicas(bench: &Bench) -> Result<Section> {
     let server = bench.postgres.as_deref().context("case k needs --postgres")?;
     let database = Postgres::fresh(server, "poolkeeper_bench")?;
+    let creates = bench.divided(CREATES) * (bench.size.rounds as u64 + 1) * MOST as u64;
     furnish_database(
         &bench.scratch().join("replicas-first"),
         &database.url,
         &bench.scratch().join("replicas"),
+        creates + MOST as u64,
     )?;
     let bare = Postgres::fresh(server, "poolkeeper_bench_bare")?;
     // Its tables are the store's.
@@ -145,17 +149,19 @@ pub fn replicas(bench: &Bench) -> Result<Section> {
         &bench.scratch().join("replicas-bare"),
         &bare.url,
         &bench.scratch().join("replicas-bare"),
+        0,
     )?;
     bare.execute(&pgbench::read_rows(ROWS, RECORD))?;
     let mut section = Section {
         title: "(k) Replicas",
         method: format!(
-            "{CLIENTS} clients, shared out over the replicas, create pools that wait for payment; then all of them show one pool. All \
+            "{CLIENTS} clients, shared out over the replicas, create {} pools a round that wait for payment; then all of them show one pool. All \
              replicas, PostgreSQL and the load generator share all cores, so more replicas are no more processors. The ceiling of the writes \
              is pgbench with as many clients as there are replicas (each writes on one connection), whose transaction has the statements of \
              the store's writer and as many rows as the store's transactions carried on average; times that many. The ceiling of the reads \
              is pgbench with {CLIENTS} clients that each read one record of {RECORD} characters by its key. Then the replica that reconciles \
-             is killed, with a lease of {TTL} s, and it is asked every 2 ms whether another one has finished a step."
+             is killed, with a lease of {TTL} s, and it is asked every 2 ms whether another one has finished a step.",
+            bench.divided(CREATES)
         ),
         head: vec![
             "replicas",
@@ -224,7 +230,8 @@ fn measure(bench: &Bench, database: &Postgres, bare: &Postgres, count: usize) ->
     // The first round only warms up.
     for round in 0..=bench.size.rounds {
         let before = replicas.groups()?;
-        let loads = replicas.load(slice, |number| creates(count, round, number))?;
+        let each = Until::Requests(bench.divided(CREATES) / count as u64);
+        let loads = replicas.load(each, |number| creates(count, round, number))?;
         let after = replicas.groups()?;
         let group = ((after.0 - before.0) / (after.1 - before.1)).round().max(1.0);
         let limit = bare.transactions(bench.scratch(), &pgbench::creates(group as u64, RECORD), count, bench.size.slice)?;

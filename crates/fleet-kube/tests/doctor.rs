@@ -1,5 +1,7 @@
 //! The doctor on a cluster that answers.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use clock::{Clock, RuntimeClock};
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};

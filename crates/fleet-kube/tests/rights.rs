@@ -1,5 +1,7 @@
 //! What the fleet sends to a cluster, held against the rights that are shipped.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use clock::{Clock, RuntimeClock};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName, PoolName, ProjectId, ZoneName};

@@ -37,7 +37,10 @@ async fn main() -> Result<(), BoxError> {
     }
 }
 
-async fn answer(mut server: FakeServer, request: Request<Incoming>) -> Result<http::Response<impl http_body::Body<Data = bytes::Bytes, Error = BoxError>>, BoxError> {
+async fn answer(
+    mut server: FakeServer,
+    request: Request<Incoming>,
+) -> Result<http::Response<impl http_body::Body<Data = bytes::Bytes, Error = BoxError>>, BoxError> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     server.call(Request::from_parts(parts, kube::client::Body::from(body))).await

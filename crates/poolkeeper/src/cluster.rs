@@ -39,7 +39,7 @@ impl ClusterFleet {
 
     /// Connects until it succeeds, and then stays as long as the server.
     pub async fn run(self: Arc<Self>, cluster: Cluster, clock: Arc<dyn Clock>) {
-        let mut last = String::new();
+        let mut told = String::new();
         loop {
             match open(&cluster, &clock).await {
                 Ok(fleet) => {
@@ -48,12 +48,12 @@ impl ClusterFleet {
                     return std::future::pending().await;
                 }
                 Err(error) => {
-                    let reason = told(&error);
-                    if reason != last {
+                    let reason = explained(&error);
+                    if reason != told {
                         tracing::warn!(%reason, "the cluster cannot be used, it is tried again");
                     }
                     self.state.send_replace(State::Away(reason.clone()));
-                    last = reason;
+                    told = reason;
                 }
             }
             let again = clock.now().saturating_add(AGAIN).unwrap_or(jiff::Timestamp::MAX);
@@ -79,7 +79,7 @@ impl ClusterFleet {
 }
 
 /// An error with its causes, each said once.
-pub(crate) fn told(error: &StartError) -> String {
+pub(crate) fn explained(error: &StartError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -62,7 +62,7 @@ async fn examine_cluster(config: &Config, known: &Known, found: &mut Vec<Finding
         }
         Err(error) => found.push(Finding::error(
             "Kubernetes",
-            cluster::told(&error),
+            cluster::explained(&error),
             "give --kubeconfig, or run this in a pod of the cluster",
         )),
     }

@@ -91,10 +91,12 @@ impl Server {
         let tls = load_tls(config, &metrics)?;
         make_folder(&config.data).with_context(|| format!("folder {} cannot be made", config.data.display()))?;
         let groups = Arc::clone(&metrics);
+        // How long something takes, whatever tests make of the time.
+        let real: Arc<dyn Clock> = Arc::new(SystemClock);
         let options = Options {
             observer: Some(Arc::new(move |commits| groups.committed(commits))),
             stall: config.replica.stall(),
-            ..Options::new(config.store_url(), Arc::clone(&clock))
+            ..Options::new(config.store_url(), Arc::clone(&real))
         };
         let store = Arc::new(SqlStore::open(options).await?);
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
@@ -137,7 +139,7 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let readiness = Readiness::default();
-        let freshness = Freshness::new(config.replica.stale_reads);
+        let freshness = Freshness::new(config.replica.stale_reads, Arc::clone(&real));
         let credentials = Arc::new(Credentials::new(state.clone(), sealer));
         let retention = config.exposure.audit_retention();
         let (recorder, keeper) = audit::channel(state.clone(), Arc::clone(&clock), Arc::clone(&metrics), retention);
@@ -212,7 +214,7 @@ impl Server {
             "following the store",
             follow(state.clone(), Arc::clone(&clock), stop.subscribe()),
         ));
-        let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&clock));
+        let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&real));
         let stopped = until(stop.subscribe());
         tasks.spawn(named("looking after freshness", async move {
             tokio::select! {
@@ -231,7 +233,7 @@ impl Server {
             readiness,
             tls,
             replica: config.replica,
-            clock,
+            clock: real,
             tasks,
             store,
         })

@@ -114,19 +114,10 @@ impl Controller {
             };
             tracing::info!(epoch = lease.epoch, "reconciling");
             self.observer.leads(Some(lease.epoch));
-            let fence = lease.fence();
-            // The order matters: who wakes up after its time is over does nothing more.
             let is_told_to_stop = tokio::select! {
                 biased;
                 () = &mut shutdown => true,
-                () = self.keep_lease(&lease) => {
-                    tracing::warn!(epoch = lease.epoch, "the lease is lost");
-                    false
-                }
-                () = self.reconcile(&fence) => {
-                    tracing::warn!(epoch = lease.epoch, "another holder has the lease");
-                    false
-                }
+                () = self.hold(lease.clone()) => false,
             };
             self.observer.leads(None);
             if is_told_to_stop {
@@ -164,8 +155,42 @@ impl Controller {
         }
     }
 
-    /// Returns when the lease is lost, or may be.
-    async fn keep_lease(&self, lease: &Lease) {
+    /// Works until the lease is lost. While that is not certain, nothing is done.
+    async fn hold(&self, mut lease: Lease) {
+        let (epoch, fence) = (lease.epoch, lease.fence());
+        let work = self.reconcile(&fence);
+        tokio::pin!(work);
+        loop {
+            // The order matters: who wakes up after its time is over does nothing more.
+            let is_lost = tokio::select! {
+                biased;
+                is_lost = self.keep_lease(lease) => is_lost,
+                () = &mut work => {
+                    tracing::warn!(epoch, "another holder has the lease");
+                    return;
+                }
+            };
+            let renewed = if is_lost { None } else { self.ask_once_more(epoch).await };
+            let Some(renewed) = renewed else {
+                tracing::warn!(epoch, "the lease is lost");
+                return;
+            };
+            lease = renewed;
+        }
+    }
+
+    /// The lease is over by this clock. It is still ours if nobody has asked for it, and the store says so soon.
+    async fn ask_once_more(&self, epoch: u64) -> Option<Lease> {
+        let renewed = tokio::select! {
+            biased;
+            renewed = self.acquire() => renewed.ok().flatten(),
+            () = self.pause(self.lease.retry) => None,
+        };
+        renewed.filter(|renewed| renewed.epoch == epoch && self.context.clock.now() < renewed.expires_at)
+    }
+
+    /// Returns when the lease is over, or lost: `true`.
+    async fn keep_lease(&self, lease: Lease) -> bool {
         let mut expires_at = lease.expires_at;
         loop {
             let renew = async {
@@ -180,12 +205,12 @@ impl Controller {
             };
             let renewed = tokio::select! {
                 biased;
-                () = self.context.clock.sleep_until(expires_at) => return,
+                () = self.context.clock.sleep_until(expires_at) => return false,
                 renewed = renew => renewed,
             };
             match renewed.filter(|renewed| renewed.epoch == lease.epoch) {
                 Some(renewed) => expires_at = renewed.expires_at,
-                None => return,
+                None => return true,
             }
         }
     }

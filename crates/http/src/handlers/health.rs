@@ -14,7 +14,7 @@ pub(crate) async fn live() -> &'static str {
 }
 
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    if app.parts.readiness.get() && app.parts.freshness.is_fresh(app.parts.clock.now()) {
+    if app.parts.readiness.get() && app.parts.freshness.is_fresh() {
         match app.parts.readiness.remark() {
             Some(remark) => format!("ready, but {remark}\n").into_response(),
             None => "ready\n".into_response(),
@@ -25,7 +25,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
 }
 
 pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
-    let silence = app.parts.freshness.silence(app.parts.clock.now());
+    let silence = app.parts.freshness.silence();
     let text = app.parts.metrics.render(&app.parts.service, silence);
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }

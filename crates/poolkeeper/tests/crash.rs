@@ -65,8 +65,10 @@ impl Server {
                 "127.0.0.1:0",
                 "--fleet-speed",
                 "0.0005",
+                "--rate-limit",
+                "0",
                 "--log-level",
-                "warn",
+                "warn,audit=off",
                 "--data",
             ])
             .arg(data)

@@ -76,6 +76,7 @@ impl Answer {
 
 impl Client {
     pub fn new(base: impl Into<String>, credential: Credential, clock: Arc<dyn Clock>) -> Self {
+        poolkeeper::install_cryptography();
         Self {
             base: base.into(),
             http: reqwest::Client::new(),

@@ -2,7 +2,8 @@
 
 use domain::name::{DomainId, ProjectId, WorkspaceId};
 use domain::principal::Role;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub struct OidcConfig {
     /// What tokens for this service have in `aud`.
     pub audience: String,
     /// Id of the domain to which its users belong.
+    #[serde(deserialize_with = "domain")]
     pub domain: DomainId,
     /// Claim with the name of a user.
     #[serde(default = "name_claim")]
@@ -37,6 +39,7 @@ pub struct OidcConfig {
 #[serde(deny_unknown_fields)]
 pub struct GroupRoleConfig {
     pub group: String,
+    #[serde(deserialize_with = "project")]
     pub project: ProjectId,
     /// The role counts in this workspace only.
     pub workspace: Option<WorkspaceId>,
@@ -64,6 +67,15 @@ pub struct KeystoneConfig {
     /// `[keystone.roles]`: a role there, and what it is here.
     #[serde(default)]
     pub roles: BTreeMap<String, Role>,
+}
+
+/// What is stored is not checked again when it is read; what a person has written is.
+fn project<'de, D: Deserializer<'de>>(from: D) -> Result<ProjectId, D::Error> {
+    ProjectId::parse(&String::deserialize(from)?).map_err(D::Error::custom)
+}
+
+fn domain<'de, D: Deserializer<'de>>(from: D) -> Result<DomainId, D::Error> {
+    DomainId::parse(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
 fn name_claim() -> String {

@@ -140,7 +140,15 @@ impl Replica {
     pub fn start(&mut self) -> Result<()> {
         let log: File = OpenOptions::new().create(true).append(true).open(self.log())?;
         let process = Command::new(env!("CARGO_BIN_EXE_poolkeeper"))
-            .args(["serve", "--fleet-speed", "0.0005", "--log-level", "info,poolkeeper_http=error"])
+            .args([
+                "serve",
+                "--fleet-speed",
+                "0.0005",
+                "--rate-limit",
+                "0",
+                "--log-level",
+                "info,poolkeeper_http=error",
+            ])
             .args(["--listen", &self.address.to_string()])
             .args(["--database", &self.database])
             .args(["--lease-ttl", &TTL.as_secs().to_string()])

@@ -1,10 +1,10 @@
 //! What a change must pass.
 
 use crate::run::{command, run, succeeds};
-use crate::{clients, layers, manifests, openapi, policies, postgres, tree};
+use crate::{clients, kube, layers, manifests, openapi, policies, postgres, tree};
 use anyhow::Result;
 
-/// Runs every test of the workspace, with a PostgreSQL server, then those of the admission policies, and then the clients written in Python.
+/// Runs every test of the workspace, with a PostgreSQL server and an API server of Kubernetes, then those of the admission policies, and then the clients written in Python.
 pub fn test(with_clients: bool) -> Result<()> {
     if !succeeds("cargo", &["nextest", "--version"]) {
         run(command("cargo", &["install", "cargo-nextest", "--locked"]))?;
@@ -12,7 +12,12 @@ pub fn test(with_clients: bool) -> Result<()> {
     let server = postgres::start()?;
     let mut tests = command("cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
     tests.env("POOLKEEPER_TEST_POSTGRES", server.url());
+    let cluster = kube::start()?;
+    if let Some(cluster) = &cluster {
+        tests.env(kube::VARIABLE, cluster.kubeconfig());
+    }
     run(tests)?;
+    drop(cluster);
     policies::test()?;
     if with_clients {
         clients::test()?;

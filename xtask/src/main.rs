@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod clients;
+mod kube;
 mod layers;
 mod manifests;
 mod openapi;

@@ -1,5 +1,6 @@
 //! Tests that run unmodified clients written in Python against the built server.
 
+use crate::apt;
 use crate::run::{command, root, run, succeeds};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
@@ -61,12 +62,7 @@ pub fn environment() -> Result<PathBuf> {
     }
     let target = venv.to_string_lossy().into_owned();
     if !succeeds("python3", &["-m", "venv", "--clear", &target]) {
-        let sudo = if succeeds("sudo", &["-n", "true"]) { "sudo" } else { "env" };
-        run(command(sudo, &["apt-get", "update", "-qq"]))?;
-        run(command(
-            sudo,
-            &["apt-get", "install", "-y", "-qq", "--no-install-recommends", "python3-venv"],
-        ))?;
+        apt::install(&["python3-venv"])?;
         run(command("python3", &["-m", "venv", "--clear", &target]))?;
     }
     run(command(

@@ -1,7 +1,8 @@
 //! A real API server of Kubernetes for the tests: the one of the kubeconfig that `POOLKEEPER_TEST_KUBE_APISERVER` names, or one of
 //! our own, built from Debian's packages, that ends with us.
 
-use crate::run::command;
+use crate::apt;
+use crate::run::{command, succeeds};
 use anyhow::{Context, Result, ensure};
 use std::process::Stdio;
 
@@ -9,6 +10,12 @@ use std::process::Stdio;
 const SCRIPT: &str = "tests/kube/apiserver.sh";
 /// What the script exits with where there is no way to the packages.
 const NO_PACKAGES: i32 = 3;
+/// Programs that the script needs, how to see that they are there, and the package that each is in.
+const NEEDED: [(&str, &str, &str); 3] = [
+    ("dpkg-source", "--version", "dpkg-dev"),
+    ("openssl", "version", "openssl"),
+    ("curl", "--version", "curl"),
+];
 /// What the tests read.
 pub const VARIABLE: &str = "POOLKEEPER_TEST_KUBE_APISERVER";
 
@@ -38,6 +45,11 @@ impl Drop for Server {
 pub fn start() -> Result<Option<Server>> {
     if let Ok(kubeconfig) = std::env::var(VARIABLE) {
         return Ok(Some(Server { kubeconfig, is_own: false }));
+    }
+    let missing = NEEDED.iter().filter(|(program, version, _)| !succeeds(program, &[version]));
+    let missing: Vec<&str> = missing.map(|(.., package)| *package).collect();
+    if succeeds("apt-get", &["--version"]) && !missing.is_empty() {
+        apt::install(&missing)?;
     }
     let built = command(SCRIPT, &["build"]).stdout(Stdio::null()).status()?;
     if built.code() == Some(NO_PACKAGES) {

@@ -1,5 +1,6 @@
 //! Tasks of the project: `cargo xtask <task>`. Nothing has to be installed for them beforehand.
 
+mod apt;
 mod bench;
 mod check;
 mod clients;

@@ -1,7 +1,8 @@
 //! A PostgreSQL server for the tests: the one that `POOLKEEPER_TEST_POSTGRES` names, or one of our own that ends with us.
 
-use crate::run::{command, output, run, succeeds};
-use anyhow::{Context, Result, bail};
+use crate::apt::{self, is_root};
+use crate::run::{command, run};
+use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -87,20 +88,8 @@ fn find() -> Option<PathBuf> {
 }
 
 fn install() -> Result<PathBuf> {
-    if !succeeds("apt-get", &["--version"]) {
-        bail!("no PostgreSQL server is installed, and there is no apt-get: set POOLKEEPER_TEST_POSTGRES to the URL of one");
-    }
-    let sudo = if is_root() { "env" } else { "sudo" };
-    run(command(sudo, &["apt-get", "update", "-qq"]))?;
-    run(command(
-        sudo,
-        &["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql"],
-    ))?;
+    apt::install(&["postgresql"]).context("without a server of its own, the tests need POOLKEEPER_TEST_POSTGRES: the URL of one")?;
     find().context("PostgreSQL was installed, but its initdb is not in /usr/lib/postgresql")
-}
-
-fn is_root() -> bool {
-    output(command("id", &["-u"])).is_ok_and(|id| id.trim() == "0")
 }
 
 /// PostgreSQL refuses to run as root.

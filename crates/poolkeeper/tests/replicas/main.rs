@@ -158,9 +158,7 @@ async fn strike(cluster: &mut Cluster, fault: Fault, random: &mut ChaCha8Rng) ->
             let told = taken_over(cluster, leader).await?;
             lasting(TTL).await;
             cluster.replicas[leader].signal(Signal::CONT)?;
-            let gives_up = within(GIVEN_UP_WITHIN, async || {
-                cluster.replicas[leader].leads().await == Some(false)
-            });
+            let gives_up = within(GIVEN_UP_WITHIN, async || cluster.replicas[leader].leads().await == Some(false));
             ensure!(gives_up.await, "who slept past its lease still says that it leads");
             Ok(told)
         }
@@ -174,9 +172,7 @@ async fn strike(cluster: &mut Cluster, fault: Fault, random: &mut ChaCha8Rng) ->
         Fault::SilenceLeader => {
             cluster.lines[leader].set(Line::Silent);
             let told = taken_over(cluster, leader).await?;
-            let gives_up = within(GIVEN_UP_WITHIN, async || {
-                cluster.replicas[leader].leads().await == Some(false)
-            });
+            let gives_up = within(GIVEN_UP_WITHIN, async || cluster.replicas[leader].leads().await == Some(false));
             ensure!(gives_up.await, "who hears nothing of the database still says that it leads");
             cluster.lines[leader].set(Line::Good);
             Ok(told)

@@ -67,7 +67,7 @@ pub enum StepOutcome {
 
 /// Does one step for the tree of a root pool.
 pub async fn step(context: &StepContext, root: &PoolRef, fence: &Fence, no_capacity: &BTreeSet<NodeName>) -> StepOutcome {
-    let seen = context.state.index().newest();
+    let seen = context.state.index().age();
     let Some(mut tree) = gather(&context.state.index().read(), root, &context.policy, context.clock.now()) else {
         return StepOutcome::Done {
             wake: None,
@@ -81,7 +81,7 @@ pub async fn step(context: &StepContext, root: &PoolRef, fence: &Fence, no_capac
     };
     let observed = context.fleet.observe(&tree.root.uid).await;
     // What was written while the fleet was asked must not be judged by what it answered.
-    if context.state.index().newest() != seen {
+    if context.state.index().age() != seen {
         let Some(newer) = gather(&context.state.index().read(), root, &context.policy, context.clock.now()) else {
             return StepOutcome::Again;
         };

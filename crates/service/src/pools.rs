@@ -208,14 +208,14 @@ impl Service {
         let deadline = self.now().saturating_add(timeout).unwrap_or(jiff::Timestamp::MAX);
         let mut over = self.parts.clock.sleep_until(deadline);
         loop {
-            let seen = self.parts.state.index().newest();
+            let seen = self.parts.state.index().age();
             let found = self.show_pool(ctx, name)?;
             if holds(&found) {
                 return Ok(found);
             }
             tokio::select! {
                 biased;
-                _ = self.parts.state.index().changed(seen) => {}
+                () = self.parts.state.index().changed(seen) => {}
                 () = &mut over => return self.show_pool(ctx, name),
             }
         }

@@ -102,9 +102,15 @@ pub enum IndexChange {
     Counter(CounterKey, u64),
 }
 
+/// How often something has been applied. While it stays the same, so does everything that can be read. Revisions do not tell that:
+/// commits come out of their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Age(u64);
+
 #[derive(Debug)]
 pub struct Index {
     inner: RwLock<Inner>,
+    age: watch::Sender<Age>,
     newest: watch::Sender<Revision>,
     complete: watch::Sender<Revision>,
 }
@@ -182,6 +188,7 @@ impl Default for Index {
     fn default() -> Self {
         Self {
             inner: RwLock::default(),
+            age: watch::Sender::new(Age::default()),
             newest: watch::Sender::new(Revision::default()),
             complete: watch::Sender::new(Revision::default()),
         }
@@ -266,6 +273,7 @@ impl Index {
     }
 
     fn publish(&self, newest: Revision, complete: Revision) {
+        self.age.send_modify(|age| age.0 += 1);
         for (sender, revision) in [(&self.newest, newest), (&self.complete, complete)] {
             sender.send_if_modified(|known| {
                 let is_newer = revision > *known;
@@ -275,11 +283,15 @@ impl Index {
         }
     }
 
-    /// Waits until something newer than `after` has been applied.
-    pub async fn changed(&self, after: Revision) -> Revision {
-        let mut newest = self.newest.subscribe();
+    pub fn age(&self) -> Age {
+        *self.age.borrow()
+    }
+
+    /// Waits until something has been applied since. The age is to be taken before what is looked at.
+    pub async fn changed(&self, since: Age) {
+        let mut age = self.age.subscribe();
         // The sender lives as long as the index, so there is always an answer.
-        newest.wait_for(|newest| *newest > after).await.map_or(after, |newest| *newest)
+        let _age = age.wait_for(|age| *age > since).await;
     }
 
     /// Waits until everything up to a revision, and something after `after`, has been applied; gives that revision.

@@ -179,7 +179,7 @@ impl TestServer {
         let index = self.server.state.index();
         let wait = async {
             loop {
-                let seen = index.newest();
+                let seen = index.age();
                 let answer = self.user.get(path).await;
                 if holds(&answer) {
                     return answer;
@@ -198,7 +198,7 @@ impl TestServer {
         let index = self.server.state.index();
         let wait = async {
             loop {
-                let seen = index.newest();
+                let seen = index.age();
                 let pool = self.user.get(path).await.ok();
                 if holds(&pool) {
                     return pool;

@@ -343,7 +343,7 @@ async fn following_brings_in_what_others_and_dropped_commits_wrote() {
         async move { own.follow().await }
     });
     other.commit(put("a", "theirs")).await.unwrap();
-    own.index().changed(Revision(0)).await;
+    own.index().completed(Revision(0)).await;
     assert_eq!(name(&own, "a").as_deref(), Some("theirs"));
     faulty.order(Some(Outage::NoReply));
     {
@@ -351,7 +351,7 @@ async fn following_brings_in_what_others_and_dropped_commits_wrote() {
         tokio::pin!(commit);
         assert!(futures::poll!(&mut commit).is_pending());
     }
-    own.index().changed(Revision(1)).await;
+    own.index().completed(Revision(1)).await;
     assert_eq!(name(&own, "b").as_deref(), Some("dropped"));
     // It ends when the store cannot be asked.
     faulty.order(Some(Outage::Unavailable));

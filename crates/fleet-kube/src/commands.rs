@@ -1,5 +1,5 @@
 //! Commands about nodes. Each is one conditional patch, or finds that it is done; what takes time is noted on the Node as an action
-//! and goes on in [`crate::worker`].
+//! and goes on in `worker`.
 
 mod create;
 mod transfer;

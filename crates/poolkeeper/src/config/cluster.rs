@@ -10,10 +10,10 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct ClusterFlags {
     /// How to reach the cluster of --fleet kubernetes [default: as the pod that this runs in, else $KUBECONFIG, else
-    /// ~/.kube/config]. How it is used is said in the file's table [kubernetes]
+    /// ~/.kube/config]. How it is used is said in the table kubernetes of the file
     #[arg(long, env = "POOLKEEPER_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Name space of the fence, instead of `namespace` in the file's table [kubernetes]
+    /// Name space of the fence, instead of `namespace` in the table kubernetes of the file
     #[arg(long, env = "POOLKEEPER_KUBE_NAMESPACE", value_name = "NAME")]
     pub kube_namespace: Option<String>,
 }

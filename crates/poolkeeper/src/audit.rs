@@ -1,4 +1,4 @@
-//! Keeps the record of who did what, beside the path of requests (`docs/adr/0020-audit-beside-the-write-path.md`).
+//! Keeps the record of who did what, beside the path of requests (`docs/adr/0009-audit-beside-the-write-path.md`).
 
 use clock::Clock;
 use domain::audit::AuditEntry;

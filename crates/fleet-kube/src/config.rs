@@ -51,7 +51,6 @@ pub struct KubeConfig {
     pub unready_seconds: u64,
     /// Nothing is concluded from a watch that has been silent for so long.
     pub silence_seconds: u64,
-    pub provisioner: Provisioner,
     /// Plug-ins, and what job types need of the cluster.
     pub pool: PoolSettings,
 }
@@ -72,9 +71,6 @@ pub struct FlavorRule {
     /// What one node counts in queues. Empty: the accelerators and `least`.
     #[serde(default)]
     pub quota: Amounts,
-    /// Name of the template from which machines are made. Absent: only Nodes that are there.
-    #[serde(default)]
-    pub provision: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,15 +146,6 @@ pub struct Release {
     pub clean: Provider,
 }
 
-/// Who makes machines that are not there yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Provisioner {
-    #[default]
-    None,
-    ClusterApi,
-}
-
 /// What is wrong with a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path} {problem}")]
@@ -194,7 +181,6 @@ impl Default for KubeConfig {
             fault: FaultRule::usual(),
             unready_seconds: 60,
             silence_seconds: 60,
-            provisioner: Provisioner::None,
             pool: PoolSettings::default(),
         }
     }
@@ -258,9 +244,6 @@ impl KubeConfig {
             flavor.validate(&format!("flavor[{at}]"))?;
             if !names.insert(&flavor.name) {
                 return wrong(format!("flavor[{at}].name"), "is used twice");
-            }
-            if flavor.provision.is_some() && self.provisioner == Provisioner::None {
-                return wrong(format!("flavor[{at}].provision"), "needs a provisioner");
             }
         }
         if self.drain.kill_seconds < self.drain.timeout_seconds {

@@ -58,10 +58,6 @@ fn mistakes_are_told_with_their_place() {
         ("[[flavor]]\nname = \"f\"\nmatch = {}", "flavor[0].match "),
         ("[[flavor]]\nname = \"f\"\nmatch = { a = [] }", "flavor[0].match.a "),
         (
-            "[[flavor]]\nname = \"f\"\nmatch = { a = [\"1\"] }\nprovision = \"t\"",
-            "flavor[0].provision ",
-        ),
-        (
             "[[flavor]]\nname = \"f\"\nmatch = { a = [\"1\"] }\n[[flavor]]\nname = \"f\"\nmatch = { a = [\"1\"] }",
             "flavor[1].name ",
         ),

@@ -84,14 +84,11 @@ fn flavors(config: &KubeConfig, inventory: &[(&Node, Class)], found: &mut Vec<Fi
         found.push(Finding::ok(FLAVORS, format!("{flavor}: {count} nodes")));
     }
     for rule in config.flavor.iter().filter(|rule| !counts.contains_key(&rule.name)) {
-        match &rule.provision {
-            Some(_) => found.push(Finding::ok(FLAVORS, format!("{}: made when they are needed", rule.name))),
-            None => found.push(Finding::warning(
-                FLAVORS,
-                format!("{} has no node", rule.name),
-                "compare its `match` with the labels of the nodes (kubectl get nodes --show-labels)",
-            )),
-        }
+        found.push(Finding::warning(
+            FLAVORS,
+            format!("{} has no node", rule.name),
+            "compare its `match` with the labels of the nodes (kubectl get nodes --show-labels)",
+        ));
     }
 }
 

@@ -18,7 +18,6 @@ fn flavor(name: &str, label: &str) -> FlavorRule {
         }),
         least: BTreeMap::new(),
         quota: BTreeMap::new(),
-        provision: None,
     }
 }
 
@@ -159,17 +158,19 @@ fn daemons_that_a_claim_would_drive_away_are_told() {
 
 #[test]
 fn nodes_that_are_not_offered_are_told() {
-    one(
-        |config, _, _| {
-            let labels = [("type".to_owned(), vec!["big".to_owned(), "huge".to_owned()])];
-            config.flavor.push(FlavorRule {
-                labels: labels.into(),
-                provision: Some("t".to_owned()),
-                ..flavor("twin", "")
-            });
-            config.flavor[0].provision = Some("t".to_owned());
-        },
-        "error flavors: nodes that match several flavors are offered for none: a (big, twin)",
+    let mut config = config();
+    let labels = [("type".to_owned(), vec!["big".to_owned(), "huge".to_owned()])];
+    config.flavor.push(FlavorRule {
+        labels: labels.into(),
+        ..flavor("twin", "")
+    });
+    assert_eq!(
+        amiss(&config, &sound(), &known()),
+        [
+            "error flavors: nodes that match several flavors are offered for none: a (big, twin)",
+            "warning flavors: big has no node",
+            "warning flavors: twin has no node",
+        ]
     );
     let more = |node: Node| move |_: &mut KubeConfig, cluster: &mut Cluster, _: &mut Known| cluster.nodes.as_mut().unwrap().push(node);
     one(

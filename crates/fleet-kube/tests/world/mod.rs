@@ -121,7 +121,6 @@ impl World {
                 }),
                 least: BTreeMap::new(),
                 quota: BTreeMap::new(),
-                provision: None,
             }],
             reboot: Provider::Annotation,
             reset: Provider::Annotation,

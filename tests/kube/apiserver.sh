@@ -177,7 +177,7 @@ TOKENS
     command_of apiserver "$folder/kube-apiserver" --etcd-servers "http://127.0.0.1:$client" --bind-address 127.0.0.1 --secure-port "$port" --cert-dir "$run/certs" \
         --token-auth-file "$run/tokens.csv" --authorization-mode RBAC --service-cluster-ip-range 10.0.0.0/24 --disable-admission-plugins ServiceAccount \
         --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$run/account.key" --service-account-signing-key-file "$run/account.key" \
-        --endpoint-reconciler-type none --allow-privileged
+        --endpoint-reconciler-type none --allow-privileged --delete-collection-workers 8
     kubeconfig "$port" "$token"
     printf 'url = "https://127.0.0.1:%s/readyz"\nheader = "Authorization: Bearer admin-%s"\n' "$port" "$token" >"$run/readyz"
     launch etcd

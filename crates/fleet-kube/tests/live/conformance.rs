@@ -1,6 +1,7 @@
 //! The suite that every fleet must pass, over the real server.
 
-use crate::lab::{Lab, flavor, live, with_lab, zone};
+use crate::dying::Life;
+use crate::lab::{Lab, flavor, live, start, with_lab, zone};
 use crate::server::Server;
 use crate::site::{pause, release_type};
 use domain::meta::Uid;
@@ -11,7 +12,6 @@ use futures::FutureExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::{Api, Client};
-use poolkeeper_fleet_kube::KubeFleet;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,13 +49,13 @@ async fn all(server: &Server, has_charts: bool) {
             continue;
         }
         eprintln!("{name}");
-        with_lab(server, pools.clone(), async |lab: &mut Lab| {
+        with_lab(server, pools.clone(), async |lab: &Lab| {
             if has_charts {
                 lab.site.install_charts(&lab.config.namespace);
             }
             lab.add_nodes("a", 3).await;
             lab.add_nodes("b", 3).await;
-            let (again, config) = (server.clone(), lab.config.clone());
+            let (again, config, scope) = (server.clone(), lab.config.clone(), lab.scope.clone());
             let subject = Subject {
                 fleet: Arc::new(lab.fleet().await),
                 flavor: flavor(),
@@ -63,12 +63,8 @@ async fn all(server: &Server, has_charts: bool) {
                 drivers: ["550.90.07", "570.10.01"],
                 plugin: (TemplateName::parse("metrics").unwrap(), ["1.0.0", "1.1.0"]),
                 reopen: Box::new(move || {
-                    let (server, config) = (again.clone(), config.clone());
-                    async move {
-                        let fleet = KubeFleet::start(server.client().await, config, Arc::new(clock::SystemClock)).await;
-                        Arc::new(fleet.unwrap()) as Arc<dyn Fleet>
-                    }
-                    .boxed()
+                    let (server, config, scope) = (again.clone(), config.clone(), scope.clone());
+                    async move { Arc::new(start(&server, config, &Life::endless(), &scope).await) as Arc<dyn Fleet> }.boxed()
                 }),
             };
             tokio::time::timeout(Duration::from_mins(1), check(&subject))
@@ -90,7 +86,9 @@ async fn define(client: &Client) -> bool {
         "spec": {"group": "helm.toolkit.fluxcd.io", "scope": "Namespaced", "names": names, "versions": [version]},
     });
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let made = api.create(&PostParams::default(), &serde_json::from_value(definition).unwrap()).await;
+    let made = api
+        .create(&PostParams::default(), &serde_json::from_value(definition).unwrap())
+        .await;
     if matches!(&made, Err(kube::Error::Api(status)) if status.code == 409) {
         return false;
     }

@@ -4,32 +4,31 @@ use futures::future::BoxFuture;
 use http::{Method, Request};
 use kube::client::Body;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
 use tower::{BoxError, Layer, Service};
 
-/// How many writes a process makes, and how many it has made.
-#[derive(Clone, Default)]
+/// How many writes a process has left to make.
+#[derive(Clone)]
 pub struct Life {
     left: Arc<AtomicI64>,
-    made: Arc<AtomicU64>,
 }
 
 impl Life {
     pub fn of(writes: i64) -> Self {
         Self {
             left: Arc::new(AtomicI64::new(writes)),
-            made: Arc::default(),
         }
+    }
+
+    /// It never ends.
+    pub fn endless() -> Self {
+        Self::of(i64::MAX)
     }
 
     /// It would have made one write more.
     pub fn is_over(&self) -> bool {
         self.left.load(Ordering::SeqCst) < 0
-    }
-
-    pub fn writes(&self) -> u64 {
-        self.made.load(Ordering::SeqCst)
     }
 }
 
@@ -62,8 +61,8 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let is_write = request.method() != Method::GET && !request.uri().path().ends_with("/events");
-        if is_write && self.life.left.fetch_sub(1, Ordering::SeqCst) > 0 {
-            self.life.made.fetch_add(1, Ordering::SeqCst);
+        if is_write {
+            self.life.left.fetch_sub(1, Ordering::SeqCst);
         }
         if self.life.is_over() {
             return Box::pin(async { Err(BoxError::from("the process is gone")) });

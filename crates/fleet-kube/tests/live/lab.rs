@@ -1,15 +1,16 @@
 //! A test's own part of the server: names, labels, Nodes, a site, and controllers.
 
 use crate::dying::Life;
+use crate::scope::Scope;
 use crate::server::Server;
-use crate::site::{GPU, RUN, Seen, Site, pause, time};
-use clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use crate::site::{GPU, RUN, Site, pause, time};
+use clock::{Entropy, SystemClock, SystemEntropy};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName, PoolName, ProjectId, ZoneName};
 use domain::pool::PoolRef;
 use fleet::{Command, Fleet, FleetError, MachineState, NodeRequest, Observation, PoolMark};
-use futures::stream::{self, StreamExt};
 use futures::FutureExt;
+use futures::stream::{self, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -33,6 +34,8 @@ pub struct Lab {
     /// What all names begin with.
     pub prefix: String,
     pub config: KubeConfig,
+    /// What its controllers see.
+    pub scope: Scope,
     pub site: Site,
 }
 
@@ -51,14 +54,14 @@ pub fn live(test: impl AsyncFnOnce(Server)) {
 }
 
 /// Runs a test in a part of the server that is its own, and tidies up.
-pub fn in_lab(test: impl AsyncFnOnce(&mut Lab)) {
+pub fn in_lab(test: impl AsyncFnOnce(&Lab)) {
     live(async |server| with_lab(&server, BTreeSet::new(), test).await);
 }
 
 /// `pools`: those of the test that are not made by [`Lab::pool`].
-pub async fn with_lab(server: &Server, pools: BTreeSet<Uid>, test: impl AsyncFnOnce(&mut Lab)) {
-    let mut lab = Lab::open(server, &pools).await;
-    let result = AssertUnwindSafe(test(&mut lab)).catch_unwind().await;
+pub async fn with_lab(server: &Server, pools: BTreeSet<Uid>, test: impl AsyncFnOnce(&Lab)) {
+    let lab = Lab::open(server, &pools).await;
+    let result = AssertUnwindSafe(test(&lab)).catch_unwind().await;
     lab.close(pools).await;
     if let Err(panic) = result {
         resume_unwind(panic);
@@ -88,7 +91,8 @@ pub fn is_ready(seen: &Observation, number: usize) -> bool {
     seen.node(&node(number)).is_some_and(|fact| fact.state == MachineState::Ready)
 }
 
-fn config(prefix: &str) -> KubeConfig {
+/// What a controller of a test is told of its part of the server.
+pub fn config(prefix: &str) -> KubeConfig {
     let mut config = KubeConfig {
         namespace: format!("{prefix}-sys"),
         inventory: format!("{RUN}={prefix}"),
@@ -117,10 +121,11 @@ impl Lab {
         let prefix = format!("pk-live-{:08x}", SystemEntropy.next_u64() >> 32);
         let client = server.client().await;
         let own = (0..POOLS).map(|number| pool(&prefix, number).uid);
-        let all = own.chain(pools.iter().cloned()).map(|uid| uid.to_string()).collect();
+        let all: Vec<String> = own.chain(pools.iter().cloned()).map(|uid| uid.to_string()).collect();
         let lab = Self {
             server: server.clone(),
-            site: Site::open(&client, &prefix, all),
+            scope: Scope::new(RUN, &prefix, &all),
+            site: Site::open(&client, &prefix, all.into_iter().collect()),
             config: config(&prefix),
             client,
             prefix,
@@ -240,17 +245,12 @@ impl Lab {
 
     /// A controller that has just started.
     pub async fn fleet(&self) -> KubeFleet {
-        self.fleet_over(self.server.client().await).await
+        self.dying(&Life::endless()).await
     }
 
     /// A controller whose process ends at one of its writes.
     pub async fn dying(&self, life: &Life) -> KubeFleet {
-        self.fleet_over(self.server.client_of(life).await).await
-    }
-
-    async fn fleet_over(&self, client: Client) -> KubeFleet {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        KubeFleet::start(client, self.config.clone(), clock).await.unwrap()
+        start(&self.server, self.config.clone(), life, &self.scope).await
     }
 
     pub fn ensure(&self, pool: usize) -> Command {
@@ -309,7 +309,11 @@ impl Lab {
     async fn close(self, pools: BTreeSet<Uid>) {
         let all = ListParams::default().labels(&format!("{RUN}={}", self.prefix));
         let now = DeleteParams::default().grace_period(0);
-        self.pods().delete_collection(&now, &all).await.unwrap();
+        // A server gives up what takes longer than a minute.
+        while !self.pods().list(&ListParams::default().limit(1)).await.unwrap().items.is_empty() {
+            let some = ListParams::default().limit(4_000);
+            self.pods().delete_collection(&now, &some).await.unwrap();
+        }
         self.nodes().delete_collection(&now, &all).await.unwrap();
         let fence: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.config.namespace);
         fence.delete_collection(&now, &ListParams::default()).await.unwrap();
@@ -317,7 +321,9 @@ impl Lab {
         let own = (0..POOLS).map(|number| self.pool(number).uid);
         let own: BTreeSet<String> = own.chain(pools).map(|uid| uid.to_string()).collect();
         for space in spaces.list(&ListParams::default()).await.unwrap() {
-            let is_pools = [mark::POOL, mark::ROOT].iter().any(|key| space.labels().get(*key).is_some_and(|uid| own.contains(uid)));
+            let is_pools = [mark::POOL, mark::ROOT]
+                .iter()
+                .any(|key| space.labels().get(*key).is_some_and(|uid| own.contains(uid)));
             if is_pools || space.name_any().starts_with(&self.prefix) {
                 let _gone = spaces.delete(&space.name_any(), &DeleteParams::default()).await;
             }
@@ -338,7 +344,13 @@ impl Lab {
     /// Events about Nodes are kept in a name space that is not ours.
     async fn forget_events(&self) {
         let events: Api<Event> = Api::namespaced(self.client.clone(), "default");
-        let about = |event: &Event| event.involved_object.name.as_ref().is_some_and(|name| name.starts_with(&self.prefix));
+        let about = |event: &Event| {
+            event
+                .involved_object
+                .name
+                .as_ref()
+                .is_some_and(|name| name.starts_with(&self.prefix))
+        };
         let all = events.list(&ListParams::default()).await.unwrap();
         let own = all.iter().filter(|event| about(event)).map(ResourceExt::name_any);
         let gone = own.map(|name| {
@@ -349,7 +361,7 @@ impl Lab {
     }
 }
 
-fn pool(prefix: &str, number: usize) -> PoolMark {
+pub fn pool(prefix: &str, number: usize) -> PoolMark {
     let project = ProjectId::parse("6f5da086876d4cd084d36f8bd3346036").unwrap();
     PoolMark {
         uid: Uid::from_text(&mark::digest(&[prefix, &number.to_string()], 32)),
@@ -358,6 +370,12 @@ fn pool(prefix: &str, number: usize) -> PoolMark {
             project,
         },
     }
+}
+
+/// Starts a controller.
+pub async fn start(server: &Server, config: KubeConfig, life: &Life, scope: &Scope) -> KubeFleet {
+    let client = server.client_of(life, scope).await;
+    KubeFleet::start(client, config, Arc::new(SystemClock)).await.unwrap()
 }
 
 /// All commands are carried out.
@@ -392,9 +410,4 @@ pub async fn until(fleet: &KubeFleet, pool: &PoolMark, holds: impl Fn(&Observati
         pause(20).await;
     }
     panic!("it does not come true: {:#?}", fleet.observe(&pool.uid).await);
-}
-
-/// The pools of a history, for messages.
-pub fn pools_of(seen: &[Seen]) -> Vec<Option<&str>> {
-    seen.iter().map(|one| one.pool.as_deref()).collect()
 }

@@ -4,6 +4,8 @@
 //! (`tests/kube/apiserver.sh run …`, or a newer one of the same kind). Without it each test says so and passes. Every test has names and
 //! labels of its own, touches nothing else, and takes away what it made.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod conformance;
 mod crash;
 mod dying;
@@ -12,5 +14,6 @@ mod life;
 mod outage;
 mod race;
 mod scale;
+mod scope;
 mod server;
 mod site;

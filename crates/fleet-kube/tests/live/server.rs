@@ -1,6 +1,7 @@
 //! The server under test.
 
 use crate::dying::Life;
+use crate::scope::Scope;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -29,29 +30,37 @@ impl Server {
             eprintln!("SKIPPED: {VARIABLE} is not set; real kube-apiserver: NOT RUN");
             return None;
         };
-        let run = path.parent().filter(|run| run.join("apiserver.command").exists()).map(Path::to_owned);
+        let run = path
+            .parent()
+            .filter(|run| run.join("apiserver.command").exists())
+            .map(Path::to_owned);
         let client = connect(Some(&path)).await.unwrap();
         let version = client.apiserver_version().await.unwrap();
         let leases: Api<Lease> = Api::namespaced(client, "kube-system");
         let controllers = leases.get_opt("kube-controller-manager").await.unwrap();
-        assert!(controllers.is_none(), "{} is a cluster with controllers: these tests are not for it", path.display());
+        assert!(
+            controllers.is_none(),
+            "{} is a cluster with controllers: these tests are not for it",
+            path.display()
+        );
         // A server that was built without its version is Debian's.
         let minor = version.minor.trim_end_matches('+').parse().unwrap_or(20);
         Some(Self { path, minor, run })
     }
 
-    /// A connection as the program makes it.
+    /// A connection of somebody who is no controller.
     pub async fn client(&self) -> Client {
         connect(Some(&self.path)).await.unwrap()
     }
 
-    /// A connection of a process that ends with its life.
-    pub async fn client_of(&self, life: &Life) -> Client {
+    /// A connection as the program makes it, of a process with a life, in its part of the server.
+    pub async fn client_of(&self, life: &Life, scope: &Scope) -> Client {
         let read = Kubeconfig::read_from(&self.path).unwrap();
         let options = KubeConfigOptions::default();
         let mut config = kube::Config::from_custom_kubeconfig(read, &options).await.unwrap();
         config.default_retry = false;
-        ClientBuilder::try_from(config).unwrap().with_layer(life).build()
+        let builder = ClientBuilder::try_from(config).unwrap();
+        builder.with_layer(life).with_layer(scope).build()
     }
 
     /// Whether nobody else needs it, so that it may be killed.

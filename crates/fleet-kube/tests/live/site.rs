@@ -32,7 +32,7 @@ pub struct Seen {
 /// The machines of a test, and who works on them.
 pub struct Site {
     shared: Arc<Shared>,
-    tasks: Vec<AbortHandle>,
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 struct Shared {
@@ -46,7 +46,8 @@ struct Shared {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
+        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -65,13 +66,16 @@ impl Site {
             tokio::spawn(Arc::clone(&shared).pods()).abort_handle(),
             tokio::spawn(Arc::clone(&shared).spaces()).abort_handle(),
         ];
-        Self { shared, tasks }
+        Self {
+            shared,
+            tasks: Mutex::new(tasks),
+        }
     }
 
     /// Does what Flux does, in the name space of the test.
-    pub fn install_charts(&mut self, space: &str) {
-        let task = Arc::clone(&self.shared).releases(space.to_owned());
-        self.tasks.push(tokio::spawn(task).abort_handle());
+    pub fn install_charts(&self, space: &str) {
+        let task = tokio::spawn(Arc::clone(&self.shared).releases(space.to_owned()));
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task.abort_handle());
     }
 
     /// What has been seen of the Nodes, oldest first.
@@ -82,7 +86,10 @@ impl Site {
 
 /// The type of Flux's releases.
 pub fn release_type() -> ApiResource {
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("helm.toolkit.fluxcd.io", "v2", "HelmRelease"), "helmreleases")
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("helm.toolkit.fluxcd.io", "v2", "HelmRelease"),
+        "helmreleases",
+    )
 }
 
 /// The time as servers write it.
@@ -154,7 +161,9 @@ impl Shared {
             let patch = json!({"metadata": {"labels": {INSTALLED: version}}});
             unless_stale(api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await)?;
         }
-        let Some(text) = node.annotations().get(mark::ASK) else { return Ok(()) };
+        let Some(text) = node.annotations().get(mark::ASK) else {
+            return Ok(());
+        };
         let is_done = |served: &BTreeMap<String, String>| served.get(name) == Some(text);
         if is_done(&self.served.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(());

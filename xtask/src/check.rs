@@ -1,10 +1,11 @@
 //! What a change must pass.
 
-use crate::run::{command, run, succeeds};
+use crate::run::{command, run, run_for_line, succeeds};
 use crate::{clients, kube, layers, manifests, openapi, policies, postgres, tree};
 use anyhow::Result;
 
-/// Runs every test of the workspace, with a PostgreSQL server and an API server of Kubernetes, then those of the admission policies, and then the clients written in Python.
+/// Runs every test of the workspace, with a PostgreSQL server and an API server of Kubernetes, then those of the admission policies, and then
+/// the clients written in Python. Ends with a line for each: what it counted.
 pub fn test(with_clients: bool) -> Result<()> {
     if !succeeds("cargo", &["nextest", "--version"]) {
         run(command("cargo", &["install", "cargo-nextest", "--locked"]))?;
@@ -16,11 +17,15 @@ pub fn test(with_clients: bool) -> Result<()> {
     if let Some(cluster) = &cluster {
         tests.env(kube::VARIABLE, cluster.kubeconfig());
     }
-    run(tests)?;
+    let mut counted = vec![("workspace", run_for_line(tests, &[" tests run: "])?)];
     drop(cluster);
-    policies::test()?;
+    counted.push(("admission policies", policies::test()?));
     if with_clients {
-        clients::test()?;
+        counted.extend(clients::test()?);
+    }
+    println!("\nEvery test passed:");
+    for (what, line) in counted {
+        println!("  {what}: {line}");
     }
     Ok(())
 }

@@ -169,6 +169,7 @@ fn quota(number: usize, parent: Option<usize>, amounts: &[(&str, u64, u64)]) -> 
         pool: mark(number),
         parent: parent.map(|number| mark(number).uid),
         amounts: amounts.collect(),
+        is_shut: false,
     }
 }
 

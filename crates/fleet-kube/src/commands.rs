@@ -72,6 +72,10 @@ impl NodeSide {
                 self.begin(&request.pool.uid, &request.node, epoch, &begin).await
             }
             Command::MoveNode { pool, node, from } => self.transfer(pool, node, from, epoch).await,
+            Command::DedicateNode { pool, node, to } => {
+                self.edit_node(epoch, &pool.uid, node, |it| edit::dedicate(it, &pool.uid, to.as_ref()))
+                    .await
+            }
             Command::SetDriver { pool, node, version } => self.set_driver(&pool.uid, node, version, epoch).await,
             Command::EnsurePool { .. }
             | Command::RemovePool { .. }

@@ -2,8 +2,9 @@
 
 use crate::amount::{Amounts, add};
 use crate::config::{FaultRule, KubeConfig};
-use crate::mark::{ActionKind, Hold, Progress, Step};
+use crate::mark::{self, ActionKind, Hold, Progress, Step};
 use crate::{driver, edit, inventory, pods, taint};
+use domain::meta::Uid;
 use domain::name::{FlavorName, ZoneName};
 use domain::quantities::Quantities;
 use fleet::observation::DriverProgress;
@@ -65,6 +66,7 @@ pub fn tell(seen: &Seen<'_>) -> Told {
                 Progress::Failed(reason) => RequestProgress::Failed { reason },
             },
         }),
+        dedicated_to: edit::label(node, mark::QUOTA).map(Uid::from_text),
     };
     Told {
         fact,

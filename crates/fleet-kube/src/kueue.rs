@@ -105,7 +105,7 @@ fn cluster_queue(tree: &QuotaTree, root: &PoolQuota, pool: &PoolQuota) -> Object
         "namespaceSelector": {"matchLabels": {mark::POOL: uid.as_str()}},
         "preemption": preemption,
         "resourceGroups": groups,
-        "stopPolicy": "None",
+        "stopPolicy": if pool.is_shut { "Hold" } else { "None" },
     });
     object(Kind::ClusterQueue, &name(uid), root, pool).with("spec", spec)
 }

@@ -146,6 +146,7 @@ impl PoolSide {
             | Command::RebootNode { .. }
             | Command::ResetNode(_)
             | Command::MoveNode { .. }
+            | Command::DedicateNode { .. }
             | Command::SetDriver { .. } => Ok(()),
         }
     }
@@ -261,7 +262,7 @@ impl Inner {
         let mut ending = Vec::new();
         for (_, space) in spaces::of(seen) {
             let Some(quota) = spaces::note(space).quota else { continue };
-            if spaces::is_closed(space) || space.metadata.deletion_timestamp.is_some() {
+            if spaces::is_ending(space) || space.metadata.deletion_timestamp.is_some() {
                 ending.push(quota);
             } else {
                 open.push(quota);

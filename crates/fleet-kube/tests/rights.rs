@@ -154,6 +154,7 @@ fn commands() -> Vec<Command> {
                 pool: pool.clone(),
                 parent: None,
                 amounts: BTreeMap::from([(flavor.clone(), Amount::default())]),
+                is_shut: false,
             }],
         },
         on(|pool, node| Command::HoldNode { pool, node }, 1),

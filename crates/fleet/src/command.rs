@@ -62,6 +62,13 @@ pub enum Command {
         node: NodeName,
         from: PoolMark,
     },
+    /// Keeps the node for the workloads of a logical pool inside the pool, and of those inside that one; or for everybody again.
+    /// Workloads of others that run there go on.
+    DedicateNode {
+        pool: PoolMark,
+        node: NodeName,
+        to: Option<Uid>,
+    },
     /// Installs a driver version on the node. What runs there is interrupted.
     SetDriver {
         pool: PoolMark,
@@ -134,6 +141,7 @@ impl Command {
             | Self::EvictNode { pool, .. }
             | Self::RebootNode { pool, .. }
             | Self::MoveNode { pool, .. }
+            | Self::DedicateNode { pool, .. }
             | Self::SetDriver { pool, .. }
             | Self::EnsurePlugin { pool, .. }
             | Self::RemovePlugin { pool, .. }
@@ -154,6 +162,7 @@ impl Command {
             | Self::EvictNode { node, .. }
             | Self::RebootNode { node, .. }
             | Self::MoveNode { node, .. }
+            | Self::DedicateNode { node, .. }
             | Self::SetDriver { node, .. } => Some(node),
             Self::EnsurePool { .. }
             | Self::RemovePool { .. }
@@ -176,6 +185,7 @@ impl Command {
             Self::RebootNode { .. } => "reboot-node",
             Self::ResetNode(_) => "reset-node",
             Self::MoveNode { .. } => "move-node",
+            Self::DedicateNode { .. } => "dedicate-node",
             Self::SetDriver { .. } => "set-driver",
             Self::EnsurePlugin { .. } => "ensure-plugin",
             Self::RemovePlugin { .. } => "remove-plugin",

@@ -127,6 +127,7 @@ pub fn quota(number: usize, parent: Option<usize>, amounts: &[(&str, u64, u64)])
         pool: mark(number),
         parent: parent.map(|number| mark(number).uid),
         amounts: amounts.collect(),
+        is_shut: false,
     }
 }
 

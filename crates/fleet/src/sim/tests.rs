@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod kept;
 mod replicas;
 mod workloads;
 

@@ -225,6 +225,7 @@ pub fn ready(node: &Node) -> NodeFact {
         is_busy: false,
         is_held: false,
         request: None,
+        dedicated_to: None,
     }
 }
 

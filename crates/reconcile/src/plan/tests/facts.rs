@@ -58,6 +58,7 @@ fn node_fact() -> impl Strategy<Value = NodeFact> {
             is_busy,
             is_held,
             request,
+            dedicated_to: None,
         },
     )
 }

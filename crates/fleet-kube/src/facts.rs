@@ -2,6 +2,7 @@
 
 use crate::amount::{Amounts, add};
 use crate::config::{FaultRule, KubeConfig};
+use crate::driver::installer::Install;
 use crate::mark::{self, ActionKind, Hold, Progress, Step};
 use crate::{driver, edit, inventory, pods, taint};
 use domain::meta::Uid;
@@ -20,6 +21,8 @@ pub struct Seen<'a> {
     pub flavor: Option<&'a FlavorName>,
     /// Since when accelerators are missing.
     pub short_since: Option<Timestamp>,
+    /// How far an installation of its driver is.
+    pub install: Option<&'a Install>,
     pub config: &'a KubeConfig,
     pub now: Timestamp,
 }
@@ -35,7 +38,7 @@ pub struct Told {
 pub fn tell(seen: &Seen<'_>) -> Told {
     let node = seen.node;
     let mut verdict = Verdict { seen, until: None };
-    let driver = driver::fact(node, seen.flavor, seen.config);
+    let driver = driver::fact(node, seen.flavor, seen.config, seen.install);
     let is_installing = driver
         .as_ref()
         .is_some_and(|driver| matches!(driver.progress, DriverProgress::Installing { .. }));

@@ -2,7 +2,7 @@
 
 use crate::cache::{Cache, Selection, Task};
 use crate::commands::NodeSide;
-use crate::config::{ConfigError, KubeConfig};
+use crate::config::{ConfigError, DriverMode, KubeConfig};
 use crate::context::{Context, Epoch, fence_epoch};
 use crate::failure::Failure;
 use crate::mark;
@@ -118,6 +118,12 @@ impl KubeFleet {
         self.context.check(epoch).map_err(Failure::on_write)?;
         if let Command::RemovePool { pool } = command {
             self.side.release_all(&pool.uid, epoch).await?;
+        }
+        if self.context.config.driver.mode == DriverMode::Operator
+            && let Some((pool, version, is_own)) = self.side.gpu_driver(command)
+        {
+            self.pools.offer_driver(&pool.uid, version, is_own, epoch).await?;
+            self.side.follow_driver(&pool.uid, version, epoch).await?;
         }
         match command.node() {
             Some(_) => self.side.execute(command, epoch).await,

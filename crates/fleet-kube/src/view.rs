@@ -1,6 +1,7 @@
 //! What follows from all Nodes and Pods together, kept up to date one Node at a time: what is on offer, and the facts of nodes.
 
 use crate::context::Context;
+use crate::driver::installer::Install;
 use crate::facts::{Seen, Told, tell};
 use crate::inventory::{self, Class};
 use crate::select::Free;
@@ -31,9 +32,19 @@ struct Stock {
     free: Free,
 }
 
+/// What a Node, and what has to do with it, is now.
+pub struct Now {
+    /// `None`: it is gone.
+    pub node: Option<Arc<Node>>,
+    pub pods: Vec<Arc<Pod>>,
+    /// How far an installation of its driver is.
+    pub install: Option<Install>,
+}
+
 struct Derived {
     node: Arc<Node>,
     pods: Vec<Arc<Pod>>,
+    install: Option<Install>,
     class: Class,
     block: Option<String>,
     /// Since when accelerators are missing.
@@ -50,8 +61,9 @@ impl View {
         }
     }
 
-    /// Takes in what a Node and its pods are now. `None`: the Node is gone.
-    pub fn refresh(&mut self, name: &str, node: Option<Arc<Node>>, pods: Vec<Arc<Pod>>, context: &Context) {
+    /// Takes in what a Node is now.
+    pub fn refresh(&mut self, name: &str, now: Now, context: &Context) {
+        let Now { node, pods, install } = now;
         let before = self.nodes.remove(name);
         if let Some(Class::Known { flavor, zone }) = before.as_ref().map(|known| &known.class) {
             let place = (flavor.clone(), zone.clone());
@@ -84,6 +96,7 @@ impl View {
             short_since: is_short.then(|| was_short.unwrap_or_else(|| context.now())),
             node,
             pods,
+            install,
             class,
             block,
             told: None,
@@ -176,6 +189,7 @@ impl View {
             pods: &pods,
             flavor: flavor_of(&known.class),
             short_since: known.short_since,
+            install: known.install.as_ref(),
             config: &context.config,
             now,
         });

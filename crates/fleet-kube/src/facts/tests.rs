@@ -26,6 +26,7 @@ fn node(change: impl FnOnce(&mut Value)) -> Node {
 fn told(node: &Node, pods: &[&Pod], now: Timestamp) -> Told {
     let config = KubeConfig::default();
     tell(&Seen {
+        install: None,
         node,
         pods,
         flavor: None,

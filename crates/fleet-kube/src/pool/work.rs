@@ -80,6 +80,11 @@ impl Work {
         (work, tasks)
     }
 
+    /// Whether a Node has the mark of a pool.
+    pub fn has_nodes(&self, root: &Uid) -> bool {
+        !self.nodes.of_pool(root).is_empty()
+    }
+
     pub async fn synced(&self) {
         for cache in &self.objects {
             cache.synced().await;

@@ -2,7 +2,7 @@
 
 mod faults;
 
-pub use faults::{FaultRule, Pattern};
+pub use faults::{DeviceInfo, FaultRule, Pattern};
 
 use crate::amount::Amounts;
 use crate::mark;
@@ -47,6 +47,8 @@ pub struct KubeConfig {
     pub release: Release,
     /// What makes a Node faulty, besides its kubelet and its accelerators.
     pub fault: Vec<FaultRule>,
+    /// Where Huawei's device plug-in says which NPUs are sick. Absent: it is not looked at.
+    pub device_info: Option<DeviceInfo>,
     /// A kubelet that says it is not ready is believed after so long.
     pub unready_seconds: u64,
     /// Nothing is concluded from a watch that has been silent for so long.
@@ -194,6 +196,7 @@ impl Default for KubeConfig {
             reset: Provider::None,
             release: Release::default(),
             fault: FaultRule::usual(),
+            device_info: None,
             unready_seconds: 60,
             silence_seconds: 60,
             pool: PoolSettings::default(),
@@ -296,6 +299,14 @@ impl KubeConfig {
         }
         if !self.driver.upgrade_policy.is_object() {
             return wrong("driver.upgrade_policy".to_owned(), "is not a table");
+        }
+        if let Some(info) = &self.device_info {
+            if !is_dns_label(&info.namespace) {
+                return wrong("device_info.namespace".to_owned(), "is not the name of a name space");
+            }
+            if info.prefix.is_empty() {
+                return wrong("device_info.prefix".to_owned(), "is empty");
+            }
         }
         for (at, rule) in self.fault.iter().enumerate() {
             rule.validate(&format!("fault[{at}]"))?;

@@ -78,10 +78,9 @@ mod tests {
 
     #[test]
     fn sick_devices_are_found_in_every_form() {
-        let lists = |unhealthy: Value, network: Value| {
-            json!({"huawei.com/Ascend910": "Ascend910-0,Ascend910-1", "huawei.com/Ascend910-Unhealthy": unhealthy, "huawei.com/Ascend910-NetworkUnhealthy": network})
-        };
-        let wrapped = |lists: Value| json!({"DeviceInfo": {"DeviceList": lists, "UpdateTime": 1_690_000_000}, "CheckCode": "ab"}).to_string();
+        let lists = |unhealthy: Value, network: Value| json!({"huawei.com/Ascend910": "Ascend910-0,Ascend910-1", "huawei.com/Ascend910-Unhealthy": unhealthy, "huawei.com/Ascend910-NetworkUnhealthy": network});
+        let wrapped =
+            |lists: Value| json!({"DeviceInfo": {"DeviceList": lists, "UpdateTime": 1_690_000_000}, "CheckCode": "ab"}).to_string();
         assert_eq!(told(&wrapped(lists(json!(""), json!("")))), None);
         assert_eq!(told(&wrapped(lists(json!("[]"), json!([])))), None);
         let one = Some("huawei.com/Ascend910-Unhealthy: Ascend910-3".to_owned());
@@ -97,7 +96,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_says_nothing() {
-        for text in ["", "{", "[]", "null", "{\"huawei.com/Ascend910-Unhealthy\": 3}", "{\"nvidia.com/gpu-Unhealthy\": \"0\"}"] {
+        for text in [
+            "",
+            "{",
+            "[]",
+            "null",
+            "{\"huawei.com/Ascend910-Unhealthy\": 3}",
+            "{\"nvidia.com/gpu-Unhealthy\": \"0\"}",
+        ] {
             assert_eq!(told(text), None, "{text}");
         }
         assert_eq!(complaint(&ConfigMap::default()), None);

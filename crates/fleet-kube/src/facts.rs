@@ -23,6 +23,8 @@ pub struct Seen<'a> {
     pub short_since: Option<Timestamp>,
     /// How far an installation of its driver is.
     pub install: Option<&'a Install>,
+    /// Which of its devices are sick, and since when.
+    pub sick: Option<(&'a str, Timestamp)>,
     pub config: &'a KubeConfig,
     pub now: Timestamp,
 }
@@ -137,7 +139,12 @@ impl Verdict<'_> {
     /// The first fault of the table that has lasted.
     fn fault(&mut self) -> Option<String> {
         let seen = self.seen;
-        seen.config.fault.iter().find_map(|rule| self.fault_by(rule))
+        let by_rule = seen.config.fault.iter().find_map(|rule| self.fault_by(rule));
+        by_rule.or_else(|| {
+            let (which, since) = seen.sick?;
+            let debounce = seen.config.device_info.as_ref()?.debounce();
+            self.has_lasted(Some(since), debounce).then(|| which.to_owned())
+        })
     }
 
     fn fault_by(&mut self, rule: &FaultRule) -> Option<String> {

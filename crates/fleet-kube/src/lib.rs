@@ -8,6 +8,7 @@ pub mod cache;
 pub mod commands;
 pub mod config;
 pub mod context;
+mod device_info;
 pub mod doctor;
 mod driver;
 pub mod edit;

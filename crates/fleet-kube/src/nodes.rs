@@ -1,7 +1,9 @@
 //! The Nodes and Pods of the cluster, as the server shows them, and which of them are whose.
 
 use crate::cache::{Cache, Selection, Task};
+use crate::config::DeviceInfo;
 use crate::context::Context;
+use crate::device_info;
 use crate::driver::installer;
 use crate::edit;
 use crate::mark;
@@ -11,7 +13,7 @@ use domain::name::NodeName;
 use fleet::FleetError;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::core::Selector;
 use kube::{Api, ResourceExt};
 use std::cmp::Reverse;
@@ -30,6 +32,8 @@ pub struct Nodes {
     view: Mutex<View>,
     /// Jobs that install drivers, where there is a template of such.
     pub jobs: Option<Arc<Cache<Job>>>,
+    /// What the device plug-in says of NPUs, where it is looked at.
+    infos: Option<Arc<Cache<ConfigMap>>>,
     _tasks: Vec<Task>,
 }
 
@@ -70,6 +74,11 @@ impl Nodes {
             tasks.push(third);
             jobs
         });
+        let infos = context.config.device_info.as_ref().map(|rule| {
+            let (infos, fourth) = Cache::start(context, select_infos(context, rule, &shared));
+            tasks.push(fourth);
+            infos
+        });
         Self {
             context: Arc::clone(context),
             nodes,
@@ -77,6 +86,7 @@ impl Nodes {
             shared,
             view: Mutex::new(View::new(selector)),
             jobs,
+            infos,
             _tasks: tasks,
         }
     }
@@ -140,6 +150,13 @@ impl Nodes {
         keys.iter().filter_map(|key| self.pods.get(key)).collect()
     }
 
+    /// Which devices of a Node are sick. It is not waited for: a site may not have what tells.
+    fn complaint(&self, node: &str) -> Option<String> {
+        let rule = self.context.config.device_info.as_ref()?;
+        let info = self.infos.as_ref()?.get(&format!("{}/{}{node}", rule.namespace, rule.prefix))?;
+        device_info::complaint(&info)
+    }
+
     /// The Job that brings a Node the driver that it is to have.
     pub fn installation(&self, node: &Node) -> Option<Arc<Job>> {
         let name = installer::job_name(node, edit::label(node, mark::NPU_DRIVER)?);
@@ -171,6 +188,7 @@ impl Nodes {
                 install: node.as_ref().and_then(|node| installer::state(&*self.installation(node)?)),
                 node,
                 pods: self.pods_on(&name),
+                sick: self.complaint(&name),
             };
             view.refresh(&name, now, &self.context);
         }
@@ -276,6 +294,33 @@ fn select_jobs(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Job> {
             shared.woken.notify_one();
         }),
         ..Selection::all(Api::namespaced(context.client.clone(), &context.config.namespace))
+    }
+}
+
+fn select_infos(context: &Arc<Context>, rule: &DeviceInfo, shared: &Arc<Shared>) -> Selection<ConfigMap> {
+    let (teller, shared, prefix) = (Arc::clone(context), Arc::clone(shared), rule.prefix.clone());
+    Selection {
+        labels: rule.labels.clone(),
+        trim: |info| {
+            info.metadata.managed_fields = None;
+            info.binary_data = None;
+        },
+        listener: Box::new(move |before, after| {
+            let Some(name) = after.or(before).and_then(|info| info.metadata.name.as_deref()) else {
+                return;
+            };
+            let Some(host) = name.strip_prefix(&prefix) else { return };
+            // The plug-in writes often; what is told changes seldom.
+            if before.map(|info| device_info::complaint(info)) == after.map(|info| device_info::complaint(info)) {
+                return;
+            }
+            let mut index = shared.index();
+            index.dirty.insert(host.to_owned());
+            if let Some((pool, _)) = index.owners.get(host) {
+                teller.touch(pool);
+            }
+        }),
+        ..Selection::all(Api::namespaced(context.client.clone(), &rule.namespace))
     }
 }
 

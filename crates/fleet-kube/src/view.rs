@@ -39,12 +39,16 @@ pub struct Now {
     pub pods: Vec<Arc<Pod>>,
     /// How far an installation of its driver is.
     pub install: Option<Install>,
+    /// Which of its devices are sick.
+    pub sick: Option<String>,
 }
 
 struct Derived {
     node: Arc<Node>,
     pods: Vec<Arc<Pod>>,
     install: Option<Install>,
+    /// Which of its devices are sick, and since when.
+    sick: Option<(String, Timestamp)>,
     class: Class,
     block: Option<String>,
     /// Since when accelerators are missing.
@@ -63,7 +67,7 @@ impl View {
 
     /// Takes in what a Node is now.
     pub fn refresh(&mut self, name: &str, now: Now, context: &Context) {
-        let Now { node, pods, install } = now;
+        let Now { node, pods, install, sick } = now;
         let before = self.nodes.remove(name);
         if let Some(Class::Known { flavor, zone }) = before.as_ref().map(|known| &known.class) {
             let place = (flavor.clone(), zone.clone());
@@ -85,18 +89,20 @@ impl View {
         if let Class::Known { flavor, zone } = &class {
             let stock = self.stocks.entry((flavor.clone(), zone.clone())).or_default();
             stock.all.insert(name.to_owned());
-            if inventory::is_candidate(&node, flavor, pods.iter().map(AsRef::as_ref), config) {
+            if sick.is_none() && inventory::is_candidate(&node, flavor, pods.iter().map(AsRef::as_ref), config) {
                 stock.free.insert(name.to_owned(), block.clone());
             }
         }
         let flavor = flavor_of(&class);
         let is_short = driver::has_all_accelerators(&node, flavor, config).is_err();
+        let was_sick = before.as_ref().and_then(|known| known.sick.as_ref().map(|(_, since)| *since));
         let was_short = before.and_then(|known| known.short_since);
         let derived = Derived {
             short_since: is_short.then(|| was_short.unwrap_or_else(|| context.now())),
             node,
             pods,
             install,
+            sick: sick.map(|which| (which, was_sick.unwrap_or_else(|| context.now()))),
             class,
             block,
             told: None,
@@ -190,6 +196,7 @@ impl View {
             flavor: flavor_of(&known.class),
             short_since: known.short_since,
             install: known.install.as_ref(),
+            sick: known.sick.as_ref().map(|(which, since)| (which.as_str(), *since)),
             config: &context.config,
             now,
         });

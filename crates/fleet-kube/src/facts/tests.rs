@@ -27,6 +27,7 @@ fn told(node: &Node, pods: &[&Pod], now: Timestamp) -> Told {
     let config = KubeConfig::default();
     tell(&Seen {
         install: None,
+        sick: None,
         node,
         pods,
         flavor: None,

@@ -162,6 +162,11 @@ fn amounts(node: &Node, field: StatusField) -> Amounts {
     node.status.as_ref().and_then(field).map(pods::amounts).unwrap_or_default()
 }
 
+/// What a Node has.
+pub fn capacity(node: &Node) -> Amounts {
+    amounts(node, |status| status.capacity.as_ref())
+}
+
 /// What can be allocated on a Node.
 pub fn allocatable(node: &Node) -> Amounts {
     amounts(node, |status| status.allocatable.as_ref())

@@ -30,6 +30,7 @@ mod select;
 mod selector;
 pub mod settings;
 pub mod taint;
+mod usage;
 pub mod view;
 pub mod volcano;
 mod worker;

@@ -289,7 +289,7 @@ impl Inner {
             }
         }
         let open = ordered(open);
-        let tree = QuotaTree::new(&open, &self.per_node);
+        let tree = QuotaTree::new(&open, &self.per_node(first_note(seen, root).counts));
         let queues = Queues::of(&self.context.config, root, &tree);
         let seen_queues = queues::volcano_queues(seen);
         let holds = |quota: &Quota| {
@@ -298,7 +298,7 @@ impl Inner {
             };
             let note = Note {
                 quota: Some(quota.clone()),
-                plugins: first_note(seen, &quota.pool.uid).plugins,
+                ..first_note(seen, &quota.pool.uid)
             };
             let spaces = spaces::wanted(above, &quota.pool, &note, self.security());
             tree.pool(&quota.pool.uid).is_some()
@@ -316,6 +316,28 @@ impl Inner {
             uid != root || has_queues(uid, seen) || !self.work.is_idle(uid, root, &spaces)
         }));
         ordered(quotas)
+    }
+
+    /// What a node of each flavor counts: what the configuration says goes before what was read off Nodes.
+    fn per_node(&self, counts: PerNode) -> PerNode {
+        let mut all = counts;
+        all.extend(self.per_node.clone());
+        all
+    }
+
+    /// What a pool has noted of flavors, with those that it lacks. What is noted stays: queues must not change with every Node.
+    fn counts(&self, mut noted: PerNode, quotas: &[Quota]) -> PerNode {
+        if self.context.config.scheduler != Scheduler::None {
+            for flavor in quotas.iter().flat_map(|quota| quota.amounts.keys()) {
+                if !self.per_node.contains_key(flavor) && !noted.contains_key(flavor) {
+                    let least = self.work.least(flavor);
+                    if !least.is_empty() {
+                        noted.insert(flavor.clone(), least);
+                    }
+                }
+            }
+        }
+        noted
     }
 
     /// Whether it was not there before.
@@ -343,7 +365,8 @@ impl Inner {
         if is_going || (seen.is_empty() && quotas.is_empty()) {
             return Ok(());
         }
-        let tree = QuotaTree::new(quotas, &self.per_node);
+        let counts = self.counts(first_note(&seen, root).counts, quotas);
+        let tree = QuotaTree::new(quotas, &self.per_node(counts.clone()));
         let refused = |reason| FleetError::Refused { reason };
         let queues = Queues::of(&self.context.config, root, &tree).map_err(refused)?;
         let mut changes = Vec::new();
@@ -351,6 +374,7 @@ impl Inner {
             let note = Note {
                 quota: Some(quota.clone()),
                 plugins: first_note(&seen, &quota.pool.uid).plugins,
+                counts: if quota.pool.uid == *root { counts.clone() } else { PerNode::new() },
             };
             let spaces = spaces::wanted(pool, &quota.pool, &note, self.security());
             let unmet = spaces

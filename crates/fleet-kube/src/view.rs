@@ -1,5 +1,7 @@
 //! What follows from all Nodes and Pods together, kept up to date one Node at a time: what is on offer, and the facts of nodes.
 
+use crate::amount::Amounts;
+use crate::config::KubeConfig;
 use crate::context::Context;
 use crate::driver::installer::Install;
 use crate::facts::{Seen, Told, tell};
@@ -178,6 +180,15 @@ impl View {
             .find(|((name, _), stock)| name == flavor && !stock.all.is_empty())?
             .1;
         self.nodes.get(stock.all.first()?).map(|known| Arc::clone(&known.node))
+    }
+
+    /// What every Node of a flavor can allocate, of those that are well and have all their accelerators.
+    pub fn least(&self, flavor: &FlavorName, config: &KubeConfig) -> Amounts {
+        let stocks = self.stocks.iter().filter(|((name, _), _)| name == flavor);
+        let names = stocks.flat_map(|(_, stock)| &stock.all);
+        let nodes = names.filter_map(|name| self.nodes.get(name)).map(|known| known.node.as_ref());
+        let is_well = |node: &&Node| inventory::is_ready(node) && driver::has_all_accelerators(node, Some(flavor), config).is_ok();
+        inventory::least(nodes.filter(is_well))
     }
 
     /// What is reported of a Node, and until when that holds.

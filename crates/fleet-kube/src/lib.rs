@@ -39,4 +39,4 @@ pub mod workloads;
 pub use crate::fleet::{KubeFleet, StartError, connect};
 pub use config::{ConfigError, KubeConfig};
 pub use context::{Context, Epoch};
-pub use failure::Failure;
+pub use failure::{Failure, explained};

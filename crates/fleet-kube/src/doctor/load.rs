@@ -3,6 +3,7 @@
 use super::required::{Grant, Shipped};
 use super::{Cluster, Loaded, scheduler};
 use crate::config::{DriverMode, KubeConfig};
+use crate::failure::explained;
 use crate::mark;
 use clock::Clock;
 use futures::StreamExt;
@@ -260,19 +261,10 @@ fn is_established(definition: &CustomResourceDefinition) -> bool {
         .any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
-/// The error with its causes, for those of connections say nothing by themselves.
+/// What the server says, or why it says nothing.
 fn told(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return status.message.clone();
     }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = inner.source();
-    }
-    text
+    explained(error)
 }

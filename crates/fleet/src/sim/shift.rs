@@ -359,20 +359,19 @@ impl Shift {
         let Some(work) = self.work.get(uid) else { return false };
         let mut next = work.clone();
         match step {
-            Step::Start(_) => match free {
-                Some(nodes) => {
+            Step::Start(_) => {
+                if let Some(nodes) = free {
                     next.is_promised = false;
                     next.state = WorkState::Placed {
                         at: floor.now,
                         nodes,
                         asked_at: None,
                     };
-                }
-                None => {
+                } else {
                     nodeless.insert(uid.clone());
                     waits.insert(uid.clone(), Wait::Nodes);
                 }
-            },
+            }
             Step::GiveBack(_) => {
                 if let WorkState::Placed { asked_at, .. } = &mut next.state {
                     *asked_at = Some(floor.now);

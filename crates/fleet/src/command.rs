@@ -74,6 +74,8 @@ pub enum Command {
         pool: PoolMark,
         node: NodeName,
         version: String,
+        /// It is for this node alone; the pool's others are to have another one.
+        is_own: bool,
     },
     /// Installs a plug-in, or brings it to this version and these parameters. Each attempt is carried out once: one that failed is
     /// tried again only under a new number.

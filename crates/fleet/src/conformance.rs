@@ -262,6 +262,7 @@ impl Subject {
             pool: pool.clone(),
             node: node_name(1),
             version: self.drivers[1].to_owned(),
+            is_own: false,
         };
         self.command(&[set.clone(), set]).await;
         let is_new = |seen: &Observation| {

@@ -178,7 +178,7 @@ impl Reader<'_> {
 
     async fn gpu_policies(&self, config: &KubeConfig) -> Loaded<BTreeMap<String, bool>> {
         match config.driver.mode {
-            DriverMode::Nvidia => {}
+            DriverMode::Nvidia | DriverMode::Operator => {}
             DriverMode::Label | DriverMode::None => return Ok(BTreeMap::new()),
         }
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("nvidia.com", "v1", "ClusterPolicy"), "clusterpolicies");

@@ -4,6 +4,7 @@ use crate::kueue::SeenObjects;
 use crate::mark;
 use crate::object::{Key, Kind, Object};
 use crate::plugins::Users;
+use crate::quota::PerNode;
 use crate::workloads::Space;
 use domain::meta::Uid;
 use domain::pool::JobType;
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// Annotation: the quota of the pool as it was asked for last.
 const QUOTA: &str = "poolkeeper.io/quota";
+/// Annotation: what one node of each flavor counts in the queues of the pool, where the configuration does not say it.
+const COUNTS: &str = "poolkeeper.io/counts";
 /// Annotation: [`Users`].
 const PLUGINS: &str = "poolkeeper.io/plugins";
 /// Label: the pool is no longer wanted.
@@ -36,6 +39,8 @@ fn name(uid: &Uid, job_type: JobType) -> String {
 pub struct Note {
     pub quota: Option<Quota>,
     pub plugins: Users,
+    /// Of a physical pool: what one node of a flavor counts, where it was read off Nodes.
+    pub counts: PerNode,
 }
 
 /// What is said on a name space. What cannot be read is as good as not there: it is asked for again.
@@ -44,6 +49,7 @@ pub fn note(space: &DynamicObject) -> Note {
     Note {
         quota: mark::read(annotations, QUOTA),
         plugins: mark::read(annotations, PLUGINS).unwrap_or_default(),
+        counts: mark::read(annotations, COUNTS).unwrap_or_default(),
     }
 }
 
@@ -81,6 +87,9 @@ fn space(root: &PoolMark, pool: &PoolMark, job_type: JobType, note: &Note, secur
     if job_type == JobType::Train {
         if let Some(quota) = &note.quota {
             object = object.annotation(QUOTA, mark::write(quota));
+        }
+        if !note.counts.is_empty() {
+            object = object.annotation(COUNTS, mark::write(&note.counts));
         }
         object = object.annotation(PLUGINS, mark::write(&note.plugins));
     }

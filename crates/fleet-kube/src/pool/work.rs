@@ -1,11 +1,13 @@
 //! What is known of the objects that workloads consist of.
 
 use super::index::Index;
+use crate::amount::Amounts;
 use crate::cache::{Cache, Selection, Task};
 use crate::context::Context;
 use crate::nodes::Nodes;
 use crate::workloads::{self, Host, Input, Space, WorkKind, WorkObject};
 use domain::meta::Uid;
+use domain::name::FlavorName;
 use fleet::{FleetError, Workloads};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -83,6 +85,16 @@ impl Work {
             lists: Mutex::default(),
         };
         (work, tasks)
+    }
+
+    /// What one Node of a flavor counts in queues, as Nodes show it.
+    pub fn least(&self, flavor: &FlavorName) -> Amounts {
+        self.nodes.view(|view| view.least(flavor, &self.context.config))
+    }
+
+    /// Whether a Node has the mark of a pool.
+    pub fn has_nodes(&self, root: &Uid) -> bool {
+        !self.nodes.of_pool(root).is_empty()
     }
 
     pub async fn synced(&self) {

@@ -154,7 +154,7 @@ impl<'a> Change<'a> {
             Command::DedicateNode { pool, node, to } => {
                 self.edit_node(&pool.uid, node, |bound, _| bound.dedicated_to.clone_from(to));
             }
-            Command::SetDriver { pool, node, version } => {
+            Command::SetDriver { pool, node, version, .. } => {
                 if let Some(id) = self.machine_of(&pool.uid, node) {
                     self.edit_machine(&id, |machine, now, rules| machine.install(version, now, rules));
                 }

@@ -225,6 +225,7 @@ async fn a_driver_installation_interrupts_what_runs() {
         pool: mark(),
         node: NodeName::parse("node-1").unwrap(),
         version: "2".to_owned(),
+        is_own: false,
     };
     fixture.pause(60).await;
     fixture.command(set).await.unwrap();

@@ -1,8 +1,11 @@
 //! The Nodes and Pods of the cluster, as the server shows them, and which of them are whose.
 
+mod made;
+
 use crate::cache::{Cache, Selection, Task};
 use crate::context::Context;
 use crate::edit;
+use crate::machines::Machines;
 use crate::mark;
 use crate::view::View;
 use domain::meta::Uid;
@@ -23,6 +26,8 @@ pub struct Nodes {
     pub nodes: Arc<Cache<Node>>,
     /// Pods that have a Node, without what is not needed of them.
     pub pods: Arc<Cache<Pod>>,
+    /// Where machines are made.
+    pub machines: Option<Machines>,
     shared: Arc<Shared>,
     /// What follows from it. Locks are taken in this order: view, caches, index.
     view: Mutex<View>,
@@ -50,18 +55,25 @@ struct Index {
     dirty: BTreeSet<String>,
     /// Nodes on which an action runs.
     acting: BTreeSet<String>,
+    /// Nodes that have changed, and what nodes they were and are, for those that look after their Machines. Kept only where there are any.
+    touched: Option<BTreeMap<String, BTreeSet<(Uid, String)>>>,
 }
 
 impl Nodes {
     /// Begins to watch; must be called inside a runtime. `selector` is that of the configuration.
     pub fn start(context: &Arc<Context>, selector: Selector) -> Self {
         let shared = Arc::new(Shared::default());
+        let waker = Arc::clone(&shared);
+        let settings = context.config.provisioning();
+        let machines = settings.map(|settings| Machines::start(context, settings, move || waker.woken.notify_one()));
+        shared.index().touched = machines.as_ref().map(|_| BTreeMap::new());
         let (nodes, first) = Cache::start(context, select_nodes(context, &shared));
         let (pods, second) = Cache::start(context, select_pods(context, &shared));
         Self {
             context: Arc::clone(context),
             nodes,
             pods,
+            machines,
             shared,
             view: Mutex::new(View::new(selector)),
             _tasks: [first, second],
@@ -72,12 +84,16 @@ impl Nodes {
     pub async fn synced(&self) {
         self.nodes.synced().await;
         self.pods.synced().await;
+        if let Some(machines) = &self.machines {
+            machines.cache.synced().await;
+        }
     }
 
     /// Whether conclusions may be drawn.
     pub fn fresh(&self) -> Result<(), FleetError> {
         self.nodes.fresh()?;
-        self.pods.fresh()
+        self.pods.fresh()?;
+        self.machines.as_ref().map_or(Ok(()), |machines| machines.cache.fresh())
     }
 
     /// The Nodes with the mark of a pool, by name.
@@ -147,7 +163,7 @@ impl Nodes {
 }
 
 /// Between the name of a node and what tells a second Node of that name apart.
-const SURPLUS: char = '~';
+pub(crate) const SURPLUS: char = '~';
 
 fn surplus_digest(node: &Node) -> String {
     mark::digest(&[node.metadata.uid.as_deref().unwrap_or_default()], 8)
@@ -190,7 +206,10 @@ fn select_nodes(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Node>
             };
             let (was, is) = (before.and_then(|node| owner_of(node)), after.and_then(|node| owner_of(node)));
             let is_acting = after.is_some_and(|node| edit::has_action(node));
-            shared.index().file(&name, is.clone(), is_acting);
+            let mut index = shared.index();
+            index.touch(&name, [was.as_ref(), is.as_ref()]);
+            index.file(&name, is.clone(), is_acting);
+            drop(index);
             for (pool, _) in [was, is].into_iter().flatten() {
                 teller.touch(&pool);
             }
@@ -246,6 +265,13 @@ impl Index {
         }
     }
 
+    fn touch(&mut self, name: &str, owners: [Option<&(Uid, String)>; 2]) {
+        if let Some(touched) = &mut self.touched {
+            let known = touched.entry(name.to_owned()).or_default();
+            known.extend(owners.into_iter().flatten().cloned());
+        }
+    }
+
     fn place(&mut self, node: &str, pod: String, is_there: bool) {
         self.dirty.insert(node.to_owned());
         if is_there {
@@ -256,7 +282,7 @@ impl Index {
     }
 }
 
-fn remove_from<K, Q>(sets: &mut BTreeMap<K, BTreeSet<String>>, key: &Q, name: &str)
+pub(crate) fn remove_from<K, Q>(sets: &mut BTreeMap<K, BTreeSet<String>>, key: &Q, name: &str)
 where
     K: Ord + std::borrow::Borrow<Q>,
     Q: Ord + ?Sized,

@@ -5,6 +5,7 @@
 //! Node or pods, or for a time at which it would do something else.
 
 mod drain;
+mod machines;
 mod work;
 
 use crate::commands::NodeSide;
@@ -49,7 +50,11 @@ impl Worker {
         let context = Arc::clone(&self.side.context);
         loop {
             let next = match context.holder() {
-                Some(epoch) => self.pass(epoch).await,
+                Some(epoch) => {
+                    let machines = self.tend_machines(epoch).await;
+                    let actions = self.pass(epoch).await;
+                    [machines, actions].into_iter().flatten().min()
+                }
                 None => None,
             };
             let timer = async {

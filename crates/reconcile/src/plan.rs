@@ -199,6 +199,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
             work.scopes(observed);
             work.drivers(observed);
             work.hold_nodes(observed);
+            work.lock_nodes(observed);
             work.derive_phase(observed);
             work.progress_order();
             work.set_quotas(observed);

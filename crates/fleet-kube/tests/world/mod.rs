@@ -121,6 +121,7 @@ impl World {
                 }),
                 least: BTreeMap::new(),
                 quota: BTreeMap::new(),
+                provision: None,
             }],
             reboot: Provider::Annotation,
             reset: Provider::Annotation,

@@ -187,7 +187,7 @@ impl Fleet for KubeFleet {
 
     async fn offers(&self) -> Result<Offers, FleetError> {
         self.nodes.fresh()?;
-        Ok(self.nodes.view(|view| view.offers()))
+        Ok(self.nodes.offers())
     }
 
     async fn observe(&self, pool: &Uid) -> Result<Observation, FleetError> {
@@ -205,7 +205,8 @@ impl Fleet for KubeFleet {
             }
             earliest
         });
-        if let Some(at) = earliest {
+        let until = self.nodes.add_machines(pool, &mut observation.nodes);
+        if let Some(at) = [earliest, until].into_iter().flatten().min() {
             self.context.touch_at(pool, at);
         }
         self.pools.report(pool, &mut observation)?;

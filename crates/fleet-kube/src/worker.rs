@@ -6,6 +6,7 @@
 
 mod drain;
 mod install;
+mod machines;
 mod work;
 
 use crate::commands::NodeSide;
@@ -50,7 +51,11 @@ impl Worker {
         let context = Arc::clone(&self.side.context);
         loop {
             let next = match context.holder() {
-                Some(epoch) => self.pass(epoch).await,
+                Some(epoch) => {
+                    let machines = self.tend_machines(epoch).await;
+                    let actions = self.pass(epoch).await;
+                    [machines, actions].into_iter().flatten().min()
+                }
                 None => None,
             };
             let timer = async {

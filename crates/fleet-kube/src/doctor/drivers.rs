@@ -28,9 +28,8 @@ pub(super) fn check(config: &KubeConfig, cluster: &Cluster, found: &mut Vec<Find
         let (wanted, installed) = (label(node, key), driver::installed(node, key));
         match wanted.filter(|_| label(node, mark::POOL).is_some()) {
             Some(wanted) if installed.as_deref() != Some(wanted) => waiting.push(format!("{} ({wanted})", node.name_any())),
-            Some(_) => {}
             None if installed.is_none() && !has_installer(config, kind) => silent.push(node.name_any()),
-            None => {}
+            Some(_) | None => {}
         }
     }
     if !waiting.is_empty() {

@@ -65,7 +65,7 @@ fn set_label(world: &World, host: &str, key: &str, value: &str) {
 /// NPU Nodes, and Jobs that install their drivers.
 async fn with_installer() -> World {
     let mut world = World::new().await;
-    world.config.flavor[0].accelerator.as_mut().unwrap().resource = "huawei.com/Ascend910".to_owned();
+    world.config.flavor[0].accelerator.as_mut().unwrap().resource = "huawei.com/Ascend910".into();
     world.config.driver.installer = Some(Installer {
         template: json!({"containers": [{"name": "driver", "image": "npu:{{version}}", "args": ["{{node}}"]}]}),
     });

@@ -315,7 +315,7 @@ async fn what_is_asked_of_a_cluster_is_granted() {
     }
     let mut config = KubeConfig::default();
     config.driver.mode = DriverMode::Operator;
-    all.extend(asked_in_a_life(config).await);
+    all.extend(asked_in_a_life(config, 4).await);
     // Asked for on Nodes with NPUs only.
     all.insert(Grant {
         group: "batch".to_owned(),

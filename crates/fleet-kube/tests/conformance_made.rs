@@ -1,5 +1,7 @@
 //! The suite that every fleet must pass, where machines are made: with free ones besides, and with none.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 mod making;
 mod world;
 

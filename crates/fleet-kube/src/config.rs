@@ -3,7 +3,7 @@
 mod faults;
 mod provision;
 
-pub use faults::{FaultRule, Pattern};
+pub use faults::{DeviceInfo, FaultRule, Pattern};
 pub use provision::{ClusterApi, MachineTemplate, Provisioner, TemplateRef, ZoneRule};
 
 use crate::amount::Amounts;
@@ -52,6 +52,8 @@ pub struct KubeConfig {
     pub release: Release,
     /// What makes a Node faulty, besides its kubelet and its accelerators.
     pub fault: Vec<FaultRule>,
+    /// Where Huawei's device plug-in says which NPUs are sick. Absent: it is not looked at.
+    pub device_info: Option<DeviceInfo>,
     /// A kubelet that says it is not ready is believed after so long.
     pub unready_seconds: u64,
     /// Nothing is concluded from a watch that has been silent for so long.
@@ -112,13 +114,26 @@ pub struct Drain {
 }
 
 /// Who installs drivers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Driver {
     pub mode: DriverMode,
-    /// Registry and image of NVIDIA's driver, in mode `nvidia`.
+    /// Registry and image of NVIDIA's driver, in the modes `nvidia` and `operator`.
     pub repository: String,
     pub image: String,
+    /// What the GPU operator is told of its roll-out, in mode `operator`.
+    pub upgrade_policy: serde_json::Value,
+    /// How NPU drivers are installed. Absent: somebody else follows the label of a Node.
+    pub installer: Option<Installer>,
+}
+
+/// A Job that installs a driver version on a Node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Installer {
+    /// Specification of its pod. In its texts `{{node}}`, `{{host}}`, `{{version}}` stand for what is asked for. It is on the Node unless
+    /// it says otherwise.
+    pub template: serde_json::Value,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -126,6 +141,8 @@ pub struct Driver {
 pub enum DriverMode {
     /// One NVIDIADriver object for each version; the label of a Node chooses.
     Nvidia,
+    /// One NVIDIADriver object for each pool; the GPU operator goes from Node to Node by itself.
+    Operator,
     /// The label of a Node says what it is to have; somebody else follows it.
     #[default]
     Label,
@@ -189,6 +206,7 @@ impl Default for KubeConfig {
             reset: Provider::None,
             release: Release::default(),
             fault: FaultRule::usual(),
+            device_info: None,
             unready_seconds: 60,
             silence_seconds: 60,
             pool: PoolSettings::default(),
@@ -212,6 +230,12 @@ impl Default for Driver {
             mode: DriverMode::default(),
             repository: "nvcr.io/nvidia".to_owned(),
             image: "driver".to_owned(),
+            upgrade_policy: serde_json::json!({
+                "autoUpgrade": true,
+                "maxParallelUpgrades": 1,
+                "drain": {"enable": true, "force": false, "timeoutSeconds": 300},
+            }),
+            installer: None,
         }
     }
 }
@@ -270,11 +294,29 @@ impl KubeConfig {
             ("reset", &self.reset),
             ("release.clean", &self.release.clean),
         ] {
-            let containers = |template: &serde_json::Value| template.get("containers")?.as_array().map(Vec::len);
             if let Provider::Pod { template } = provider
-                && containers(template).is_none_or(|count| count == 0)
+                && !has_containers(template)
             {
                 return wrong(format!("{path}.pod.template"), "has no containers");
+            }
+        }
+        if self
+            .driver
+            .installer
+            .as_ref()
+            .is_some_and(|installer| !has_containers(&installer.template))
+        {
+            return wrong("driver.installer.template".to_owned(), "has no containers");
+        }
+        if !self.driver.upgrade_policy.is_object() {
+            return wrong("driver.upgrade_policy".to_owned(), "is not a table");
+        }
+        if let Some(info) = &self.device_info {
+            if !is_dns_label(&info.namespace) {
+                return wrong("device_info.namespace".to_owned(), "is not the name of a name space");
+            }
+            if info.prefix.is_empty() {
+                return wrong("device_info.prefix".to_owned(), "is empty");
             }
         }
         for (at, rule) in self.fault.iter().enumerate() {
@@ -342,6 +384,22 @@ impl FlavorRule {
             return wrong("accelerator.count", "must be at least 1".to_owned());
         }
         Ok(())
+    }
+}
+
+fn has_containers(template: &serde_json::Value) -> bool {
+    let containers = template.get("containers").and_then(serde_json::Value::as_array);
+    containers.is_some_and(|all| !all.is_empty())
+}
+
+/// A template with its words replaced in all texts.
+pub fn filled(template: &serde_json::Value, words: &[(&str, String)]) -> serde_json::Value {
+    use serde_json::Value;
+    match template {
+        Value::String(text) => Value::String(words.iter().fold(text.clone(), |text, (word, value)| text.replace(word, value))),
+        Value::Array(all) => Value::Array(all.iter().map(|one| filled(one, words)).collect()),
+        Value::Object(all) => Value::Object(all.iter().map(|(key, one)| (key.clone(), filled(one, words))).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What stands in the way in a cluster, and what to do about it. The checks are pure functions over what was loaded.
 
+mod drivers;
 mod load;
 mod nodes;
 mod policies;
@@ -124,6 +125,7 @@ pub fn examine(config: &KubeConfig, cluster: &Cluster, known: &Known) -> Vec<Fin
     rights::check(cluster, &mut found);
     policies::check(config, cluster, known, &mut found);
     nodes::check(config, cluster, known, &mut found);
+    drivers::check(config, cluster, &mut found);
     scheduler::check(config, cluster, &mut found);
     provision::check(config, cluster, &mut found);
     found

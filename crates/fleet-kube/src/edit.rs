@@ -4,7 +4,7 @@ mod claim;
 mod hold;
 mod release;
 
-pub use claim::{Claim, arrive, claim, set_label};
+pub use claim::{Claim, arrive, claim, dedicate, set_label};
 pub use hold::{hold, holds, unhold};
 pub use release::{depart, free};
 
@@ -63,6 +63,12 @@ fn difference(before: Option<&Texts>, after: Option<&Texts>) -> Map<String, Valu
 /// A label of a Node.
 pub fn label<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     node.metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+fn remove_label(node: &mut Node, key: &str) {
+    if let Some(labels) = &mut node.metadata.labels {
+        labels.remove(key);
+    }
 }
 
 /// The action that runs on a Node.

@@ -2,25 +2,28 @@
 
 use crate::cache::{Cache, Selection, Task};
 use crate::commands::NodeSide;
-use crate::config::{ConfigError, KubeConfig};
+use crate::config::{ConfigError, DriverMode, KubeConfig};
 use crate::context::{Context, Epoch, fence_epoch};
 use crate::failure::Failure;
 use crate::mark;
 use crate::nodes::Nodes;
 use crate::pool::PoolSide;
+use crate::usage::Usage;
 use crate::worker::Worker;
 use async_trait::async_trait;
 use clock::Clock;
 use domain::catalogue::{Flavor, Offers};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName};
+use domain::sample::Minute;
 use fleet::{Command, Fleet, FleetError, Observation, Workloads};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, ResourceExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +68,8 @@ pub struct KubeFleet {
     nodes: Arc<Nodes>,
     side: Arc<NodeSide>,
     pools: PoolSide,
-    _tasks: [Task; 2],
+    usage: Arc<Usage>,
+    _tasks: [Task; 3],
 }
 
 impl KubeFleet {
@@ -90,12 +94,14 @@ impl KubeFleet {
         }
         let side = Arc::new(NodeSide::new(&context, &nodes));
         let worker = Task(tokio::spawn(Worker::new(Arc::clone(&side)).run()));
+        let (usage, usage_task) = Usage::start(&context, &nodes);
         Ok(Self {
+            usage,
             context,
             nodes,
             side,
             pools,
-            _tasks: [fence_task, worker],
+            _tasks: [fence_task, worker, usage_task],
         })
     }
 
@@ -118,6 +124,12 @@ impl KubeFleet {
         self.context.check(epoch).map_err(Failure::on_write)?;
         if let Command::RemovePool { pool } = command {
             self.side.release_all(&pool.uid, epoch).await?;
+        }
+        if self.context.config.driver.mode == DriverMode::Operator
+            && let Some((pool, version, is_own)) = self.side.gpu_driver(command)
+        {
+            self.pools.offer_driver(&pool.uid, version, is_own, epoch).await?;
+            self.side.follow_driver(&pool.uid, version, epoch).await?;
         }
         match command.node() {
             Some(_) => self.side.execute(command, epoch).await,
@@ -233,6 +245,15 @@ impl Fleet for KubeFleet {
         if let Err(error) = self.context.enter(fence).await {
             tracing::warn!(%error, epoch = fence.epoch, "the fence could not be raised");
         }
+    }
+
+    async fn samples(
+        &self,
+        pool: &Uid,
+        minutes: Range<i64>,
+        nodes: Option<&BTreeSet<NodeName>>,
+    ) -> Result<BTreeMap<i64, Minute>, FleetError> {
+        Ok(self.usage.samples(pool, minutes, nodes))
     }
 
     async fn changed(&self) -> Vec<Uid> {

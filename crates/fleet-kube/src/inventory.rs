@@ -162,6 +162,11 @@ fn amounts(node: &Node, field: StatusField) -> Amounts {
     node.status.as_ref().and_then(field).map(pods::amounts).unwrap_or_default()
 }
 
+/// What a Node has.
+pub fn capacity(node: &Node) -> Amounts {
+    amounts(node, |status| status.capacity.as_ref())
+}
+
 /// What can be allocated on a Node.
 pub fn allocatable(node: &Node) -> Amounts {
     amounts(node, |status| status.allocatable.as_ref())
@@ -235,6 +240,27 @@ pub fn quota(flavor: &FlavorName, node: Option<&Node>, config: &KubeConfig) -> A
             all.into_iter().filter(|(name, _)| is_counted(name)).collect()
         }
     }
+}
+
+/// What all of some Nodes can allocate: whole cores, whole GiB, and what vendors add. What one of them lacks is not counted.
+pub fn least<'a>(nodes: impl Iterator<Item = &'a Node>) -> Amounts {
+    let step = |name: &str| match name {
+        "cpu" => Amount::parse("1"),
+        "memory" => Amount::parse("1Gi"),
+        name => name.contains('/').then(|| Amount::whole(1)),
+    };
+    let counted = |node: &Node| -> Amounts {
+        let all = allocatable(node).into_iter();
+        all.filter_map(|(name, amount)| step(&name).map(|step| (name, amount.down_to(step))))
+            .collect()
+    };
+    let fewest = |one: Amounts, other: Amounts| -> Amounts {
+        let both = one
+            .into_iter()
+            .filter_map(|(name, amount)| Some((amount.min(*other.get(&name)?), name)));
+        both.map(|(amount, name)| (name, amount)).collect()
+    };
+    nodes.map(counted).reduce(fewest).unwrap_or_default()
 }
 
 #[cfg(test)]

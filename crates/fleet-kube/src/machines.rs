@@ -310,6 +310,7 @@ pub fn fact(object: &DynamicObject, has_node: bool, now: Timestamp) -> Option<(N
         is_busy: false,
         is_held: false,
         is_locked: Some(machine::is_locked(object)),
+        dedicated_to: None,
         request: request.map(|request| progress(&request, failure, over.is_some_and(|over| over <= now))),
     };
     Some((fact, until))

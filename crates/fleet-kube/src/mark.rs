@@ -119,10 +119,14 @@ pub fn object_name(uid: &Uid, suffix: &str) -> String {
     format!("pk-{}{suffix}", digest(&[uid.as_str()], 12))
 }
 
-/// The group of a physical pool's Nodes of a flavor, by the slug of its name.
-pub fn node_group(root: &Uid, flavor: &str) -> String {
+/// The group of a physical pool's Nodes of a flavor, by the slug of its name: of those kept for a logical pool, or of the others.
+pub fn node_group(root: &Uid, flavor: &str, kept_for: Option<&Uid>) -> String {
     let prefix = object_name(root, "").replacen('-', ".", 1);
-    format!("{prefix}.{}", digest(&[flavor], 10))
+    let digest = match kept_for {
+        Some(pool) => digest(&[flavor, pool.as_str()], 10),
+        None => digest(&[flavor], 10),
+    };
+    format!("{prefix}.{digest}")
 }
 
 /// The first digits of the SHA-256 of texts, each ended by a zero byte.

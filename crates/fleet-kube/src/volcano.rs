@@ -9,6 +9,7 @@ use crate::amount::{Amount, Amounts};
 use crate::mark::{node_group, own_slug, pool_slug};
 use crate::quota::{PoolQuota, QuotaTree};
 use domain::meta::Uid;
+use domain::name::FlavorName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +61,8 @@ pub struct WantedQueue {
     pub name: String,
     pub pool: Uid,
     pub is_leaf: bool,
+    /// It takes no workloads.
+    pub is_shut: bool,
     pub spec: QueueSpec,
 }
 
@@ -100,11 +103,19 @@ fn queues(tree: &QuotaTree, pool: &PoolQuota) -> [WantedQueue; 2] {
     let bounds = tree.bounds(pool);
     let root = tree.pools().first().map_or(&pool.mark.uid, |root| &root.mark.uid);
     let used = pool.shares.iter().filter(|(_, share)| share.max_count > 0);
-    let groups = used.map(|(flavor, _)| node_group(root, &own_slug(flavor.as_str()))).collect();
+    let line = tree.line(pool);
+    let groups_of = |(flavor, _)| {
+        let flavor = own_slug(FlavorName::as_str(flavor));
+        let kept = line.iter().map(|pool| Some(&pool.mark.uid)).filter(|uid| *uid != Some(root));
+        let all = std::iter::once(None).chain(kept);
+        all.map(|kept_for| node_group(root, &flavor, kept_for)).collect::<Vec<String>>()
+    };
+    let groups = used.flat_map(groups_of).collect();
     let queue = |name: String, parent, deserved, affinity: Option<Affinity>| WantedQueue {
         name,
         pool: pool.mark.uid.clone(),
         is_leaf: affinity.is_some(),
+        is_shut: pool.is_shut && affinity.is_some(),
         spec: QueueSpec {
             parent,
             weight: 1,
@@ -148,21 +159,24 @@ pub fn plan(wanted: &[WantedQueue], seen: &SeenQueues, idle: &BTreeSet<Uid>) -> 
                 spec: queue.spec.clone(),
             });
         }
-        let state = seen.get(&queue.name).map(|seen| seen.state);
-        if queue.is_leaf && matches!(state, Some(QueueState::Closed | QueueState::Closing)) {
-            steps.push(Step::Open { name: queue.name.clone() });
+        let name = || queue.name.clone();
+        match seen.get(&queue.name).map(|seen| seen.state).filter(|_| queue.is_leaf) {
+            Some(QueueState::Open) if queue.is_shut => steps.push(Step::Close { name: name() }),
+            Some(QueueState::Closed | QueueState::Closing) if !queue.is_shut => steps.push(Step::Open { name: name() }),
+            // Volcano says soon what it is.
+            Some(QueueState::Open | QueueState::Closed | QueueState::Closing | QueueState::Unknown) | None => {}
         }
     }
     steps.extend(removals(&by_name, seen, &order, idle));
     steps
 }
 
-/// Whether a pool's queues are what they should be, and take workloads.
+/// Whether a pool's queues are what they should be, and take workloads where they should.
 pub fn is_conform(wanted: &[WantedQueue], seen: &SeenQueues) -> bool {
     wanted.iter().all(|queue| {
         seen.get(&queue.name).is_some_and(|seen| {
-            let is_open = !matches!(seen.state, QueueState::Closed | QueueState::Closing);
-            !seen.is_deleting && is_met(&queue.spec, &seen.spec) && (is_open || !queue.is_leaf)
+            let is_closed = matches!(seen.state, QueueState::Closed | QueueState::Closing);
+            !seen.is_deleting && is_met(&queue.spec, &seen.spec) && (is_closed == queue.is_shut || !queue.is_leaf)
         })
     })
 }

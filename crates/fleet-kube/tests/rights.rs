@@ -157,6 +157,7 @@ fn commands() -> Vec<Command> {
                 pool: pool.clone(),
                 parent: None,
                 amounts: BTreeMap::from([(flavor.clone(), Amount::default())]),
+                is_shut: false,
             }],
         },
         on(|pool, node| Command::HoldNode { pool, node }, 1),
@@ -175,6 +176,7 @@ fn commands() -> Vec<Command> {
             pool: pool.clone(),
             node: node(1),
             version: "550.90.07".to_owned(),
+            is_own: false,
         },
         on(|pool, node| Command::DeleteNode { pool, node }, 1),
         Command::SetQuotas {
@@ -311,6 +313,17 @@ async fn what_is_asked_of_a_cluster_is_granted() {
         config.release.clean = by_pod();
         all.extend(asked_in_a_life(config, 4).await);
     }
+    let mut config = KubeConfig::default();
+    config.driver.mode = DriverMode::Operator;
+    all.extend(asked_in_a_life(config).await);
+    // Asked for on Nodes with NPUs only.
+    all.insert(Grant {
+        group: "batch".to_owned(),
+        resource: "jobs".to_owned(),
+        verb: "create".to_owned(),
+        namespace: Some(NAMESPACE.to_owned()),
+        name: None,
+    });
     let is_granted = |asked: &&Grant| granted.grants().iter().any(|grant| grant.covers(asked));
     let refused: Vec<String> = all.iter().filter(|asked| !is_granted(asked)).map(ToString::to_string).collect();
     assert_eq!(

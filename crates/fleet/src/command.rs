@@ -68,11 +68,20 @@ pub enum Command {
         node: NodeName,
         from: PoolMark,
     },
+    /// Keeps the node for the workloads of a logical pool inside the pool, and of those inside that one; or for everybody again.
+    /// Workloads of others that run there go on.
+    DedicateNode {
+        pool: PoolMark,
+        node: NodeName,
+        to: Option<Uid>,
+    },
     /// Installs a driver version on the node. What runs there is interrupted.
     SetDriver {
         pool: PoolMark,
         node: NodeName,
         version: String,
+        /// It is for this node alone; the pool's others are to have another one.
+        is_own: bool,
     },
     /// Installs a plug-in, or brings it to this version and these parameters. Each attempt is carried out once: one that failed is
     /// tried again only under a new number.
@@ -141,6 +150,7 @@ impl Command {
             | Self::EvictNode { pool, .. }
             | Self::RebootNode { pool, .. }
             | Self::MoveNode { pool, .. }
+            | Self::DedicateNode { pool, .. }
             | Self::SetDriver { pool, .. }
             | Self::EnsurePlugin { pool, .. }
             | Self::RemovePlugin { pool, .. }
@@ -162,6 +172,7 @@ impl Command {
             | Self::EvictNode { node, .. }
             | Self::RebootNode { node, .. }
             | Self::MoveNode { node, .. }
+            | Self::DedicateNode { node, .. }
             | Self::SetDriver { node, .. } => Some(node),
             Self::EnsurePool { .. }
             | Self::RemovePool { .. }
@@ -185,6 +196,7 @@ impl Command {
             Self::RebootNode { .. } => "reboot-node",
             Self::ResetNode(_) => "reset-node",
             Self::MoveNode { .. } => "move-node",
+            Self::DedicateNode { .. } => "dedicate-node",
             Self::SetDriver { .. } => "set-driver",
             Self::EnsurePlugin { .. } => "ensure-plugin",
             Self::RemovePlugin { .. } => "remove-plugin",

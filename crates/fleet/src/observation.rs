@@ -64,6 +64,8 @@ pub struct NodeFact {
     pub is_locked: Option<bool>,
     /// The last reboot or reset that was asked for.
     pub request: Option<RequestFact>,
+    /// The logical pool that it is kept for.
+    pub dedicated_to: Option<Uid>,
 }
 
 /// A numbered request to a machine.

@@ -28,6 +28,7 @@ mod queue_rules;
 mod refusal;
 mod selector;
 mod server;
+mod stage;
 mod twins;
 mod validate;
 mod watch;

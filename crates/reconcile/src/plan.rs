@@ -198,6 +198,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
             work.scale(observed);
             work.scopes(observed);
             work.drivers(observed);
+            work.dedicate_nodes(observed);
             work.hold_nodes(observed);
             work.lock_nodes(observed);
             work.derive_phase(observed);

@@ -16,6 +16,10 @@ kill_seconds = 120
 
 [driver]
 mode = "nvidia"
+upgrade_policy = { autoUpgrade = true, maxParallelUpgrades = 2 }
+
+[driver.installer.template]
+containers = [{ name = "driver", image = "npu:{{version}}" }]
 
 [[flavor]]
 name = "modelarts.bm.gpu.a100u8"

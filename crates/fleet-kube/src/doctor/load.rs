@@ -3,6 +3,7 @@
 use super::required::{Grant, Shipped, machine_grants};
 use super::{Cluster, Loaded, scheduler};
 use crate::config::{DriverMode, KubeConfig};
+use crate::failure::explained;
 use crate::{machine, mark};
 use clock::Clock;
 use futures::StreamExt;
@@ -179,7 +180,7 @@ impl Reader<'_> {
 
     async fn gpu_policies(&self, config: &KubeConfig) -> Loaded<BTreeMap<String, bool>> {
         match config.driver.mode {
-            DriverMode::Nvidia => {}
+            DriverMode::Nvidia | DriverMode::Operator => {}
             DriverMode::Label | DriverMode::None => return Ok(BTreeMap::new()),
         }
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("nvidia.com", "v1", "ClusterPolicy"), "clusterpolicies");
@@ -289,19 +290,10 @@ fn is_established(definition: &CustomResourceDefinition) -> bool {
         .any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
-/// The error with its causes, for those of connections say nothing by themselves.
+/// What the server says, or why it says nothing.
 fn told(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return status.message.clone();
     }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = inner.source();
-    }
-    text
+    explained(error)
 }

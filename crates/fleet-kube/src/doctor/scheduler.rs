@@ -40,7 +40,7 @@ pub(super) fn needed(config: &KubeConfig) -> Vec<(&'static [(&'static str, &'sta
         Scheduler::None => {}
     }
     match config.driver.mode {
-        DriverMode::Nvidia => needed.push((NVIDIA, "install the GPU operator, or set driver.mode to label or none")),
+        DriverMode::Nvidia | DriverMode::Operator => needed.push((NVIDIA, "install the GPU operator, or set driver.mode to label or none")),
         DriverMode::Label | DriverMode::None => {}
     }
     match config.provisioner {
@@ -100,7 +100,7 @@ fn shared_names(config: &KubeConfig, found: &mut Vec<Finding>) {
 
 fn drivers(config: &KubeConfig, cluster: &Cluster, found: &mut Vec<Finding>) {
     match config.driver.mode {
-        DriverMode::Nvidia => {}
+        DriverMode::Nvidia | DriverMode::Operator => {}
         DriverMode::Label | DriverMode::None => return,
     }
     match &cluster.gpu_policies {

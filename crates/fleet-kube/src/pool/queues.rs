@@ -24,7 +24,9 @@ impl Queues {
     /// Of the pools of a tree; of none, where it is empty. `Err` says why there cannot be any.
     pub fn of(config: &KubeConfig, root: &Uid, tree: &QuotaTree) -> Result<Self, String> {
         if let Some(flavor) = tree.unknown_flavors().first().filter(|_| config.scheduler != Scheduler::None) {
-            return Err(format!("the configuration does not say what a node of flavor {flavor} counts"));
+            return Err(format!(
+                "the configuration does not say what a node of flavor {flavor} counts, and no node of it is well"
+            ));
         }
         match config.scheduler {
             Scheduler::Volcano => Ok(Self::Volcano(volcano::wanted(tree))),
@@ -68,7 +70,7 @@ impl Queues {
 pub fn is_part(key: &Key) -> bool {
     match key.kind {
         Kind::Queue | Kind::Cohort | Kind::ClusterQueue | Kind::LocalQueue | Kind::ResourceFlavor => true,
-        Kind::Namespace | Kind::QueueCommand | Kind::HelmRelease => false,
+        Kind::Namespace | Kind::QueueCommand | Kind::HelmRelease | Kind::NvidiaDriver => false,
     }
 }
 

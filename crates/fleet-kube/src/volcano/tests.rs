@@ -106,7 +106,7 @@ fn a_pool_is_an_inner_queue_and_a_leaf() {
     assert_eq!(queues[0].spec.parent, ROOT);
     assert_eq!((&queues[1].spec.parent, &queues[2].spec.parent), (&inner(&root), &inner(&root)));
     let text = serde_json::to_string_pretty(&queues[1].spec).unwrap();
-    let group = node_group(&mark(0).uid, "a100");
+    let group = node_group(&mark(0).uid, "a100", None);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&text).unwrap(),
         serde_json::json!({

@@ -1,7 +1,7 @@
 //! What is done to a Node that is empty.
 
 use super::{Next, Running, Worker};
-use crate::config::Provider;
+use crate::config::{Provider, filled};
 use crate::edit::{self, annotate};
 use crate::failure::Failure;
 use crate::inventory::is_ready;
@@ -236,14 +236,4 @@ fn pod(running: &Running, template: &Value) -> Result<Pod, Failure> {
     let annotations = json!({mark::EPOCH: running.epoch.number().to_string()});
     let pod = json!({"metadata": {"name": pod_name(running), "labels": labels, "annotations": annotations}, "spec": spec});
     serde_json::from_value(pod).map_err(|error| Failure::Refused(format!("the template of the pod is wrong: {error}")))
-}
-
-/// The template with its words replaced in all texts.
-fn filled(template: &Value, words: &[(&str, String)]) -> Value {
-    match template {
-        Value::String(text) => Value::String(words.iter().fold(text.clone(), |text, (word, value)| text.replace(word, value))),
-        Value::Array(all) => Value::Array(all.iter().map(|one| filled(one, words)).collect()),
-        Value::Object(all) => Value::Object(all.iter().map(|(key, one)| (key.clone(), filled(one, words))).collect()),
-        Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
-    }
 }

@@ -226,6 +226,7 @@ pub fn ready(node: &Node) -> NodeFact {
         is_held: false,
         is_locked: None,
         request: None,
+        dedicated_to: None,
     }
 }
 

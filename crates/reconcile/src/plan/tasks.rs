@@ -3,12 +3,14 @@
 
 use super::work::Work;
 use domain::job::{Job, JobNodeState};
-use domain::name::NodeName;
+use domain::meta::Uid;
+use domain::name::{NodeName, PoolName};
 use domain::node::{DRAIN_TAINT, DeleteCause, Node, NodeDriverState, NodePhase, NodeTask, NodeTemplate, TaskKind};
 use domain::order::ItemStatus;
+use domain::pool::PoolPhase;
 use fleet::{Command, MachineState, NodeFact, Observation, PoolMark, RequestProgress, ResetRequest};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Work<'_> {
     /// `None`: its machine is here, or was never elsewhere. Else whether its record stays while it is waited for.
@@ -210,6 +212,31 @@ impl Work<'_> {
             } else {
                 Command::OpenNode { pool, node }
             });
+        }
+    }
+
+    /// Keeps nodes for the logical pools that they are bound to.
+    pub fn dedicate_nodes(&mut self, observed: &Observation) {
+        let mark = self.mark();
+        let uids: BTreeMap<&PoolName, &Uid> = self
+            .descendants
+            .iter()
+            .flatten()
+            .filter(|pool| matches!(pool.status.phase, PoolPhase::Running | PoolPhase::Abnormal { .. }))
+            .map(|pool| (&pool.name, &pool.uid))
+            .collect();
+        for (node, fact) in self.nodes.with(&observed.nodes) {
+            let Some(fact) = fact.filter(|_| !node.phase.is_deleting()) else {
+                continue;
+            };
+            let wanted = node.quota.as_ref().and_then(|name| uids.get(name).copied());
+            if wanted != fact.dedicated_to.as_ref() {
+                self.commands.push(Command::DedicateNode {
+                    pool: mark.clone(),
+                    node: node.name.clone(),
+                    to: wanted.cloned(),
+                });
+            }
         }
     }
 

@@ -59,6 +59,7 @@ fn node_fact() -> impl Strategy<Value = NodeFact> {
             is_held,
             is_locked,
             request,
+            dedicated_to: None,
         },
     )
 }

@@ -129,6 +129,7 @@ fn check_commands(tree: &Tree, plan: &Plan) -> Result<(), TestCaseError> {
             | Command::RebootNode { node, .. }
             | Command::ResetNode(ResetRequest { node, .. })
             | Command::MoveNode { node, .. }
+            | Command::DedicateNode { node, .. }
             | Command::SetDriver { node, .. } => {
                 prop_assert!(after.contains_key(node), "{node} is unknown");
             }

@@ -440,6 +440,7 @@ impl World {
                             is_held: false,
                             is_locked: None,
                             request: None,
+                            dedicated_to: None,
                         })
                     });
                 }
@@ -452,6 +453,7 @@ impl World {
                 Command::EvictNode { node, .. } => change(fleet, node, |fact| fact.is_busy = false),
                 Command::RebootNode { node, number, .. } => change(fleet, node, |fact| ask(fact, *number)),
                 Command::ResetNode(request) => change(fleet, &request.node, |fact| ask(fact, request.number)),
+                Command::DedicateNode { node, to, .. } => change(fleet, node, |fact| fact.dedicated_to.clone_from(to)),
                 Command::SetDriver { node, version, .. } => change(fleet, node, |fact| {
                     let installed = fact.driver.as_ref().and_then(|driver| driver.installed.clone());
                     let progress = DriverProgress::Installing { version: version.clone() };

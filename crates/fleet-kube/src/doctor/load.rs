@@ -202,8 +202,15 @@ impl Reader<'_> {
         wanted.push((machine::cluster_resource(), &settings.cluster));
         for (kind, name) in wanted {
             let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &settings.namespace, &kind);
-            // A kind that is not served is not there either.
-            let is_there = self.ask(api.get_opt(name)).await?.is_some();
+            let looked = async {
+                match api.get(name).await {
+                    Ok(_) => Ok(true),
+                    // Nor is it there where its kind is not served.
+                    Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+                    Err(error) => Err(error),
+                }
+            };
+            let is_there = self.ask(looked).await?;
             parts.insert(format!("{} {name}", kind.kind), is_there);
         }
         Ok(parts)

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test uses its part")]
 
-use super::world::World;
+use super::world::{World, node, pool};
+use fleet::{Command, MachineState, Observation, RequestProgress, ResetRequest};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, PostParams};
 use kube_fake::NodeSpec;
 use poolkeeper_fleet_kube::config::Provisioner;
@@ -87,4 +88,36 @@ pub async fn put_machine(world: &World, name: &str) {
     let machine = json!({"metadata": {"name": name}, "spec": {"clusterName": "site"}});
     let machine = serde_json::from_value(machine).unwrap();
     api(world).create(&PostParams::default(), &machine).await.unwrap();
+}
+
+pub fn ensure(number: usize) -> Command {
+    Command::EnsurePool { pool: pool(number) }
+}
+
+pub fn remove(number: usize) -> Command {
+    Command::RemovePool { pool: pool(number) }
+}
+
+pub fn reset(pool_number: usize, number: usize, request: u64) -> Command {
+    Command::ResetNode(ResetRequest {
+        pool: pool(pool_number),
+        node: node(number),
+        number: request,
+        image: None,
+        runtime: None,
+        driver: None,
+    })
+}
+
+pub fn state(seen: &Observation, number: usize) -> Option<&MachineState> {
+    seen.node(&node(number)).map(|fact| &fact.state)
+}
+
+pub fn is_ready(seen: &Observation, number: usize) -> bool {
+    state(seen, number) == Some(&MachineState::Ready)
+}
+
+pub fn has_done(seen: &Observation, number: usize, request: u64) -> bool {
+    let fact = seen.node(&node(number)).and_then(|fact| fact.request.as_ref());
+    fact.is_some_and(|fact| fact.number == request && fact.progress == RequestProgress::Done)
 }

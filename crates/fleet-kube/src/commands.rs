@@ -325,6 +325,7 @@ impl Action {
             step: Step::Empty,
             since,
             before: None,
+            is_heard: false,
             image: None,
             runtime: None,
             to: None,

@@ -330,6 +330,7 @@ impl Action {
             step: Step::Empty,
             since,
             before: None,
+            is_heard: false,
             image: None,
             runtime: None,
             to: None,

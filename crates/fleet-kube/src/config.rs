@@ -14,6 +14,7 @@ use domain::name::{FlavorName, ZoneName};
 use kube::core::Selector;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a cluster is used as a fleet. Every setting has a default; with none at all, labelled Nodes are offered under flavors that
@@ -162,6 +163,19 @@ pub enum Provider {
     /// A pod on the Node, or elsewhere, made from this specification (`spec` of a Pod). In its texts `{{node}}`, `{{host}}`,
     /// `{{number}}`, `{{image}}`, `{{runtime}}` stand for what is asked for.
     Pod { template: serde_json::Value },
+    /// A service of the site is asked over HTTP.
+    Webhook(Hook),
+}
+
+/// Where machines are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hook {
+    /// `https://`, or `http://` on this machine.
+    pub url: String,
+    /// File with the secret that is sent as a bearer token.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -299,6 +313,14 @@ impl KubeConfig {
             {
                 return wrong(format!("{path}.pod.template"), "has no containers");
             }
+            if let Provider::Webhook(hook) = provider
+                && !is_safe(&hook.url)
+            {
+                return wrong(
+                    format!("{path}.webhook.url"),
+                    "must begin with https://, or with http:// on this machine",
+                );
+            }
         }
         if self
             .driver
@@ -323,6 +345,13 @@ impl KubeConfig {
             rule.validate(&format!("fault[{at}]"))?;
         }
         Ok(())
+    }
+
+    /// Whether somebody is asked over HTTP.
+    pub fn has_webhooks(&self) -> bool {
+        [&self.reboot, &self.reset, &self.release.clean]
+            .into_iter()
+            .any(|provider| matches!(provider, Provider::Webhook(_)))
     }
 
     /// Which Nodes may be used.
@@ -385,6 +414,16 @@ impl FlavorRule {
         }
         Ok(())
     }
+}
+
+/// Secrets are not sent in the clear over a network.
+fn is_safe(url: &str) -> bool {
+    let here = ["localhost", "127.0.0.1", "[::1]"];
+    let is_here = |rest: &str| {
+        here.iter()
+            .any(|host| rest.strip_prefix(host).is_some_and(|rest| rest.starts_with([':', '/'])))
+    };
+    url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()) || url.strip_prefix("http://").is_some_and(is_here)
 }
 
 fn has_containers(template: &serde_json::Value) -> bool {

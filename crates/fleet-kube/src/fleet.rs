@@ -9,6 +9,7 @@ use crate::mark;
 use crate::nodes::Nodes;
 use crate::pool::PoolSide;
 use crate::usage::Usage;
+use crate::webhook::{Caller, Http};
 use crate::worker::Worker;
 use async_trait::async_trait;
 use clock::Clock;
@@ -47,6 +48,8 @@ pub enum StartError {
     Infer(#[from] kube::config::InferConfigError),
     #[error("the client cannot be made")]
     Client(#[from] kube::Error),
+    #[error("the client for webhooks cannot be made")]
+    Webhook(#[source] reqwest::Error),
 }
 
 /// Connects to the cluster of a kubeconfig; without one to that of the environment: `KUBECONFIG`, the user's own, or the cluster that
@@ -75,8 +78,26 @@ pub struct KubeFleet {
 impl KubeFleet {
     /// Lists the cluster and begins to follow it. Must be called inside a runtime; what it starts ends when the fleet is dropped.
     pub async fn start(client: Client, config: KubeConfig, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let caller: Option<Arc<dyn Caller>> = if config.has_webhooks() {
+            Some(Arc::new(Http::new().map_err(StartError::Webhook)?))
+        } else {
+            None
+        };
+        Self::start_with(client, config, clock, caller).await
+    }
+
+    /// As `start`, with who asks services of the site.
+    pub async fn start_with(
+        client: Client,
+        config: KubeConfig,
+        clock: Arc<dyn Clock>,
+        caller: Option<Arc<dyn Caller>>,
+    ) -> Result<Self, StartError> {
         config.validate()?;
         let context = Arc::new(Context::new(client, config, clock));
+        if let Some(caller) = caller {
+            let _known = context.caller.set(caller);
+        }
         let nodes = Arc::new(Nodes::start(&context, context.config.selector()?));
         let pools = PoolSide::start(&context, &nodes);
         let (fence, fence_task) = follow_fence(&context);

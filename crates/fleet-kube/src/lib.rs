@@ -35,6 +35,7 @@ pub mod taint;
 mod usage;
 pub mod view;
 pub mod volcano;
+pub mod webhook;
 mod worker;
 pub mod workloads;
 

@@ -222,6 +222,9 @@ pub struct Action {
     /// What is to be different afterwards: the boot id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
+    /// A service of the site has heard of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_heard: bool,
     /// What a reset installs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,

@@ -5,6 +5,7 @@
 //! Node or pods, or for a time at which it would do something else.
 
 mod drain;
+mod hook;
 mod install;
 mod machines;
 mod work;

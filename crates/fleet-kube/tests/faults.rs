@@ -51,7 +51,7 @@ async fn a_node_with_sick_devices_is_faulty_after_a_while_and_not_offered() {
         "it has not lasted"
     );
     assert_eq!(fleet.offers().await.unwrap()[&flavor()].zones[&zone("a")].free, 0);
-    world.pass(25).await;
+    world.pass(31).await;
     let told = "huawei.com/Ascend910-NetworkUnhealthy: Ascend910-0".to_owned();
     assert_eq!(state(&fleet.observe(&pool(1).uid).await.unwrap()), MachineState::Faulty(told));
     tell(&world, &host, "").await;

@@ -106,8 +106,10 @@ impl Worker {
             self.finish(running, Progress::Failed(reason)).await?;
             return Ok(None);
         }
-        if let Provider::Pod { template } = self.provider(running) {
-            self.make_pod(running, template).await?;
+        match self.provider(running) {
+            Provider::Pod { template } => self.make_pod(running, template).await?,
+            Provider::Webhook(hook) => return self.ask_service(running, hook, over).await,
+            Provider::None | Provider::Annotation => {}
         }
         // A Node that is not freed stays dirty, and is looked at when something changes.
         Ok((running.action.kind != ActionKind::Release).then_some(over))
@@ -136,7 +138,7 @@ impl Worker {
     }
 
     /// One patch, as long as the action stands where this step began.
-    async fn change(&self, running: &Running, edit: impl Fn(&mut Node) + Send + Sync) -> Result<(), Failure> {
+    pub(super) async fn change(&self, running: &Running, edit: impl Fn(&mut Node) + Send + Sync) -> Result<(), Failure> {
         let node = std::sync::Arc::clone(&running.node);
         self.side
             .edit(running.epoch, node, |it| {
@@ -203,14 +205,23 @@ fn boot_id(node: &Node) -> Option<String> {
 
 /// The same for every attempt at one step.
 fn pod_name(running: &Running) -> String {
-    let action = &running.action;
-    let kind = match action.kind {
+    format!("pk-{}-{}", kind(running), step_id(running, 10))
+}
+
+/// What is done to the machine, in one word.
+pub(super) fn kind(running: &Running) -> &'static str {
+    match running.action.kind {
         ActionKind::Reset => "reset",
         ActionKind::Release => "clean",
         ActionKind::Reboot | ActionKind::Evict | ActionKind::Move => "reboot",
-    };
-    let digest = mark::digest(&[&running.name(), kind, &action.id.to_string(), &timestamp(action.since)], 10);
-    format!("pk-{kind}-{digest}")
+    }
+}
+
+/// Digits that tell a step from all others.
+pub(super) fn step_id(running: &Running, digits: usize) -> String {
+    let action = &running.action;
+    let texts = [&running.name(), kind(running), &action.id.to_string(), &timestamp(action.since)];
+    mark::digest(&texts, digits)
 }
 
 fn timestamp(at: Timestamp) -> String {

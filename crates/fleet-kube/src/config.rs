@@ -39,6 +39,8 @@ pub struct KubeConfig {
     /// Nodes of Karpenter and Cluster API may be taken too.
     pub adopt_provisioned: bool,
     pub scheduler: Scheduler,
+    /// Queues of Volcano, from 1.16 on, are kept to what each may use of each flavor.
+    pub volcano_group_limits: bool,
     pub drain: Drain,
     pub driver: Driver,
     /// How a machine is started anew.
@@ -204,6 +206,7 @@ impl Default for KubeConfig {
             batch_label: None,
             adopt_provisioned: false,
             scheduler: Scheduler::default(),
+            volcano_group_limits: false,
             drain: Drain::default(),
             driver: Driver::default(),
             reboot: Provider::None,

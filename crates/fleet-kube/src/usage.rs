@@ -31,11 +31,14 @@ const PAGE: u32 = 500;
 /// Cores and memory that a node used, in per cent of what it has.
 type Use = [f64; 2];
 
+/// By minute since the epoch and by pool.
+type Minutes = BTreeMap<i64, BTreeMap<Uid, BTreeMap<NodeName, Use>>>;
+
 /// The samples of the last hours.
 pub struct Usage {
     context: Arc<Context>,
     nodes: Arc<Nodes>,
-    minutes: Mutex<BTreeMap<i64, BTreeMap<Uid, BTreeMap<NodeName, Use>>>>,
+    minutes: Mutex<Minutes>,
 }
 
 impl Usage {
@@ -50,7 +53,7 @@ impl Usage {
         (usage, task)
     }
 
-    fn minutes(&self) -> MutexGuard<'_, BTreeMap<i64, BTreeMap<Uid, BTreeMap<NodeName, Use>>>> {
+    fn minutes(&self) -> MutexGuard<'_, Minutes> {
         self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -14,6 +14,7 @@ mod cluster_api;
 mod crd;
 mod delete;
 mod discovery;
+mod dying;
 mod evict;
 mod faults;
 mod kinds;
@@ -35,6 +36,7 @@ mod watch;
 mod write;
 
 pub use cluster::{FakeCluster, NodeSpec};
+pub use dying::{Dying, Life};
 pub use faults::{Fault, FaultRates, FaultTarget};
 pub use kinds::ResourceType;
 pub use objects::{Change, ChangeKind, Key};

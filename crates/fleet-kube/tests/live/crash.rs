@@ -1,11 +1,11 @@
 //! A process that ends after any single one of its writes, over the real server.
 
-use crate::dying::Life;
 use crate::lab::{Lab, fence, is_ready, live, node, with_lab};
 use crate::server::Server;
 use crate::site::pause;
 use fleet::{Command, Fleet, Observation, RequestProgress};
 use futures::stream::{self, StreamExt};
+use kube_fake::Life;
 use poolkeeper_fleet_kube::KubeFleet;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -95,7 +95,7 @@ struct Process {
 }
 
 /// Tells the story with a first process that makes so many writes and no more. `true`: it never got to its end.
-async fn tell(lab: &Lab, writes: i64) -> bool {
+async fn tell(lab: &Lab, writes: u32) -> bool {
     lab.add_nodes("a", 3).await;
     let before = lab.foreign().await;
     let life = Life::of(writes);
@@ -152,7 +152,7 @@ async fn go(lab: &Lab, process: &mut Process, chapter: &Chapter) {
 #[test]
 fn a_crash_after_any_write_of_a_nodes_life_loses_nothing() {
     live(async |server: Server| {
-        let told = |writes: i64| {
+        let told = |writes: u32| {
             let server = &server;
             async move {
                 let mut is_dead = false;

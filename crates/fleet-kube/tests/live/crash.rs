@@ -8,12 +8,12 @@ use futures::stream::{self, StreamExt};
 use kube_fake::Life;
 use poolkeeper_fleet_kube::KubeFleet;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Stories that are told side by side.
 const AT_ONCE: usize = 4;
 /// The story takes less writes.
-const MOST: i64 = 60;
+const MOST: u32 = 60;
 
 /// A step of a node's life, and how it is seen that it is over, from the observations of both pools.
 struct Chapter {
@@ -160,7 +160,7 @@ fn a_crash_after_any_write_of_a_nodes_life_loses_nothing() {
                 (writes, is_dead)
             }
         };
-        let whole = AtomicI64::new(MOST);
+        let whole = AtomicU32::new(MOST);
         let stories = stream::iter(0..MOST).take_while(|writes| std::future::ready(*writes < whole.load(Ordering::SeqCst)));
         let mut stories = std::pin::pin!(stories.map(told).buffered(AT_ONCE));
         while let Some((writes, is_dead)) = stories.next().await {

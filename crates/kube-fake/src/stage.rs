@@ -3,6 +3,7 @@
 use crate::admission::OWN_USER;
 use crate::cluster::FakeCluster;
 use crate::dying::Life;
+use crate::kinds::ResourceType;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use serde_json::json;
 use tower::Layer;
@@ -11,6 +12,23 @@ impl FakeCluster {
     /// A client as [`FakeCluster::client`] makes, of a process that ends instead of making a write more than these.
     pub fn dying_client(&self, writes: u32) -> kube::Client {
         kube::Client::new(Life::of(writes).layer(self.server_as(OWN_USER)), "default")
+    }
+
+    /// Serves the kinds of Volcano and Kueue that pools and their work consist of.
+    pub fn serve_schedulers(&self) {
+        for (group, version, kind, plural, is_namespaced) in [
+            ("scheduling.volcano.sh", "v1beta1", "Queue", "queues", false),
+            ("scheduling.volcano.sh", "v1beta1", "PodGroup", "podgroups", true),
+            ("bus.volcano.sh", "v1alpha1", "Command", "commands", true),
+            ("batch.volcano.sh", "v1alpha1", "Job", "jobs", true),
+            ("kueue.x-k8s.io", "v1beta2", "ResourceFlavor", "resourceflavors", false),
+            ("kueue.x-k8s.io", "v1beta2", "Cohort", "cohorts", false),
+            ("kueue.x-k8s.io", "v1beta2", "ClusterQueue", "clusterqueues", false),
+            ("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues", true),
+            ("kueue.x-k8s.io", "v1beta2", "Workload", "workloads", true),
+        ] {
+            self.register(ResourceType::custom(group, version, kind, plural, is_namespaced));
+        }
     }
 
     /// Serves a kind of objects in name spaces from now on, of whatever form, as somebody's installer would make it.

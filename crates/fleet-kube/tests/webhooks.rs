@@ -1,6 +1,6 @@
 //! Machines that a service of the site starts anew and cleans.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod world;
 

@@ -2,6 +2,7 @@
 //! and goes on in `worker`.
 
 mod create;
+mod provision;
 mod transfer;
 
 use crate::cache;
@@ -22,6 +23,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, DynamicObject, Preconditions};
 use kube::{Api, ResourceExt};
+pub(crate) use provision::Maker;
 use std::sync::{Arc, Mutex};
 
 /// Carries out commands about nodes.
@@ -55,6 +57,7 @@ impl NodeSide {
             Command::DeleteNode { pool, node } => self.delete(&pool.uid, node, epoch).await,
             Command::HoldNode { pool, node } => self.edit_node(epoch, &pool.uid, node, |it| edit::hold(it, Hold::Drain)).await,
             Command::OpenNode { pool, node } => self.edit_node(epoch, &pool.uid, node, |it| edit::unhold(it, Hold::Drain)).await,
+            Command::LockNode { pool, node, is_locked } => self.lock(&pool.uid, node, *is_locked, epoch).await,
             Command::EvictNode { pool, node } => self.evict(&pool.uid, node, epoch).await,
             Command::RebootNode { pool, node, number } => {
                 let begin = Begin {
@@ -153,7 +156,8 @@ impl NodeSide {
             ActionKind::Reset => &self.context.config.reset,
             ActionKind::Evict | ActionKind::Reboot | ActionKind::Move | ActionKind::Release => &self.context.config.reboot,
         };
-        if *provider == Provider::None {
+        let is_made_anew = begin.kind == ActionKind::Reset && self.machine_of(&found).is_some();
+        if *provider == Provider::None && !is_made_anew {
             let reason = format!("no way to {} a machine is configured", begin.hold.as_str());
             return Err(FleetError::Refused { reason });
         }
@@ -266,6 +270,7 @@ impl NodeSide {
             | Command::RebootNode { .. }
             | Command::MoveNode { .. }
             | Command::DedicateNode { .. }
+            | Command::LockNode { .. }
             | Command::EnsurePlugin { .. }
             | Command::RemovePlugin { .. }
             | Command::SetQuotas { .. } => return None,
@@ -296,7 +301,7 @@ impl NodeSide {
     }
 
     /// Makes the object that installs a version, in the mode that wants one.
-    async fn offer_driver(&self, version: &str, key: Option<&'static str>, epoch: Epoch) -> Result<(), FleetError> {
+    pub(crate) async fn offer_driver(&self, version: &str, key: Option<&'static str>, epoch: Epoch) -> Result<(), FleetError> {
         if self.context.config.driver.mode != DriverMode::Nvidia || key != Some(mark::GPU_DRIVER) {
             return Ok(());
         }

@@ -1,8 +1,10 @@
 //! The `kube` part of the configuration: which Nodes there are to have, what they count as, and how they are handled.
 
 mod faults;
+mod provision;
 
 pub use faults::{DeviceInfo, FaultRule, Pattern};
+pub use provision::{ClusterApi, MachineTemplate, Provisioner, TemplateRef, ZoneRule};
 
 use crate::amount::Amounts;
 use crate::mark;
@@ -38,6 +40,9 @@ pub struct KubeConfig {
     pub batch_label: Option<String>,
     /// Nodes of Karpenter and Cluster API may be taken too.
     pub adopt_provisioned: bool,
+    /// Who makes machines where more are asked for than are free.
+    pub provisioner: Provisioner,
+    pub cluster_api: Option<ClusterApi>,
     pub scheduler: Scheduler,
     /// Queues of Volcano, from 1.16 on, are kept to what each may use of each flavor.
     pub volcano_group_limits: bool,
@@ -76,6 +81,9 @@ pub struct FlavorRule {
     /// What one node counts in queues. Empty: the accelerators and `least`.
     #[serde(default)]
     pub quota: Amounts,
+    /// Name of the template that machines are made from. Absent: those that are there are all.
+    #[serde(default)]
+    pub provision: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +213,8 @@ impl Default for KubeConfig {
             tolerated_taints: vec!["nvidia.com/gpu".to_owned()],
             batch_label: None,
             adopt_provisioned: false,
+            provisioner: Provisioner::None,
+            cluster_api: None,
             scheduler: Scheduler::default(),
             volcano_group_limits: false,
             drain: Drain::default(),
@@ -287,6 +297,7 @@ impl KubeConfig {
                 return wrong(format!("flavor[{at}].name"), "is used twice");
             }
         }
+        provision::validate(self.provisioner, self.cluster_api.as_ref(), &self.flavor)?;
         if self.drain.kill_seconds < self.drain.timeout_seconds {
             return wrong("drain.kill_seconds".to_owned(), "must not be less than drain.timeout_seconds");
         }
@@ -360,6 +371,20 @@ impl KubeConfig {
 
     pub fn silence(&self) -> Duration {
         Duration::from_secs(self.silence_seconds)
+    }
+
+    /// The Cluster in which machines are made, if they are.
+    pub fn provisioning(&self) -> Option<&ClusterApi> {
+        match self.provisioner {
+            Provisioner::None => None,
+            Provisioner::ClusterApi => self.cluster_api.as_ref(),
+        }
+    }
+
+    /// What machines of a flavor are made from.
+    pub fn machine_template(&self, flavor: &FlavorName) -> Option<&MachineTemplate> {
+        let rule = self.flavor.iter().find(|rule| rule.name == *flavor)?;
+        self.provisioning()?.template.get(rule.provision.as_ref()?)
     }
 
     /// The key that a resource has in the API.

@@ -63,6 +63,7 @@ pub fn tell(seen: &Seen<'_>) -> Told {
         driver,
         is_busy: seen.pods.iter().any(|pod| pods::is_work(pod)),
         is_held: edit::holds(node).contains(&Hold::Drain),
+        is_locked: None,
         request: edit::request(node).map(|request| RequestFact {
             number: request.number,
             progress: match request.progress {

@@ -186,7 +186,8 @@ pub fn is_ready(node: &Node) -> bool {
 pub fn is_candidate<'a>(node: &Node, flavor: &FlavorName, pods: impl IntoIterator<Item = &'a Pod>, config: &KubeConfig) -> bool {
     let none = BTreeMap::new();
     let annotations = node.metadata.annotations.as_ref().unwrap_or(&none);
-    let is_free = label(node, mark::POOL).is_none() && label(node, mark::DIRTY).is_none() && !annotations.contains_key(mark::ACTION);
+    let taken = [mark::POOL, mark::DIRTY, mark::MADE_FOR];
+    let is_free = taken.iter().all(|key| label(node, key).is_none()) && !annotations.contains_key(mark::ACTION);
     let is_up = is_ready(node)
         && node.metadata.deletion_timestamp.is_none()
         && node.spec.as_ref().is_none_or(|spec| spec.unschedulable != Some(true));

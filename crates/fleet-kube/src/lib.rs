@@ -17,6 +17,8 @@ pub mod failure;
 pub mod fleet;
 pub mod inventory;
 pub mod kueue;
+mod machine;
+mod machines;
 pub mod mark;
 pub mod nodes;
 pub mod object;

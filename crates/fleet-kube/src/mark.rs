@@ -1,7 +1,7 @@
 //! Names of our marks in a cluster, and what their values say.
 
 use domain::meta::Uid;
-use domain::name::NodeName;
+use domain::name::{FlavorName, NodeName, ZoneName};
 use fleet::PoolMark;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,13 @@ pub const ACTION: &str = "poolkeeper.io/action";
 pub const REQUEST: &str = "poolkeeper.io/request";
 /// Annotations for an agent of the site: what is asked of the machine, as a [`Ask`].
 pub const ASK: &str = "poolkeeper.io/ask";
+
+/// Annotation of a Machine: what it was made for, as a [`Order`].
+pub const ORDER: &str = "poolkeeper.io/order";
+/// Label of a Machine that Cluster API copies to its Node: the Node was made for somebody.
+pub const MADE_FOR: &str = "node.cluster.x-k8s.io/poolkeeper-node";
+/// Annotation that keeps Cluster API from emptying the Node of a Machine: the node is locked.
+pub const DRAIN_HOOK: &str = "pre-drain.delete.hook.machine.cluster.x-k8s.io/poolkeeper";
 
 /// Taint of a pool's Nodes; its value is the slug of the pool.
 pub const TAINT_POOL: &str = "poolkeeper.io/pool";
@@ -145,6 +152,19 @@ pub struct ClaimNote {
     /// The full names; labels may hold short forms.
     pub node: NodeName,
     pub pool: PoolMark,
+}
+
+/// What a Machine was made for: all that a claim of its Node needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub node: NodeName,
+    pub pool: PoolMark,
+    pub flavor: FlavorName,
+    pub az: ZoneName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What was there before our keys.

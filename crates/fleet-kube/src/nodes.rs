@@ -1,11 +1,14 @@
 //! The Nodes and Pods of the cluster, as the server shows them, and which of them are whose.
 
+mod made;
+
 use crate::cache::{Cache, Selection, Task};
 use crate::config::DeviceInfo;
 use crate::context::Context;
 use crate::device_info;
 use crate::driver::installer;
 use crate::edit;
+use crate::machines::Machines;
 use crate::mark;
 use crate::view::{Now, View};
 use domain::meta::Uid;
@@ -27,6 +30,8 @@ pub struct Nodes {
     pub nodes: Arc<Cache<Node>>,
     /// Pods that have a Node, without what is not needed of them.
     pub pods: Arc<Cache<Pod>>,
+    /// Where machines are made.
+    pub machines: Option<Machines>,
     shared: Arc<Shared>,
     /// What follows from it. Locks are taken in this order: view, caches, index.
     view: Mutex<View>,
@@ -60,12 +65,18 @@ struct Index {
     acting: BTreeSet<String>,
     /// Nodes that lack the NPU driver that they are to have.
     lacking: BTreeSet<String>,
+    /// Nodes that have changed, and what nodes they were and are, for those that look after their Machines. Kept only where there are any.
+    touched: Option<BTreeMap<String, BTreeSet<(Uid, String)>>>,
 }
 
 impl Nodes {
     /// Begins to watch; must be called inside a runtime. `selector` is that of the configuration.
     pub fn start(context: &Arc<Context>, selector: Selector) -> Self {
         let shared = Arc::new(Shared::default());
+        let waker = Arc::clone(&shared);
+        let settings = context.config.provisioning();
+        let machines = settings.map(|settings| Machines::start(context, settings, move || waker.woken.notify_one()));
+        shared.index().touched = machines.as_ref().map(|_| BTreeMap::new());
         let (nodes, first) = Cache::start(context, select_nodes(context, &shared));
         let (pods, second) = Cache::start(context, select_pods(context, &shared));
         let mut tasks = vec![first, second];
@@ -83,6 +94,7 @@ impl Nodes {
             context: Arc::clone(context),
             nodes,
             pods,
+            machines,
             shared,
             view: Mutex::new(View::new(selector)),
             jobs,
@@ -98,13 +110,17 @@ impl Nodes {
         if let Some(jobs) = &self.jobs {
             jobs.synced().await;
         }
+        if let Some(machines) = &self.machines {
+            machines.cache.synced().await;
+        }
     }
 
     /// Whether conclusions may be drawn.
     pub fn fresh(&self) -> Result<(), FleetError> {
         self.nodes.fresh()?;
         self.pods.fresh()?;
-        self.jobs.as_ref().map_or(Ok(()), |jobs| jobs.fresh())
+        self.jobs.as_ref().map_or(Ok(()), |jobs| jobs.fresh())?;
+        self.machines.as_ref().map_or(Ok(()), |machines| machines.cache.fresh())
     }
 
     /// The Nodes with the mark of a pool, by name.
@@ -197,7 +213,7 @@ impl Nodes {
 }
 
 /// Between the name of a node and what tells a second Node of that name apart.
-const SURPLUS: char = '~';
+pub(crate) const SURPLUS: char = '~';
 
 fn surplus_digest(node: &Node) -> String {
     mark::digest(&[node.metadata.uid.as_deref().unwrap_or_default()], 8)
@@ -241,7 +257,10 @@ fn select_nodes(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Node>
             let (was, is) = (before.and_then(|node| owner_of(node)), after.and_then(|node| owner_of(node)));
             let is_acting = after.is_some_and(|node| edit::has_action(node));
             let lacks = after.is_some_and(|node| installer::missing(node).is_some());
-            shared.index().file(&name, is.clone(), (is_acting, lacks));
+            let mut index = shared.index();
+            index.touch(&name, [was.as_ref(), is.as_ref()]);
+            index.file(&name, is.clone(), (is_acting, lacks));
+            drop(index);
             for (pool, _) in [was, is].into_iter().flatten() {
                 teller.touch(&pool);
             }
@@ -348,6 +367,13 @@ impl Index {
         }
     }
 
+    fn touch(&mut self, name: &str, owners: [Option<&(Uid, String)>; 2]) {
+        if let Some(touched) = &mut self.touched {
+            let known = touched.entry(name.to_owned()).or_default();
+            known.extend(owners.into_iter().flatten().cloned());
+        }
+    }
+
     fn place(&mut self, node: &str, pod: String, is_there: bool) {
         self.dirty.insert(node.to_owned());
         if is_there {
@@ -358,7 +384,7 @@ impl Index {
     }
 }
 
-fn remove_from<K, Q>(sets: &mut BTreeMap<K, BTreeSet<String>>, key: &Q, name: &str)
+pub(crate) fn remove_from<K, Q>(sets: &mut BTreeMap<K, BTreeSet<String>>, key: &Q, name: &str)
 where
     K: Ord + std::borrow::Borrow<Q>,
     Q: Ord + ?Sized,

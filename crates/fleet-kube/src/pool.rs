@@ -143,6 +143,7 @@ impl PoolSide {
             | Command::DeleteNode { .. }
             | Command::HoldNode { .. }
             | Command::OpenNode { .. }
+            | Command::LockNode { .. }
             | Command::EvictNode { .. }
             | Command::RebootNode { .. }
             | Command::ResetNode(_)

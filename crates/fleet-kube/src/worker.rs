@@ -7,6 +7,7 @@
 mod drain;
 mod hook;
 mod install;
+mod machines;
 mod work;
 
 use crate::commands::NodeSide;
@@ -51,7 +52,11 @@ impl Worker {
         let context = Arc::clone(&self.side.context);
         loop {
             let next = match context.holder() {
-                Some(epoch) => self.pass(epoch).await,
+                Some(epoch) => {
+                    let machines = self.tend_machines(epoch).await;
+                    let actions = self.pass(epoch).await;
+                    [machines, actions].into_iter().flatten().min()
+                }
                 None => None,
             };
             let timer = async {

@@ -42,6 +42,12 @@ pub enum Command {
         pool: PoolMark,
         node: NodeName,
     },
+    /// Keeps others than us from taking the machine away, or does not any more. It binds nobody who deletes the node through us.
+    LockNode {
+        pool: PoolMark,
+        node: NodeName,
+        is_locked: bool,
+    },
     /// Ends the jobs that run on the node. It should be held before, or new ones come.
     EvictNode {
         pool: PoolMark,
@@ -140,6 +146,7 @@ impl Command {
             | Self::DeleteNode { pool, .. }
             | Self::HoldNode { pool, .. }
             | Self::OpenNode { pool, .. }
+            | Self::LockNode { pool, .. }
             | Self::EvictNode { pool, .. }
             | Self::RebootNode { pool, .. }
             | Self::MoveNode { pool, .. }
@@ -161,6 +168,7 @@ impl Command {
             Self::DeleteNode { node, .. }
             | Self::HoldNode { node, .. }
             | Self::OpenNode { node, .. }
+            | Self::LockNode { node, .. }
             | Self::EvictNode { node, .. }
             | Self::RebootNode { node, .. }
             | Self::MoveNode { node, .. }
@@ -183,6 +191,7 @@ impl Command {
             Self::DeleteNode { .. } => "delete-node",
             Self::HoldNode { .. } => "hold-node",
             Self::OpenNode { .. } => "open-node",
+            Self::LockNode { .. } => "lock-node",
             Self::EvictNode { .. } => "evict-node",
             Self::RebootNode { .. } => "reboot-node",
             Self::ResetNode(_) => "reset-node",

@@ -462,7 +462,15 @@ impl Subject {
                 node: node.clone(),
                 from: mark(2),
             },
-            Command::OpenNode { pool: pool.clone(), node },
+            Command::OpenNode {
+                pool: pool.clone(),
+                node: node.clone(),
+            },
+            Command::LockNode {
+                pool: pool.clone(),
+                node,
+                is_locked: true,
+            },
             Command::RemovePlugin {
                 pool: pool.clone(),
                 template: self.plugin.0.clone(),

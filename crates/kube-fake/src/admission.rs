@@ -18,6 +18,10 @@ pub(crate) const OWN_USER: &str = "system:serviceaccount:poolkeeper-system:poolk
 const PREFIX: &str = "poolkeeper.io/";
 const POOL: &str = "poolkeeper.io/pool";
 const EPOCH: &str = "poolkeeper.io/epoch";
+/// The same for Machines of Cluster API.
+const MACHINE_POLICY: &str = "poolkeeper-machines";
+const MACHINES: &str = "machines.cluster.x-k8s.io";
+const MACHINE_NOTES: [&str; 3] = ["poolkeeper.io/order", "poolkeeper.io/request", "poolkeeper.io/action"];
 const GUARDED: [&str; 6] = ["pool", "pool-name", "node", "flavor", "node-pool", "quota"];
 
 /// Which rules are in force, and what they go by.
@@ -156,6 +160,7 @@ pub(crate) fn validate(state: &State, call: &Call, before: Option<&Value>, after
     let name = crate::objects::text(after, "/metadata/name");
     match (call.ty.qualified().as_str(), call.subresource.as_deref()) {
         ("nodes", None) if state.rules.fence || has_policy(state) => node_claims(state, call, before, after),
+        (MACHINES, None) if state.rules.fence || is_installed(state, MACHINE_POLICY) => machine_marks(state, call, before, after),
         ("pods", None) if state.rules.pods && before.is_none() => foreign_pod(state, &call.ty, &call.namespace, name, after),
         (_, None) if state.rules.queues => queue_rules::validate(state, call, before, after),
         _ => Ok(()),
@@ -172,7 +177,11 @@ pub(crate) fn validate_delete(state: &State, ty: &ResourceType, name: &str) -> R
 
 /// The policy was installed by somebody, and bound.
 fn has_policy(state: &State) -> bool {
-    let has = |ty| state.get(ty, "", POLICY).is_some();
+    is_installed(state, POLICY)
+}
+
+fn is_installed(state: &State, policy: &str) -> bool {
+    let has = |ty| state.get(ty, "", policy).is_some();
     has("validatingadmissionpolicies.admissionregistration.k8s.io") && has("validatingadmissionpolicybindings.admissionregistration.k8s.io")
 }
 
@@ -217,6 +226,41 @@ fn node_claims(state: &State, call: &Call, before: Option<&Value>, after: &Value
     }
     if !was(POOL).is_empty() && !now(POOL).is_empty() && now(POOL) != was(POOL) {
         return refuse("Invalid", "a node changes pools only through release");
+    }
+    if ours && epoch_now < epoch_was {
+        return refuse("Invalid", "stale epoch (object)");
+    }
+    if ours && epoch_now < fence.parse().unwrap_or(0) {
+        return refuse("Invalid", "stale epoch (fence)");
+    }
+    Ok(())
+}
+
+/// The rules about Machines that carry a pool's mark.
+fn machine_marks(state: &State, call: &Call, before: Option<&Value>, after: &Value) -> Result<(), Refusal> {
+    let marked = |machine: &Value| label(machine, POOL).is_some();
+    if !marked(after) && !before.is_some_and(marked) {
+        return Ok(());
+    }
+    let name = crate::objects::text(after, "/metadata/name");
+    let refuse = |reason, why: &str| Err(Refusal::policy(&call.ty, name, MACHINE_POLICY, reason, why));
+    let Some(fence) = state.rules.fence_epoch(state.now) else {
+        return refuse(
+            "Forbidden",
+            "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction",
+        );
+    };
+    let ours = &*call.user == OWN_USER;
+    let (epoch_was, epoch_now) = (epoch(before), epoch(Some(after)));
+    let is_same = |key: &str| before.and_then(|before| label(before, key)) == label(after, key);
+    let is_same_note = |key: &&str| before.and_then(|before| annotation(before, key)) == annotation(after, key);
+    let is_same_notes = MACHINE_NOTES.iter().all(is_same_note);
+    let same_labels = ["pool", "pool-name", "node", "flavor"]
+        .iter()
+        .all(|key| is_same(&format!("{PREFIX}{key}")));
+    let untouched = same_labels && is_same_notes && epoch_was == epoch_now;
+    if !ours && !untouched {
+        return refuse("Forbidden", "only poolkeeper may change the marks of a pool's machine");
     }
     if ours && epoch_now < epoch_was {
         return refuse("Invalid", "stale epoch (object)");

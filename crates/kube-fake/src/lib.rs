@@ -10,6 +10,7 @@ mod answer;
 mod apply;
 mod call;
 mod cluster;
+mod cluster_api;
 mod crd;
 mod delete;
 mod discovery;

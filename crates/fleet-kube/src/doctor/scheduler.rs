@@ -1,7 +1,7 @@
 //! What has to be installed beside Poolkeeper.
 
 use super::{Cluster, Finding, not_read};
-use crate::config::{DriverMode, KubeConfig, Scheduler};
+use crate::config::{DriverMode, KubeConfig, Provisioner, Scheduler};
 use std::collections::BTreeMap;
 
 const RESOURCES: &str = "custom resources";
@@ -23,6 +23,8 @@ const KUEUE: &[(&str, &str)] = &[
 ];
 const NVIDIA: &[(&str, &str)] = &[("nvidiadrivers.nvidia.com", "v1alpha1")];
 
+const CLUSTER_API: &[(&str, &str)] = &[("machines.cluster.x-k8s.io", "v1beta2")];
+
 pub(super) fn check(config: &KubeConfig, cluster: &Cluster, found: &mut Vec<Finding>) {
     resources(config, cluster, found);
     shared_names(config, found);
@@ -40,6 +42,10 @@ pub(super) fn needed(config: &KubeConfig) -> Vec<(&'static [(&'static str, &'sta
     match config.driver.mode {
         DriverMode::Nvidia | DriverMode::Operator => needed.push((NVIDIA, "install the GPU operator, or set driver.mode to label or none")),
         DriverMode::Label | DriverMode::None => {}
+    }
+    match config.provisioner {
+        Provisioner::ClusterApi => needed.push((CLUSTER_API, "install Cluster API 1.11 or newer, or set provisioner to none")),
+        Provisioner::None => {}
     }
     needed
 }

@@ -19,10 +19,17 @@ const PATIENCE: Duration = Duration::from_mins(30);
 impl Worker {
     /// Goes on with an action whose Node is empty.
     pub(super) async fn emptied(&self, running: &Running) -> Next {
+        if running.action.kind == ActionKind::Release
+            && let Some(object) = self.made(running)
+        {
+            // With its Machine the Node goes.
+            self.side.release_machine(object, running.epoch).await?;
+            return Ok(None);
+        }
         match running.action.kind {
             ActionKind::Evict => self.change(running, |it| annotate::<()>(it, mark::ACTION, None)).await?,
             ActionKind::Reboot | ActionKind::Reset => self.begin_work(running, false).await?,
-            ActionKind::Release if self.provider(running.action.kind) == &Provider::None => self.change(running, edit::free).await?,
+            ActionKind::Release if self.provider(running) == &Provider::None => self.change(running, edit::free).await?,
             ActionKind::Release => self.begin_work(running, true).await?,
             ActionKind::Move => {
                 let mut next = running.action.clone();
@@ -43,7 +50,7 @@ impl Worker {
         next.step = Step::Work;
         next.since = self.side.context.now();
         next.before = boot_id(&running.node);
-        let asks = *self.provider(next.kind) == Provider::Annotation;
+        let asks = *self.provider(running) == Provider::Annotation;
         let ask = Ask {
             kind: next.kind,
             number: next.id,
@@ -78,6 +85,15 @@ impl Worker {
             }
             ActionKind::Reboot | ActionKind::Reset | ActionKind::Release => {}
         }
+        if let Some(object) = self.made(running) {
+            return match running.action.kind {
+                ActionKind::Reset => self.replace(running, object).await,
+                ActionKind::Release | ActionKind::Reboot | ActionKind::Evict | ActionKind::Move => {
+                    self.side.release_machine(object, running.epoch).await?;
+                    Ok(None)
+                }
+            };
+        }
         let has_rebooted = boot_id(&running.node) != running.action.before && is_ready(&running.node);
         let is_clean = running.action.kind == ActionKind::Release && self.has_succeeded(running).await?;
         if has_rebooted || is_clean {
@@ -90,7 +106,7 @@ impl Worker {
             self.finish(running, Progress::Failed(reason)).await?;
             return Ok(None);
         }
-        match self.provider(running.action.kind) {
+        match self.provider(running) {
             Provider::Pod { template } => self.make_pod(running, template).await?,
             Provider::Webhook(hook) => return self.ask_service(running, hook, over).await,
             Provider::None | Provider::Annotation => {}
@@ -100,7 +116,7 @@ impl Worker {
     }
 
     pub(super) async fn finish(&self, running: &Running, progress: Progress) -> Result<(), Failure> {
-        if let Provider::Pod { .. } = self.provider(running.action.kind) {
+        if let Provider::Pod { .. } = self.provider(running) {
             self.remove_pod(running).await?;
         }
         if running.action.kind == ActionKind::Release {
@@ -133,9 +149,11 @@ impl Worker {
             .await
     }
 
-    fn provider(&self, kind: ActionKind) -> &Provider {
+    /// Who works on the machine of a Node. One that was made is not installed anew but made anew, and not cleaned but deleted.
+    fn provider(&self, running: &Running) -> &Provider {
         let config = &self.side.context.config;
-        match kind {
+        match running.action.kind {
+            ActionKind::Reset | ActionKind::Release if self.side.machine_of(&running.node).is_some() => &Provider::None,
             ActionKind::Reset => &config.reset,
             ActionKind::Release => &config.release.clean,
             ActionKind::Reboot | ActionKind::Evict | ActionKind::Move => &config.reboot,
@@ -148,7 +166,7 @@ impl Worker {
     }
 
     async fn has_succeeded(&self, running: &Running) -> Result<bool, Failure> {
-        if !matches!(self.provider(running.action.kind), Provider::Pod { .. }) {
+        if !matches!(self.provider(running), Provider::Pod { .. }) {
             return Ok(false);
         }
         let found = self.side.context.call(self.pods().get_opt(&pod_name(running))).await?;

@@ -115,6 +115,7 @@ impl World {
                 }),
                 least: BTreeMap::new(),
                 quota: BTreeMap::new(),
+                provision: None,
             }],
             reboot: Provider::Annotation,
             reset: Provider::Annotation,

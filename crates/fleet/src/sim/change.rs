@@ -121,6 +121,8 @@ impl<'a> Change<'a> {
                 self.edit_node(&pool.uid, node, |bound, now| bound.held_at = bound.held_at.or(Some(now)));
             }
             Command::OpenNode { pool, node } => self.edit_node(&pool.uid, node, |bound, _| bound.held_at = None),
+            // Nobody else takes its machines away.
+            Command::LockNode { .. } => {}
             Command::EvictNode { pool, node } => self.evict(&pool.uid, node),
             Command::RebootNode { pool, node, number } => {
                 let mut has_begun = false;

@@ -291,6 +291,7 @@ impl Machine {
             // Whether workloads run on it, the fleet knows.
             is_busy: false,
             is_held: bound.held_at.is_some(),
+            is_locked: None,
             request: bound.request.as_ref().map(|request| self.request_fact(bound, request, now, rules)),
             dedicated_to: bound.dedicated_to.clone(),
         }

@@ -240,6 +240,22 @@ impl Work<'_> {
         }
     }
 
+    /// Tells fleets that can keep others from machines which ones are locked.
+    pub fn lock_nodes(&mut self, observed: &Observation) {
+        let mark = self.mark();
+        for (node, fact) in self.nodes.with(&observed.nodes) {
+            let is_told = |fact: &NodeFact| fact.is_locked.is_none_or(|known| known == node.is_locked);
+            if node.phase.is_deleting() || fact.is_none_or(is_told) {
+                continue;
+            }
+            self.commands.push(Command::LockNode {
+                pool: mark.clone(),
+                node: node.name.clone(),
+                is_locked: node.is_locked,
+            });
+        }
+    }
+
     /// Ends jobs whose nodes are all settled. A node that went, or that was asked for something else, has failed its job.
     pub fn settle_jobs(&mut self) {
         let now = self.now;

@@ -124,6 +124,7 @@ fn check_commands(tree: &Tree, plan: &Plan) -> Result<(), TestCaseError> {
             }
             Command::HoldNode { node, .. }
             | Command::OpenNode { node, .. }
+            | Command::LockNode { node, .. }
             | Command::EvictNode { node, .. }
             | Command::RebootNode { node, .. }
             | Command::ResetNode(ResetRequest { node, .. })

@@ -262,6 +262,7 @@ fn command(command: &Command) -> String {
         | Command::MoveNode { node, .. } => {
             format!("{name} {node}")
         }
+        Command::LockNode { node, is_locked, .. } => format!("{name} {node} {is_locked}"),
         Command::RebootNode { node, number, .. } => format!("{name} {node} {number}"),
         Command::ResetNode(request) => format!("{name} {} {}", request.node, request.number),
         Command::DedicateNode { node, to, .. } => {

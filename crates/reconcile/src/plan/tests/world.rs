@@ -438,6 +438,7 @@ impl World {
                             driver,
                             is_busy: false,
                             is_held: false,
+                            is_locked: None,
                             request: None,
                             dedicated_to: None,
                         })
@@ -446,6 +447,9 @@ impl World {
                 Command::DeleteNode { node, .. } => change(fleet, node, |fact| fact.state = MachineState::Releasing),
                 Command::HoldNode { node, .. } => change(fleet, node, |fact| fact.is_held = true),
                 Command::OpenNode { node, .. } => change(fleet, node, |fact| fact.is_held = false),
+                Command::LockNode { node, is_locked, .. } => change(fleet, node, |fact| {
+                    fact.is_locked = fact.is_locked.map(|_| *is_locked);
+                }),
                 Command::EvictNode { node, .. } => change(fleet, node, |fact| fact.is_busy = false),
                 Command::RebootNode { node, number, .. } => change(fleet, node, |fact| ask(fact, *number)),
                 Command::ResetNode(request) => change(fleet, &request.node, |fact| ask(fact, request.number)),

@@ -32,8 +32,8 @@ use std::time::Duration;
 /// After so long the cluster must have been listed.
 const START: Duration = Duration::from_mins(1);
 
-/// Commands that are carried out side by side. A claim is mostly waiting for the server; more than this gained nothing there
-/// (docs/kubernetes-tests.md), and would only be more that is under way when a process ends.
+/// Commands that are carried out side by side: most of each is waiting for the server. More would be more that is under way, and unclear,
+/// when a process ends or the server goes, and a burst that a server with priorities puts off.
 const AT_ONCE: usize = 16;
 
 /// Why the fleet cannot be used.

@@ -308,16 +308,10 @@ impl Lab {
 
     /// Takes away what the test made.
     async fn close(self, pools: BTreeSet<Uid>) {
-        let all = ListParams::default().labels(&format!("{RUN}={}", self.prefix));
-        let now = DeleteParams::default().grace_period(0);
-        // A server gives up what takes longer than a minute.
-        while !self.pods().list(&ListParams::default().limit(1)).await.unwrap().items.is_empty() {
-            let some = ListParams::default().limit(4_000);
-            self.pods().delete_collection(&now, &some).await.unwrap();
-        }
-        self.nodes().delete_collection(&now, &all).await.unwrap();
+        clear(&self.pods(), &ListParams::default()).await;
+        clear(&self.nodes(), &ListParams::default().labels(&format!("{RUN}={}", self.prefix))).await;
         let fence: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.config.namespace);
-        fence.delete_collection(&now, &ListParams::default()).await.unwrap();
+        clear(&fence, &ListParams::default()).await;
         let spaces: Api<Namespace> = Api::all(self.client.clone());
         let own = (0..POOLS).map(|number| self.pool(number).uid);
         let own: BTreeSet<String> = own.chain(pools).map(|uid| uid.to_string()).collect();
@@ -370,6 +364,18 @@ pub fn pool(prefix: &str, number: usize) -> PoolMark {
             name: PoolName::parse(&format!("pool-{number}-{project}")).unwrap(),
             project,
         },
+    }
+}
+
+/// Deletes what is listed, at once. A server gives up what takes longer than half a minute, having done a part of it.
+async fn clear<K>(api: &Api<K>, which: &ListParams)
+where
+    K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    let now = DeleteParams::default().grace_period(0);
+    let some = which.clone().limit(1_000);
+    while !api.list(&which.clone().limit(1)).await.unwrap().items.is_empty() {
+        let _a_part = api.delete_collection(&now, &some).await;
     }
 }
 

@@ -7,6 +7,7 @@ mod act;
 mod auditor;
 mod crowd;
 mod fleet_faults;
+mod house;
 mod kept;
 mod kill;
 mod ledger;

@@ -30,6 +30,7 @@ mod server;
 mod twins;
 mod validate;
 mod watch;
+mod way;
 mod write;
 
 pub use cluster::{FakeCluster, NodeSpec};
@@ -37,4 +38,6 @@ pub use faults::{Fault, FaultRates, FaultTarget};
 pub use kinds::ResourceType;
 pub use objects::{Change, ChangeKind, Key};
 pub use server::FakeServer;
+pub use queue_rules::queue_tree_faults;
 pub use twins::{FAILS, KubeletOptions, RUN_SECONDS, STOP_SECONDS, TwinOptions};
+pub use way::{Sent, Way};

@@ -37,7 +37,7 @@ pub use cluster::{FakeCluster, NodeSpec};
 pub use faults::{Fault, FaultRates, FaultTarget};
 pub use kinds::ResourceType;
 pub use objects::{Change, ChangeKind, Key};
-pub use server::FakeServer;
 pub use queue_rules::queue_tree_faults;
+pub use server::FakeServer;
 pub use twins::{FAILS, KubeletOptions, RUN_SECONDS, STOP_SECONDS, TwinOptions};
 pub use way::{Sent, Way};

@@ -92,7 +92,11 @@ fn leaf_with_pods(state: &State, parent: &str) -> Option<String> {
 impl<'a> Tree<'a> {
     fn faults(&self) -> Vec<String> {
         let names = self.0.keys();
-        names.flat_map(|name| self.faults_at(name)).collect::<BTreeSet<_>>().into_iter().collect()
+        names
+            .flat_map(|name| self.faults_at(name))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 
     fn children<'b>(&'b self, of: &'b str) -> impl Iterator<Item = (&'a str, &'a Value)> + 'b {

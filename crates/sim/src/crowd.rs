@@ -81,7 +81,8 @@ impl World {
         for (root, fact) in &all {
             let wanted = if fact.hosts.is_empty() { 0 } else { fact.nodes as usize };
             if fact.hosts.len() != wanted {
-                self.house.auditor
+                self.house
+                    .auditor
                     .report(format!("{} has {} of {wanted} nodes", fact.name, fact.hosts.len()));
             }
             for host in &fact.hosts {
@@ -89,7 +90,8 @@ impl World {
                     self.house.auditor.report(format!("{} has two workloads", host.node));
                 }
                 if !nodes.contains(&(root, &host.node)) {
-                    self.house.auditor
+                    self.house
+                        .auditor
                         .report(format!("{} runs on {}, which is no node", fact.name, host.node));
                 }
             }
@@ -144,7 +146,9 @@ impl World {
             let waits = fact.status == WorkloadStatus::Queue && fact.reason.is_some();
             if !fact.status.is_over() && !waits {
                 let status = fact.status.as_str();
-                self.house.auditor.report(format!("{} is {status} at rest: {:?}", fact.name, fact.reason));
+                self.house
+                    .auditor
+                    .report(format!("{} is {status} at rest: {:?}", fact.name, fact.reason));
             }
         }
     }

@@ -266,7 +266,12 @@ pub(crate) fn in_virtual_time<T>(what: impl Future<Output = T>) -> T {
 }
 
 fn describe(pool: &Pool) -> String {
-    let scopes: Vec<_> = pool.status.scopes.iter().map(|scope| (scope.job_type, scope.state)).collect();
+    let scopes: Vec<_> = pool
+        .status
+        .scopes
+        .iter()
+        .map(|scope| (scope.job_type, scope.state, scope.message.clone()))
+        .collect();
     format!(
         "{} {} {} of {} {scopes:?}",
         pool.name,

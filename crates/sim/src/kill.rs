@@ -1,8 +1,8 @@
 //! A small world without other faults, in which the controller is killed at one named point of one operation.
 
 use crate::act::{Act, Machines, Slot};
-use crate::place;
 use crate::house::in_virtual_time;
+use crate::place;
 use crate::world::{Faults, Settings, World};
 use async_trait::async_trait;
 use domain::pool::{JobType, UpdateStrategy};

@@ -3,11 +3,14 @@
 
 mod act;
 mod door;
+mod kill;
 mod line;
 mod oracle;
 mod rest;
 mod site;
 mod stranger;
+
+pub use kill::{KUBE_OPERATIONS, kube_kill, kube_writes};
 
 use crate::act::{Timed, USERS};
 use crate::house::{House, Perils, REPLICAS, in_virtual_time};
@@ -19,13 +22,14 @@ use clock::{Entropy, SeededEntropy};
 use door::Door;
 use fleet::Fleet;
 use fleet_kube::config::Scheduler;
-use fleet_kube::{KubeConfig, KubeFleet};
+use fleet_kube::{KubeConfig, KubeFleet, mark};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use jiff::Timestamp;
 use kube_fake::{FakeCluster, NodeSpec};
 use line::{Country, Line};
-use oracle::Oracle;
+use oracle::{Oracle, label};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,7 +117,7 @@ pub struct KubeSettings {
 /// Runs a world over a cluster in a runtime of its own whose time is virtual.
 pub fn run_kube(settings: &KubeSettings) -> Outcome {
     in_virtual_time(async {
-        let world = KubeWorld::new(settings.clone()).await;
+        let world = KubeWorld::new(settings.clone(), None).await;
         world.live().await
     })
 }
@@ -137,7 +141,8 @@ impl Drop for KubeWorld {
 }
 
 impl KubeWorld {
-    async fn new(settings: KubeSettings) -> Self {
+    /// `scheduler`: that of the cluster, if not one by the seed.
+    async fn new(settings: KubeSettings, scheduler: Option<Scheduler>) -> Self {
         let faults = settings.faults;
         let perils = Perils {
             store: faults.store,
@@ -148,8 +153,8 @@ impl KubeWorld {
         let mut house = House::new(settings.seed, perils, MemStore::default()).await;
         let dice = SeededEntropy::new(house.seed(7));
         let below = |bound: u64| dice.next_u64() % bound;
-        let scheduler = [Scheduler::Volcano, Scheduler::Volcano, Scheduler::Kueue, Scheduler::None][below(4) as usize];
-        let silence = [60, 600, 600][below(3) as usize];
+        let drawn = [Scheduler::Volcano, Scheduler::Volcano, Scheduler::Kueue, Scheduler::None][below(4) as usize];
+        let silence = [120, 600, 600, 600][below(4) as usize];
         let lag = if faults.has_lag && below(3) == 0 {
             Duration::from_millis(below(3_000))
         } else {
@@ -178,13 +183,18 @@ impl KubeWorld {
             house,
             cluster,
             machines,
-            config: site::config(scheduler, silence),
+            config: site::config(scheduler.unwrap_or(drawn), silence),
             settings,
             country,
             doors,
             oracle: Mutex::new(Oracle::with_lag(lag)),
             actors,
         };
+        for definition in site::definitions() {
+            let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+            let answer = world.ask("admin", "POST", path, &definition).await;
+            debug_assert_eq!(answer, "ok");
+        }
         let _made = world.make_storage_class().await;
         world.house.furnish().await;
         world
@@ -211,9 +221,15 @@ impl KubeWorld {
     }
 
     fn start_controller(&self, number: usize, incarnation: u64) {
+        let purpose = 70_000 + 100 * incarnation + number as u64;
+        let line = Line::new(self.country.clone(), number % REPLICAS, self.house.seed(purpose));
+        self.start_controller_over(number, incarnation, line);
+    }
+
+    fn start_controller_over(&self, number: usize, incarnation: u64, line: Line) {
         let probe = self.house.probe(number, incarnation);
-        let fleet = |purpose| self.fleet(number, Line::new(self.country.clone(), number, self.house.seed(purpose)));
-        self.house.start_controller(number, incarnation, fleet, probe);
+        self.house
+            .start_controller(number, incarnation, |_| self.fleet(number, line), probe);
     }
 
     async fn live(&self) -> Outcome {
@@ -238,8 +254,13 @@ impl KubeWorld {
         self.mend_everything().await;
         self.watched(self.come_to_rest(&mut trace)).await;
         drop(followers);
+        trace.extend(self.cluster.objects("nodes").iter().map(|(key, node)| described(&key.name, node)));
         let tally = self.oracle.lock().unwrap_or_else(PoisonError::into_inner).tally;
-        trace.push(format!("{:?} {tally:?} {} faults", self.config.scheduler, self.cluster.faults_struck()));
+        trace.push(format!(
+            "{:?} {tally:?} {} faults",
+            self.config.scheduler,
+            self.cluster.faults_struck()
+        ));
         Outcome {
             trace,
             violations: self.house.auditor.take(),
@@ -313,4 +334,30 @@ impl KubeWorld {
             Event::Act(_) | Event::Deed(_) | Event::Use(_) => {}
         }
     }
+}
+
+/// What a Node is to us.
+fn described(name: &str, node: &Value) -> String {
+    let is_ready = |conditions: &Value| {
+        let all = conditions.as_array().into_iter().flatten();
+        all.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
+    };
+    let taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    let taints: Vec<String> = taints
+        .map(|taint| {
+            taint["key"]
+                .as_str()
+                .unwrap_or_default()
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect();
+    let ours = [mark::POOL_NAME, mark::NODE].map(|key| label(node, key).unwrap_or("-"));
+    format!(
+        "{name} {} ready={} {taints:?}",
+        ours.join(" "),
+        is_ready(&node["status"]["conditions"])
+    )
 }

@@ -24,7 +24,7 @@ mod year;
 pub use fleet_faults::FleetRates;
 pub use kept::Kept;
 pub use kill::{Kill, OPERATIONS, kill, passes};
-pub use kube::{KubeFaults, KubeSettings, run_kube};
+pub use kube::{KUBE_OPERATIONS, KubeFaults, KubeSettings, kube_kill, kube_writes, run_kube};
 pub use shrink::{shrink, shrink_kube};
 pub use store_faults::FaultRates;
 pub use world::{Faults, Outcome, Settings, run};

@@ -4,7 +4,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use clock::{Clock, SystemClock};
 use poolkeeper_sim::{
-    Faults, KubeFaults, KubeSettings, Kept, Outcome, Settings, YearSettings, run, run_kube, shrink, shrink_kube, year,
+    Faults, KUBE_OPERATIONS, Kept, KubeFaults, KubeSettings, Outcome, Settings, YearSettings, kube_kill, kube_writes, run, run_kube,
+    shrink, shrink_kube, year,
 };
 
 /// As in production.
@@ -35,6 +36,8 @@ enum Command {
     Show { seed: u64 },
     /// Leave out what does not matter of a seed that breaks, and print it as a file to keep
     Shrink { seed: u64 },
+    /// Kill the controller of a cluster in the middle of every write of every operation, or of one
+    Kills { operation: Option<String> },
     /// Run a year of a large installation, and say what it was like
     Year {
         #[arg(long, default_value_t = 10_000)]
@@ -92,6 +95,7 @@ fn main() -> Result<()> {
     let seed_of = |seed| Seed::new(&cli, seed);
     match &cli.command {
         Command::Search { first, count } => search(*first, *count, seed_of),
+        Command::Kills { operation } => kills(operation.as_deref()),
         Command::Year { nodes, days, seed } => {
             let begun = SystemClock.now();
             let settings = YearSettings {
@@ -115,6 +119,18 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn kills(only: Option<&str>) {
+    for name in KUBE_OPERATIONS.iter().filter(|name| only.is_none_or(|only| only == **name)) {
+        let writes = kube_writes(name);
+        println!("{name}: {writes} writes");
+        for at in 0..=writes {
+            for violation in kube_kill(name, at) {
+                println!("{name}, write {at}: {violation}");
+            }
+        }
+    }
 }
 
 fn search(first: u64, count: u64, seed_of: impl Fn(u64) -> Seed) {

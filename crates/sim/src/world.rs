@@ -276,7 +276,9 @@ impl World {
             let known = |node: &NodeName| state.index().read().get::<Node>(&place::project(), node).is_some();
             if let Some(node) = node.filter(|node| !known(node)) {
                 let id = machine.registration.id;
-                self.house.auditor.report(format!("machine {id} is bound to {node}, which nobody knows"));
+                self.house
+                    .auditor
+                    .report(format!("machine {id} is bound to {node}, which nobody knows"));
             }
         }
         self.house.check_controllers();

@@ -9,30 +9,68 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
     /// No sign of life any more, until it is woken.
-    Silence { machine: u64 },
-    Wake { machine: u64 },
+    Silence {
+        machine: u64,
+    },
+    Wake {
+        machine: u64,
+    },
     /// Its kubelet says that it is not ready.
-    Break { machine: u64 },
+    Break {
+        machine: u64,
+    },
     /// Accelerators are gone.
-    LoseAccelerators { machine: u64 },
+    LoseAccelerators {
+        machine: u64,
+    },
     /// A fault of the table is reported.
-    Report { machine: u64 },
-    Mend { machine: u64 },
+    Report {
+        machine: u64,
+    },
+    Mend {
+        machine: u64,
+    },
     /// The Node object goes, and comes back a while later as that of another machine.
-    Vanish { machine: u64, pause: Duration },
-    Restart { machine: u64 },
+    Vanish {
+        machine: u64,
+        pause: Duration,
+    },
+    Restart {
+        machine: u64,
+    },
     /// `None`: the label goes.
-    Label { machine: u64, key: &'static str, value: Option<u64> },
-    Annotate { machine: u64, value: u64 },
-    Taint { machine: u64, key: &'static str, effect: &'static str },
-    Untaint { machine: u64 },
-    Cordon { machine: u64, is_on: bool },
+    Label {
+        machine: u64,
+        key: &'static str,
+        value: Option<u64>,
+    },
+    Annotate {
+        machine: u64,
+        value: u64,
+    },
+    Taint {
+        machine: u64,
+        key: &'static str,
+        effect: &'static str,
+    },
+    Untaint {
+        machine: u64,
+    },
+    Cordon {
+        machine: u64,
+        is_on: bool,
+    },
     /// A driver does not install any more, or does again.
-    BadDriver { version: &'static str, is_bad: bool },
+    BadDriver {
+        version: &'static str,
+        is_bad: bool,
+    },
     /// The server forgets the past.
     Compact,
     /// What notebooks need.
-    StorageClass { is_there: bool },
+    StorageClass {
+        is_there: bool,
+    },
 }
 
 /// Something that those do who use pools.
@@ -50,14 +88,26 @@ pub enum Use {
         has_budget: bool,
     },
     /// The pod at this place in the list, counted round.
-    End { at: u64 },
+    End {
+        at: u64,
+    },
     Budgets,
     /// A node of a pool, counted round, and something for it.
-    Node { slot: Slot, at: u64, what: NodeAct },
+    Node {
+        slot: Slot,
+        at: u64,
+        what: NodeAct,
+    },
     /// To the user's next pool.
-    Migrate { slot: Slot, at: u64 },
+    Migrate {
+        slot: Slot,
+        at: u64,
+    },
     /// Binds nodes to the slot's logical pool.
-    Bind { slot: Slot, at: u64 },
+    Bind {
+        slot: Slot,
+        at: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +130,17 @@ pub enum Event {
         pause: Duration,
     },
     /// About the lines to the database.
-    Database { host: Option<usize>, trouble: Trouble, lasting: Duration },
+    Database {
+        host: Option<usize>,
+        trouble: Trouble,
+        lasting: Duration,
+    },
     /// About the lines to the API server.
-    Server { host: Option<usize>, trouble: Trouble, lasting: Duration },
+    Server {
+        host: Option<usize>,
+        trouble: Trouble,
+        lasting: Duration,
+    },
 }
 
 /// What each actor does, in order: the users, then fate, then strangers, then those who use pools.
@@ -139,7 +197,10 @@ fn deed(random: &SeededEntropy) -> Deed {
             key: ["site.example/a", "site.example/b", "team"][below(3) as usize],
             value: (below(3) != 0).then(|| below(100)),
         },
-        16 => Deed::Annotate { machine, value: below(100) },
+        16 => Deed::Annotate {
+            machine,
+            value: below(100),
+        },
         17 | 18 => Deed::Taint {
             machine,
             key: ["site.example/repair", "nvidia.com/gpu"][below(2) as usize],

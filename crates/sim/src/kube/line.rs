@@ -29,7 +29,7 @@ pub(crate) struct Line {
     host: usize,
     entropy: SeededEntropy,
     /// So many writes are let through before everything is cut for good; the last one arrives, and its answer does not.
-    left: Option<AtomicI64>,
+    left: Option<Arc<AtomicI64>>,
 }
 
 impl Line {
@@ -42,9 +42,9 @@ impl Line {
         }
     }
 
-    /// One of a process that ends in the middle of its `writes`th write.
-    pub fn ending_after(mut self, writes: i64) -> Self {
-        self.left = Some(AtomicI64::new(writes));
+    /// One of a process that ends in the middle of the last of so many writes.
+    pub fn ending_after(mut self, writes: Arc<AtomicI64>) -> Self {
+        self.left = Some(writes);
         self
     }
 

@@ -76,7 +76,8 @@ impl KubeWorld {
     }
 
     fn check_free(&self, name: &str, node: &Value) {
-        let is_ours = |key: &&String| (key.starts_with(mark::PREFIX) && *key != mark::EPOCH && *key != mark::INVENTORY) || *key == mark::NODE_GROUP;
+        let is_ours =
+            |key: &&String| (key.starts_with(mark::PREFIX) && *key != mark::EPOCH && *key != mark::INVENTORY) || *key == mark::NODE_GROUP;
         let texts = |part: &str| node["metadata"][part].as_object().cloned().unwrap_or_default();
         let (labels, annotations) = (texts("labels"), texts("annotations"));
         for key in labels.keys().chain(annotations.keys()).filter(is_ours) {
@@ -85,7 +86,9 @@ impl KubeWorld {
         let taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
         let was_unclaimed = self.machines.iter().any(|spec| spec.name == name && !spec.taints.is_empty());
         let is_unclaimed = taints.iter().any(|taint| taint["key"] == mark::TAINT_UNCLAIMED);
-        let is_held = taints.iter().any(|taint| taint["key"] == mark::TAINT_HOLD || taint["key"] == mark::TAINT_POOL);
+        let is_held = taints
+            .iter()
+            .any(|taint| taint["key"] == mark::TAINT_HOLD || taint["key"] == mark::TAINT_POOL);
         if was_unclaimed != is_unclaimed || is_held {
             self.house.auditor.report(format!("{name} is free and has the taints {taints:?}"));
         }

@@ -8,7 +8,7 @@ use fleet_kube::config::{AcceleratorRule, DriverMode, FlavorRule, Provider, Sche
 use fleet_kube::mark::{self, Ask};
 use fleet_kube::settings::Requirement;
 use jiff::Timestamp;
-use kube_fake::{FakeCluster, KubeletOptions, NodeSpec, ResourceType, TwinOptions};
+use kube_fake::{FakeCluster, KubeletOptions, NodeSpec, TwinOptions};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,9 +35,6 @@ const TYPES: [(&str, &str, &str, &str, bool); 8] = [
 /// A cluster with all its actors, the rules of the policies in force.
 pub(crate) fn cluster(clock: &Arc<dyn Clock>, seed: u64, fence_lag: Duration) -> FakeCluster {
     let cluster = FakeCluster::new(Arc::clone(clock), seed);
-    for (group, version, kind, plural, is_namespaced) in TYPES {
-        cluster.register(ResourceType::custom(group, version, kind, plural, is_namespaced));
-    }
     let kubelet = KubeletOptions {
         heartbeat: Duration::from_mins(30),
         ..KubeletOptions::default()
@@ -52,6 +49,21 @@ pub(crate) fn cluster(clock: &Arc<dyn Clock>, seed: u64, fence_lag: Duration) ->
     cluster
 }
 
+/// The definitions of the custom types that are served.
+pub(crate) fn definitions() -> Vec<Value> {
+    let of = |(group, version, kind, plural, is_namespaced): (&str, &str, &str, &str, bool)| {
+        let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+        let version = json!({"name": version, "served": true, "storage": true, "schema": schema, "subresources": {"status": {}}});
+        let names = json!({"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")});
+        let scope = if is_namespaced { "Namespaced" } else { "Cluster" };
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {"group": group, "scope": scope, "names": names, "versions": [version]},
+        })
+    };
+    TYPES.into_iter().map(of).collect()
+}
+
 /// The machines, in an order that stays.
 pub(crate) fn machines() -> Vec<NodeSpec> {
     let mut machines = Vec::new();
@@ -59,9 +71,11 @@ pub(crate) fn machines() -> Vec<NodeSpec> {
         for zone in ["az-1", "az-2"] {
             for at in 0..MACHINES {
                 let name = format!("{flavor}-{zone}-{at:02}");
-                let mut spec = NodeSpec::new(&name, flavor, zone)
-                    .with_label("site.example/a", "0")
-                    .with_taint(mark::TAINT_UNCLAIMED, "", "NoSchedule");
+                let mut spec = NodeSpec::new(&name, flavor, zone).with_label("site.example/a", "0").with_taint(
+                    mark::TAINT_UNCLAIMED,
+                    "",
+                    "NoSchedule",
+                );
                 if flavor == "gpu" {
                     spec = spec.with_accelerators("nvidia.com/gpu", 1);
                 }

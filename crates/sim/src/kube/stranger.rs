@@ -11,9 +11,9 @@ use domain::node::Node;
 use domain::node::request::{Bind, Migrate, Reset, Rolling};
 use domain::pool::Pool;
 use fleet_kube::mark;
-use service::ServiceError;
 use kube_fake::{NodeSpec, RUN_SECONDS, STOP_SECONDS};
 use serde_json::{Value, json};
+use service::ServiceError;
 
 impl KubeWorld {
     fn machine(&self, at: u64) -> &NodeSpec {
@@ -189,7 +189,11 @@ impl KubeWorld {
                 stop,
                 has_budget,
             } => {
-                let name = if *is_child { place::child_name(*slot) } else { place::pool_name(*slot) };
+                let name = if *is_child {
+                    place::child_name(*slot)
+                } else {
+                    place::pool_name(*slot)
+                };
                 let Some((uid, _)) = self.pool_of(&name) else {
                     return "no such pool".to_owned();
                 };
@@ -209,7 +213,9 @@ impl KubeWorld {
                         pod["metadata"]["annotations"][RUN_SECONDS] = json!(seconds.to_string());
                     }
                     self.submit(&uid, &mut pod);
-                    answer = self.ask("tenant", "POST", &format!("/api/v1/namespaces/{namespace}/pods"), &pod).await;
+                    answer = self
+                        .ask("tenant", "POST", &format!("/api/v1/namespaces/{namespace}/pods"), &pod)
+                        .await;
                 }
                 answer
             }

@@ -298,3 +298,6 @@ fn is_at_rest(pool: &Pool, in_use: &BTreeSet<JobType>) -> bool {
         PoolPhase::Creating | PoolPhase::Error { .. } | PoolPhase::Abnormal { .. } | PoolPhase::Deleting => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

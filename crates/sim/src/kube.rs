@@ -255,6 +255,7 @@ impl KubeWorld {
         self.watched(self.come_to_rest(&mut trace)).await;
         drop(followers);
         trace.extend(self.cluster.objects("nodes").iter().map(|(key, node)| described(&key.name, node)));
+        trace.extend(self.objects_of_pools());
         let tally = self.oracle.lock().unwrap_or_else(PoisonError::into_inner).tally;
         trace.push(format!(
             "{:?} {tally:?} {} faults",
@@ -313,6 +314,7 @@ impl KubeWorld {
                 }
             };
             self.look();
+            tracing::info!("{} #{} {what}: {answer}", self.house.clock.now(), timed.id);
             trace.push(format!("{} #{} {what}: {answer}", self.house.clock.now(), timed.id));
         }
         (ids, trace)

@@ -8,6 +8,8 @@ use poolkeeper_sim::{
     shrink, shrink_kube, year,
 };
 
+use tracing_subscriber::EnvFilter;
+
 /// As in production.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -92,6 +94,11 @@ impl Seed {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
+    // What happens at what virtual time is a record of its own.
+    if let Ok(filter) = EnvFilter::try_from_default_env() {
+        let to_stderr = tracing_subscriber::fmt().with_writer(std::io::stderr).without_time();
+        to_stderr.with_env_filter(filter).init();
+    }
     let seed_of = |seed| Seed::new(&cli, seed);
     match &cli.command {
         Command::Search { first, count } => search(*first, *count, seed_of),

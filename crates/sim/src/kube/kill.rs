@@ -129,8 +129,10 @@ async fn small_world(name: &str, at: i64) -> (i64, Vec<String>) {
             has_budget: false,
         };
         let begin = [
+            Move::Wait(Duration::from_mins(1)),
             Move::Act(create(SLOT, 3)),
             Move::Act(create(OTHER, 1)),
+            Move::Wait(Duration::from_mins(15)),
             Move::Act(Act::CreateChild { slot: SLOT, count: 1 }),
             Move::Wait(Duration::from_mins(15)),
             Move::Use(pods),

@@ -280,3 +280,6 @@ pub(super) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
 fn epoch(object: &Value) -> Option<u64> {
     annotation(object, mark::EPOCH)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,6 +94,19 @@ impl KubeWorld {
         }
     }
 
+    /// What pools have besides Nodes.
+    pub(super) fn objects_of_pools(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for kind in KINDS {
+            for (key, object) in self.cluster.objects(kind) {
+                let Some(pool) = label(&object, mark::POOL) else { continue };
+                let going = object["metadata"].get("deletionTimestamp").map_or("", |_| " going");
+                all.push(format!("{kind} {} of {pool}{going}", key.name));
+            }
+        }
+        all
+    }
+
     /// Nothing is left of pools that are no more.
     async fn check_objects(&self) {
         let state = self.house.auditor.committed().await.clone();

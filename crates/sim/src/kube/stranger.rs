@@ -156,10 +156,10 @@ impl KubeWorld {
         }
     }
 
-    /// Pods that would run for ever are deleted.
+    /// Pods that would run, or wait, for ever are deleted.
     pub(super) async fn end_pods(&self) {
         for (key, pod) in self.cluster.objects("pods") {
-            if pod["metadata"]["annotations"].get(RUN_SECONDS).is_none() {
+            if pod["metadata"]["labels"].get("job").is_some() {
                 let path = format!("/api/v1/namespaces/{}/pods/{}", key.namespace, key.name);
                 self.ask("tenant", "DELETE", &path, &json!({})).await;
             }

@@ -33,6 +33,7 @@ mod stage;
 mod twins;
 mod validate;
 mod watch;
+mod way;
 mod write;
 
 pub use cluster::{FakeCluster, NodeSpec};
@@ -40,5 +41,7 @@ pub use dying::{Dying, Life};
 pub use faults::{Fault, FaultRates, FaultTarget};
 pub use kinds::ResourceType;
 pub use objects::{Change, ChangeKind, Key};
+pub use queue_rules::queue_tree_faults;
 pub use server::FakeServer;
 pub use twins::{FAILS, KubeletOptions, RUN_SECONDS, STOP_SECONDS, TwinOptions};
+pub use way::{Sent, Way};

@@ -106,6 +106,7 @@ pub(crate) fn config(scheduler: Scheduler, silence: u64) -> KubeConfig {
             accelerator,
             least: BTreeMap::new(),
             quota,
+            provision: None,
         }
     };
     let gpu = AcceleratorRule {

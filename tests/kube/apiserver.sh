@@ -3,8 +3,12 @@
 #
 #   tests/kube/apiserver.sh build         builds what the cache lacks, and prints the folder
 #   tests/kube/apiserver.sh start         starts both, and prints the path of a kubeconfig (contexts: admin, poolkeeper, eve)
+#   tests/kube/apiserver.sh kill          ends the API server at once, and leaves etcd and all that was written
+#   tests/kube/apiserver.sh restart       starts the API server anew, at the same address
 #   tests/kube/apiserver.sh stop          ends what `start` started
-#   tests/kube/apiserver.sh run COMMAND…  starts, runs the command with POOLKEEPER_TEST_KUBE_APISERVER, stops
+#   tests/kube/apiserver.sh run COMMAND…  starts, runs the command with POOLKEEPER_TEST_KUBECONFIG, stops
+#
+# POOLKEEPER_KUBE_CACHE is the folder of what is built, POOLKEEPER_KUBE_RUN that of what runs; kill, restart and stop need only the latter.
 #
 # Exits: 0 done; 3 there is no way to the package archive, or this is not Debian; 1 everything else. Whoever does not get 0
 # reads `real kube-apiserver: NOT RUN` and why.
@@ -168,20 +172,35 @@ admin-$token,admin,1,"system:masters"
 poolkeeper-$token,system:serviceaccount:poolkeeper-system:poolkeeper,2,"system:masters"
 eve-$token,eve,3,"system:masters"
 TOKENS
-    "$folder/etcd" --data-dir "$run/etcd" --unsafe-no-fsync --listen-client-urls "http://127.0.0.1:$client" --advertise-client-urls "http://127.0.0.1:$client" \
-        --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" --initial-cluster "default=http://127.0.0.1:$peer" \
-        >"$run/etcd.log" 2>&1 9>&- &
-    echo $! >"$run/etcd.pid"
-    "$folder/kube-apiserver" --etcd-servers "http://127.0.0.1:$client" --bind-address 127.0.0.1 --secure-port "$port" --cert-dir "$run/certs" \
+    command_of etcd "$folder/etcd" --data-dir "$run/etcd" --unsafe-no-fsync --listen-client-urls "http://127.0.0.1:$client" --advertise-client-urls "http://127.0.0.1:$client" \
+        --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" --initial-cluster "default=http://127.0.0.1:$peer"
+    command_of apiserver "$folder/kube-apiserver" --etcd-servers "http://127.0.0.1:$client" --bind-address 127.0.0.1 --secure-port "$port" --cert-dir "$run/certs" \
         --token-auth-file "$run/tokens.csv" --authorization-mode RBAC --service-cluster-ip-range 10.0.0.0/24 --disable-admission-plugins ServiceAccount \
         --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$run/account.key" --service-account-signing-key-file "$run/account.key" \
-        --endpoint-reconciler-type none --allow-privileged >"$run/apiserver.log" 2>&1 9>&- &
-    echo $! >"$run/apiserver.pid"
+        --endpoint-reconciler-type none --allow-privileged --delete-collection-workers 8
     kubeconfig "$port" "$token"
+    printf 'url = "https://127.0.0.1:%s/readyz"\nheader = "Authorization: Bearer admin-%s"\n' "$port" "$token" >"$run/readyz"
+    launch etcd
+    launch apiserver
+    await_ready "$started"
+    echo "$run/kubeconfig"
+}
+
+# Keeps how a program is run, one word a line, so that it can be run again.
+command_of() { printf '%s\n' "${@:2}" >"$run/$1.command"; }
+
+# Runs it apart from whoever asks for it, and from the lock of the build.
+launch() {
+    local -a words
+    mapfile -t words <"$run/$1.command"
+    setsid "${words[@]}" >>"$run/$1.log" 2>&1 </dev/null 9>&- &
+    echo $! >"$run/$1.pid"
+}
+
+await_ready() {
     for _ in $(seq 300); do
-        if curl -sk --max-time 2 -H "Authorization: Bearer admin-$token" "https://127.0.0.1:$port/readyz" 2>/dev/null | grep -q '^ok'; then
-            note "ready after $((SECONDS - started)) s"
-            echo "$run/kubeconfig"
+        if curl -sk --max-time 2 --config "$run/readyz" 2>/dev/null | grep -q '^ok'; then
+            note "ready after $((SECONDS - $1)) s"
             return
         fi
         kill -0 "$(cat "$run/apiserver.pid")" 2>/dev/null || { tail -5 "$run/apiserver.log" >&2; stop; not_run 1 "the server ended at its start"; }
@@ -202,6 +221,24 @@ kubeconfig() {
     } >"$run/kubeconfig"
 }
 
+kill_apiserver() {
+    local pid
+    pid=$(cat "$run/apiserver.pid" 2>/dev/null || true)
+    [ -n "$pid" ] || not_run 1 "no API server is started"
+    kill -9 "$pid" 2>/dev/null || true
+    for _ in $(seq 100); do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.02
+    done
+}
+
+restart() {
+    local started=$SECONDS
+    kill_apiserver
+    launch apiserver
+    await_ready "$started"
+}
+
 stop() {
     local name pid
     for name in apiserver etcd; do
@@ -217,19 +254,25 @@ stop() {
     done
 }
 
+# Read as a whole, so that an edit does not disturb what runs.
+{
 case "${1:-}" in
 build) build ;;
 start) start ;;
+kill) kill_apiserver ;;
+restart) restart ;;
 stop) stop ;;
 run)
     shift
     build >/dev/null
     config=$(start)
     trap stop EXIT
-    POOLKEEPER_TEST_KUBE_APISERVER=$config "$@"
+    POOLKEEPER_TEST_KUBECONFIG=$config "$@"
     ;;
 *)
-    sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//' >&2
+    sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//' >&2
     exit 2
     ;;
 esac
+exit
+}

@@ -1,4 +1,4 @@
-//! A real API server of Kubernetes for the tests: the one of the kubeconfig that `POOLKEEPER_TEST_KUBE_APISERVER` names, or one of
+//! A real API server of Kubernetes for the tests: the one of the kubeconfig that `POOLKEEPER_TEST_KUBECONFIG` names, or one of
 //! our own, built from Debian's packages, that ends with us.
 
 use crate::apt;
@@ -16,8 +16,8 @@ const NEEDED: [(&str, &str, &str); 3] = [
     ("openssl", "version", "openssl"),
     ("curl", "--version", "curl"),
 ];
-/// What the tests read.
-pub const VARIABLE: &str = "POOLKEEPER_TEST_KUBE_APISERVER";
+/// What the tests read, and what an operator gives a newer server by.
+pub const VARIABLE: &str = "POOLKEEPER_TEST_KUBECONFIG";
 
 /// A running server.
 pub struct Server {

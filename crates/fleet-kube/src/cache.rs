@@ -71,6 +71,8 @@ struct Known<K> {
     objects: BTreeMap<String, Arc<K>>,
     /// Versions that we have written and the watch has not come to.
     ahead: BTreeMap<String, u64>,
+    /// The version that list and watch have come to: whatever happened until then is known.
+    at: u64,
     /// The last sign of life of the server.
     heard_at: Option<Timestamp>,
 }
@@ -94,6 +96,7 @@ impl<K: Cached> Cache<K> {
             state: Mutex::new(Known {
                 objects: BTreeMap::new(),
                 ahead: BTreeMap::new(),
+                at: 0,
                 heard_at: None,
             }),
             synced: watch::Sender::new(false),
@@ -137,14 +140,15 @@ impl<K: Cached> Cache<K> {
         }
     }
 
-    /// Takes an object that the server has answered with, unless a newer one is known.
+    /// Takes an object that the server has answered with, unless something newer is known: another version, or that it is gone, which an
+    /// answer that comes late must not undo.
     pub fn note(&self, mut object: K) {
         (self.what.trim)(&mut object);
         let Some(written) = version(&object) else { return };
         let key = key(&object);
         let mut state = self.state();
         let known = state.objects.get(&key).and_then(|known| version(known.as_ref())).unwrap_or(0);
-        if written > known {
+        if written > known.max(state.at) {
             state.ahead.insert(key.clone(), written);
             self.put(&mut state, key, object);
         }
@@ -219,7 +223,11 @@ impl<K: Cached> Cache<K> {
                 .call(self.what.api.list(&params))
                 .await
                 .map_err(|failure| (None, failure))?;
-            all.extend(page.items);
+            // A whole cluster untrimmed is several times what is kept.
+            all.extend(page.items.into_iter().map(|mut object| {
+                (self.what.trim)(&mut object);
+                object
+            }));
             let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty()) else {
                 let at = page.metadata.resource_version.unwrap_or_default();
                 self.take_list(all, at.parse().unwrap_or(0));
@@ -229,14 +237,14 @@ impl<K: Cached> Cache<K> {
         }
     }
 
-    /// Makes known what a list of a version holds. What we wrote later stays.
+    /// Makes known what a list of a version holds, trimmed. What we wrote later stays.
     fn take_list(&self, all: Vec<K>, listed_at: u64) {
         {
             let mut state = self.state();
             let ahead = std::mem::take(&mut state.ahead);
             let ahead: BTreeMap<String, u64> = ahead.into_iter().filter(|(_, written)| *written > listed_at).collect();
             let mut gone: BTreeSet<String> = state.objects.keys().filter(|key| !ahead.contains_key(*key)).cloned().collect();
-            for mut object in all {
+            for object in all {
                 let key = key(&object);
                 gone.remove(&key);
                 let is_news = state
@@ -244,7 +252,6 @@ impl<K: Cached> Cache<K> {
                     .get(&key)
                     .is_none_or(|known| known.meta().resource_version != object.meta().resource_version);
                 if is_news && !ahead.contains_key(&key) {
-                    (self.what.trim)(&mut object);
                     self.put(&mut state, key, object);
                 }
             }
@@ -252,6 +259,7 @@ impl<K: Cached> Cache<K> {
                 self.remove(&mut state, &key);
             }
             state.ahead = ahead;
+            state.at = listed_at;
         }
         self.heard();
         self.synced.send_replace(true);
@@ -295,15 +303,24 @@ impl<K: Cached> Cache<K> {
                     at = object.meta().resource_version.clone().unwrap_or(at);
                     self.take(object, true);
                 }
-                WatchEvent::Bookmark(bookmark) => at = bookmark.metadata.resource_version,
+                WatchEvent::Bookmark(bookmark) => {
+                    at = bookmark.metadata.resource_version;
+                    self.came_to(at.parse().ok());
+                }
                 WatchEvent::Error(status) => return Err((Some(at), of_status(&status))),
             }
             self.heard();
         }
     }
 
+    fn came_to(&self, version: Option<u64>) {
+        let mut state = self.state();
+        state.at = state.at.max(version.unwrap_or(0));
+    }
+
     fn take(&self, mut object: K, is_gone: bool) {
         let (key, seen) = (key(&object), version(&object));
+        self.came_to(seen);
         let mut state = self.state();
         if let Some(written) = state.ahead.get(&key).copied() {
             if seen.is_some_and(|seen| seen < written) {

@@ -44,6 +44,8 @@ pub struct KubeConfig {
     pub provisioner: Provisioner,
     pub cluster_api: Option<ClusterApi>,
     pub scheduler: Scheduler,
+    /// Queues of Volcano, from 1.16 on, are kept to what each may use of each flavor.
+    pub volcano_group_limits: bool,
     pub drain: Drain,
     pub driver: Driver,
     /// How a machine is started anew.
@@ -214,6 +216,7 @@ impl Default for KubeConfig {
             provisioner: Provisioner::None,
             cluster_api: None,
             scheduler: Scheduler::default(),
+            volcano_group_limits: false,
             drain: Drain::default(),
             driver: Driver::default(),
             reboot: Provider::None,

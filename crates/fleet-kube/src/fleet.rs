@@ -32,7 +32,8 @@ use std::time::Duration;
 /// After so long the cluster must have been listed.
 const START: Duration = Duration::from_mins(1);
 
-/// Commands that are carried out side by side.
+/// Commands that are carried out side by side: most of each is waiting for the server. More would be more that is under way, and unclear,
+/// when a process ends or the server goes, and a burst that a server with priorities puts off.
 const AT_ONCE: usize = 16;
 
 /// Why the fleet cannot be used.
@@ -54,14 +55,18 @@ pub enum StartError {
 
 /// Connects to the cluster of a kubeconfig; without one to that of the environment: `KUBECONFIG`, the user's own, or the cluster that
 /// this process runs in.
+///
+/// What the server puts off (429, 503, 504) is told, not tried again by the client: whoever asked knows better when, and whether, than a
+/// layer below it that would do so up to 15 times, at first after 5 ms.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, StartError> {
-    let config = match kubeconfig {
+    let mut config = match kubeconfig {
         Some(path) => {
             let read = Kubeconfig::read_from(path)?;
             kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?
         }
         None => kube::Config::infer().await?,
     };
+    config.default_retry = false;
     Ok(Client::try_from(config)?)
 }
 
@@ -159,10 +164,11 @@ impl KubeFleet {
     }
 }
 
-/// Commands that may be carried out side by side: those of one row one after the other. A command about a whole pool is alone.
+/// Commands that may be carried out side by side: those of one row one after the other. A node's are in one row, also where it goes from
+/// one pool to another. A command about a whole pool is alone.
 fn rows(commands: &[Command]) -> Vec<Vec<Vec<usize>>> {
     let mut stages: Vec<Vec<Vec<usize>>> = Vec::new();
-    let mut places: BTreeMap<(&Uid, &NodeName), usize> = BTreeMap::new();
+    let mut places: BTreeMap<&NodeName, usize> = BTreeMap::new();
     let mut is_open = false;
     for (at, command) in commands.iter().enumerate() {
         let Some(node) = command.node() else {
@@ -176,7 +182,7 @@ fn rows(commands: &[Command]) -> Vec<Vec<Vec<usize>>> {
             is_open = true;
         }
         let Some(stage) = stages.last_mut() else { continue };
-        let place = *places.entry((&command.pool().uid, node)).or_insert(stage.len());
+        let place = *places.entry(node).or_insert(stage.len());
         match stage.get_mut(place) {
             Some(row) => row.push(at),
             None => stage.push(vec![at]),
@@ -281,3 +287,6 @@ impl Fleet for KubeFleet {
         self.context.changed().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ const PAGE: u32 = 500;
 /// Cores and memory that a node used, in per cent of what it has.
 type Use = [f64; 2];
 
-/// What nodes used, by minute and pool.
+/// By minute since the epoch and by pool.
 type Minutes = BTreeMap<i64, BTreeMap<Uid, BTreeMap<NodeName, Use>>>;
 
 /// The samples of the last hours.

@@ -7,7 +7,6 @@ mod world;
 use domain::pool::tree::Amount;
 use fleet::{Command, Fleet, PoolMark, Quota};
 use kube::api::PostParams;
-use kube_fake::ResourceType;
 use poolkeeper_fleet_kube::KubeFleet;
 use poolkeeper_fleet_kube::config::Scheduler;
 use poolkeeper_fleet_kube::mark;
@@ -50,17 +49,7 @@ fn keep(number: usize, to: Option<&PoolMark>) -> Command {
 /// A pool of two nodes that are up, with its quotas.
 async fn start(scheduler: Scheduler) -> (World, KubeFleet) {
     let mut world = World::new().await;
-    for (group, version, kind, plural, is_namespaced) in [
-        ("scheduling.volcano.sh", "v1beta1", "Queue", "queues", false),
-        ("bus.volcano.sh", "v1alpha1", "Command", "commands", true),
-        ("kueue.x-k8s.io", "v1beta2", "ResourceFlavor", "resourceflavors", false),
-        ("kueue.x-k8s.io", "v1beta2", "Cohort", "cohorts", false),
-        ("kueue.x-k8s.io", "v1beta2", "ClusterQueue", "clusterqueues", false),
-        ("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues", true),
-    ] {
-        let kind = ResourceType::custom(group, version, kind, plural, is_namespaced);
-        world.cluster.register(kind);
-    }
+    world.cluster.serve_schedulers();
     world.cluster.set_queue_rules(true);
     world.config.scheduler = scheduler;
     world.add_nodes("a", 2);

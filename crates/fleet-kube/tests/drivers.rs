@@ -65,7 +65,8 @@ fn set_label(world: &World, host: &str, key: &str, value: &str) {
 /// NPU Nodes, and Jobs that install their drivers.
 async fn with_installer() -> World {
     let mut world = World::new().await;
-    world.config.flavor[0].accelerator.as_mut().unwrap().resource = "huawei.com/Ascend910".into();
+    let accelerator = world.config.flavor[0].accelerator.as_mut().unwrap();
+    "huawei.com/Ascend910".clone_into(&mut accelerator.resource);
     world.config.driver.installer = Some(Installer {
         template: json!({"containers": [{"name": "driver", "image": "npu:{{version}}", "args": ["{{node}}"]}]}),
     });

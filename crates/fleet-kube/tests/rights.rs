@@ -103,20 +103,14 @@ fn cluster(clock: Arc<dyn Clock>, nodes: usize) -> FakeCluster {
     cluster.add_cluster_api();
     let spec = NodeSpec::new("", "a100-8x80", "").with_accelerators("nvidia.com/gpu", 8);
     cluster.add_machine_template("clusters", "a", &spec, &json!({}));
-    for (group, version, kind, plural, is_namespaced) in [
-        ("scheduling.volcano.sh", "v1beta1", "Queue", "queues", false),
-        ("scheduling.volcano.sh", "v1beta1", "PodGroup", "podgroups", true),
-        ("bus.volcano.sh", "v1alpha1", "Command", "commands", true),
-        ("batch.volcano.sh", "v1alpha1", "Job", "jobs", true),
-        ("kueue.x-k8s.io", "v1beta2", "Cohort", "cohorts", false),
-        ("kueue.x-k8s.io", "v1beta2", "ClusterQueue", "clusterqueues", false),
-        ("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues", true),
-        ("kueue.x-k8s.io", "v1beta2", "ResourceFlavor", "resourceflavors", false),
-        ("kueue.x-k8s.io", "v1beta2", "Workload", "workloads", true),
-        ("nvidia.com", "v1alpha1", "NVIDIADriver", "nvidiadrivers", false),
-    ] {
-        cluster.register(ResourceType::custom(group, version, kind, plural, is_namespaced));
-    }
+    cluster.serve_schedulers();
+    cluster.register(ResourceType::custom(
+        "nvidia.com",
+        "v1alpha1",
+        "NVIDIADriver",
+        "nvidiadrivers",
+        false,
+    ));
     for number in 0..nodes {
         cluster.add_node(&NodeSpec::new(&format!("n-{number}"), "a100-8x80", "az-1").with_accelerators("nvidia.com/gpu", 8));
     }

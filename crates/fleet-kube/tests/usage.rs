@@ -61,9 +61,10 @@ async fn start() -> (World, KubeFleet) {
     (world, fleet)
 }
 
-fn mean(minute: &Minute, metric: Metric) -> f64 {
+/// The mean, in thousandths of a per cent.
+fn mean(minute: &Minute, metric: Metric) -> i64 {
     let aggregate = minute.get(&metric).unwrap();
-    aggregate.sum / f64::from(aggregate.count)
+    (aggregate.sum / f64::from(aggregate.count) * 1000.0).round() as i64
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,12 +81,14 @@ async fn nodes_of_a_pool_report_cores_and_memory() {
     let samples = fleet.samples(&pool(1).uid, minutes.clone(), None).await.unwrap();
     let minute = samples.values().next().unwrap();
     assert_eq!(samples.len(), 1, "{samples:?}");
-    assert_eq!((mean(minute, Metric::CpuUsage), mean(minute, Metric::MemUsedRate)), (37.5, 20.0));
+    assert_eq!(
+        (mean(minute, Metric::CpuUsage), mean(minute, Metric::MemUsedRate)),
+        (37_500, 20_000)
+    );
     assert_eq!(minute.get(&Metric::GpuUtil), None);
     let only = BTreeSet::from([node(2)]);
     let of_one = fleet.samples(&pool(1).uid, minutes.clone(), Some(&only)).await.unwrap();
-    let cpu = mean(of_one.values().next().unwrap(), Metric::CpuUsage);
-    assert!((cpu - 25.0).abs() < 1e-9, "{cpu}");
+    assert_eq!(mean(of_one.values().next().unwrap(), Metric::CpuUsage), 25_000);
     assert!(fleet.samples(&pool(2).uid, minutes.clone(), None).await.unwrap().is_empty());
     assert!(fleet.samples(&pool(1).uid, from + 10..from, None).await.unwrap().is_empty());
     measure(&world, &one, "96", "1000Gi").await;

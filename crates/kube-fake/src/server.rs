@@ -85,7 +85,7 @@ async fn serve(cluster: FakeCluster, user: Arc<str>, parts: http::request::Parts
 }
 
 /// What a client sees of a connection that breaks.
-pub(crate) fn broken() -> BoxError {
+fn broken() -> BoxError {
     Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
 }
 

@@ -1,26 +1,34 @@
-//! What a test sets up beforehand: kinds of objects, and a connection that breaks for good.
+//! What a test sets up beforehand: kinds of objects, and a process that ends.
 
 use crate::admission::OWN_USER;
 use crate::cluster::FakeCluster;
-use crate::server::{FakeServer, broken};
-use futures::future::BoxFuture;
-use http::{Method, Request};
+use crate::dying::Life;
+use crate::kinds::ResourceType;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
-use kube::client::Body;
 use serde_json::json;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::task::{Context, Poll};
-use tower::{BoxError, Service};
+use tower::Layer;
 
 impl FakeCluster {
-    /// A client as [`FakeCluster::client`] makes, whose connection breaks after so many writes: what is sent then gets no answer and is not done.
+    /// A client as [`FakeCluster::client`] makes, of a process that ends instead of making a write more than these.
     pub fn dying_client(&self, writes: u32) -> kube::Client {
-        let server = Dying {
-            inner: self.server_as(OWN_USER),
-            left: Arc::new(AtomicI64::new(writes.into())),
-        };
-        kube::Client::new(server, "default")
+        kube::Client::new(Life::of(writes).layer(self.server_as(OWN_USER)), "default")
+    }
+
+    /// Serves the kinds of Volcano and Kueue that pools and their work consist of.
+    pub fn serve_schedulers(&self) {
+        for (group, version, kind, plural, is_namespaced) in [
+            ("scheduling.volcano.sh", "v1beta1", "Queue", "queues", false),
+            ("scheduling.volcano.sh", "v1beta1", "PodGroup", "podgroups", true),
+            ("bus.volcano.sh", "v1alpha1", "Command", "commands", true),
+            ("batch.volcano.sh", "v1alpha1", "Job", "jobs", true),
+            ("kueue.x-k8s.io", "v1beta2", "ResourceFlavor", "resourceflavors", false),
+            ("kueue.x-k8s.io", "v1beta2", "Cohort", "cohorts", false),
+            ("kueue.x-k8s.io", "v1beta2", "ClusterQueue", "clusterqueues", false),
+            ("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues", true),
+            ("kueue.x-k8s.io", "v1beta2", "Workload", "workloads", true),
+        ] {
+            self.register(ResourceType::custom(group, version, kind, plural, is_namespaced));
+        }
     }
 
     /// Serves a kind of objects in name spaces from now on, of whatever form, as somebody's installer would make it.
@@ -40,28 +48,5 @@ impl FakeCluster {
         let api: kube::Api<DynamicObject> = kube::Api::all_with(self.client_as("admin"), &resource);
         api.create(&PostParams::default(), &definition).await?;
         Ok(())
-    }
-}
-
-#[derive(Clone)]
-struct Dying {
-    inner: FakeServer,
-    left: Arc<AtomicI64>,
-}
-
-impl Service<Request<Body>> for Dying {
-    type Response = <FakeServer as Service<Request<Body>>>::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Service::<Request<Body>>::poll_ready(&mut self.inner, context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.method() != Method::GET && self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
-            return Box::pin(async { Err(broken()) });
-        }
-        self.inner.call(request)
     }
 }

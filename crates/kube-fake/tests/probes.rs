@@ -1,7 +1,7 @@
 //! The fake server against a real one: the same questions, the same answers.
 //!
-//! `POOLKEEPER_TEST_KUBE_APISERVER` is the path of a kubeconfig of a server for the test alone (`tests/kube/apiserver.sh run …`).
-//! Without it only the answers that such a server gave before are compared. `POOLKEEPER_RECORD=1` writes them down anew.
+//! `POOLKEEPER_TEST_KUBECONFIG` is the path of a kubeconfig of a server without controllers (`tests/kube/apiserver.sh run …`, or a newer
+//! one). What the probes make there has names of its own and is taken away again. Without it only the answers that such a server gave before are compared. `POOLKEEPER_RECORD=1` writes them down anew.
 
 #![expect(clippy::unwrap_used, reason = "tests end where something is missing")]
 
@@ -27,6 +27,7 @@ async fn ask(client: &Client, clock: &Arc<dyn Clock>, minor: u32, run: &str) -> 
         if needs <= minor {
             let mut bench = Bench::new(client.clone(), Arc::clone(clock), &format!("{run}p{index}")).await;
             (probe.run)(&mut bench).await;
+            bench.clear().await;
             answers.insert(probe.name.to_owned(), bench.into_answers());
         }
     }
@@ -76,8 +77,8 @@ async fn every_probe_is_answered() {
 
 #[test]
 fn the_fake_answers_as_the_real_server_does() {
-    let Ok(path) = std::env::var("POOLKEEPER_TEST_KUBE_APISERVER") else {
-        eprintln!("SKIPPED: POOLKEEPER_TEST_KUBE_APISERVER is not set; real kube-apiserver: NOT RUN");
+    let Ok(path) = std::env::var("POOLKEEPER_TEST_KUBECONFIG") else {
+        eprintln!("SKIPPED: POOLKEEPER_TEST_KUBECONFIG is not set; real kube-apiserver: NOT RUN");
         return;
     };
     let (minor, real) = runtime(false).block_on(real(&path));

@@ -21,14 +21,14 @@ pub(super) fn check(config: &KubeConfig, cluster: &Cluster, found: &mut Vec<Find
     }
     let (mut waiting, mut silent) = (Vec::new(), Vec::new());
     for node in nodes.iter().filter(|node| selector.matches(node.labels())) {
-        let Some(kind) = inventory::accelerators(node).map(|found| inventory::is_npu(&found.resource)) else {
+        let Some(is_npu) = inventory::accelerators(node).map(|found| inventory::is_npu(&found.resource)) else {
             continue;
         };
-        let key = if kind { mark::NPU_DRIVER } else { mark::GPU_DRIVER };
+        let key = if is_npu { mark::NPU_DRIVER } else { mark::GPU_DRIVER };
         let (wanted, installed) = (label(node, key), driver::installed(node, key));
         match wanted.filter(|_| label(node, mark::POOL).is_some()) {
             Some(wanted) if installed.as_deref() != Some(wanted) => waiting.push(format!("{} ({wanted})", node.name_any())),
-            None if installed.is_none() && !has_installer(config, kind) => silent.push(node.name_any()),
+            None if wanted.is_none() && installed.is_none() && !has_installer(config, is_npu) => silent.push(node.name_any()),
             Some(_) | None => {}
         }
     }

@@ -80,8 +80,8 @@ fn resources(config: &KubeConfig, cluster: &Cluster, found: &mut Vec<Finding>) {
 /// Queues of Volcano count by resource: they cannot tell two flavors apart that have the same.
 fn shared_names(config: &KubeConfig, found: &mut Vec<Finding>) {
     match config.scheduler {
-        Scheduler::Volcano => {}
-        Scheduler::Kueue | Scheduler::None => return,
+        Scheduler::Volcano if !config.volcano_group_limits => {}
+        Scheduler::Volcano | Scheduler::Kueue | Scheduler::None => return,
     }
     let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for flavor in &config.flavor {
@@ -93,7 +93,7 @@ fn shared_names(config: &KubeConfig, found: &mut Vec<Finding>) {
         found.push(Finding::warning(
             FLAVORS,
             format!("{} are all {resource} to Volcano", flavors.join(", ")),
-            "in a pool with several of them quotas hold for their sum only: bind nodes to sub-pools, or use Kueue",
+            "in a pool with several of them quotas hold for their sum only: set volcano_group_limits (Volcano 1.16), bind nodes to sub-pools, or use Kueue",
         ));
     }
 }

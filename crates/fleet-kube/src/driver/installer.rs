@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 /// Annotation of a Job: the Node that it works on.
 pub const HOST: &str = "poolkeeper.io/host";
-/// A Job that has ended goes after so many seconds.
-const KEPT: u32 = 86_400;
+/// A Job that has ended goes after so many seconds. One that failed is then made again: nobody remembers it.
+const KEPT: u32 = 7 * 86_400;
 /// A Job that takes longer has failed.
 const PATIENCE: u32 = 1_800;
 

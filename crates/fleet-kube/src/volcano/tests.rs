@@ -3,6 +3,8 @@ use crate::quota::tests::{mark, per_node, quota, quotas};
 use fleet::Quota;
 use proptest::prelude::*;
 
+mod limits;
+
 fn tree(quotas: &[Quota]) -> Vec<WantedQueue> {
     wanted(&QuotaTree::new(quotas, &per_node()))
 }
@@ -60,12 +62,13 @@ fn judge_put(queues: &SeenQueues, name: &str, spec: &QueueSpec) -> Result<(), St
 fn carry_out(queues: &mut SeenQueues, step: &Step) {
     judge(queues, step).unwrap_or_else(|reason| panic!("{step:?} is refused: {reason}\n{queues:#?}"));
     match step {
-        Step::Put { name, pool, spec } => {
+        Step::Put { name, pool, spec, limits } => {
             let known = queues.remove(name);
             let state = known.map_or(QueueState::Open, |queue| queue.state);
             let queue = SeenQueue {
                 pool: pool.clone(),
                 spec: spec.clone(),
+                limits: limits.clone(),
                 state,
                 is_deleting: false,
             };

@@ -7,7 +7,7 @@ use domain::pool::PoolRef;
 use domain::pool::tree::Amount;
 use fleet::{Command, Fleet, FleetError, Observation, PoolMark, Quota};
 use jiff::Timestamp;
-use kube_fake::{FakeCluster, ResourceType};
+use kube_fake::FakeCluster;
 use poolkeeper_fleet_kube::config::{FlavorRule, Scheduler};
 use poolkeeper_fleet_kube::{KubeConfig, KubeFleet};
 use serde_json::{Value, json};
@@ -25,17 +25,7 @@ impl World {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::starting_at(start));
         let cluster = FakeCluster::new(Arc::clone(&clock), 1);
-        let types = [
-            ("scheduling.volcano.sh", "v1beta1", "Queue", "queues", false),
-            ("bus.volcano.sh", "v1alpha1", "Command", "commands", true),
-            ("kueue.x-k8s.io", "v1beta2", "ResourceFlavor", "resourceflavors", false),
-            ("kueue.x-k8s.io", "v1beta2", "Cohort", "cohorts", false),
-            ("kueue.x-k8s.io", "v1beta2", "ClusterQueue", "clusterqueues", false),
-            ("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues", true),
-        ];
-        for (group, version, kind, plural, is_namespaced) in types {
-            cluster.register(ResourceType::custom(group, version, kind, plural, is_namespaced));
-        }
+        cluster.serve_schedulers();
         cluster.set_queue_rules(true);
         let rule = |name: &str| -> FlavorRule {
             let counts = json!({"nvidia.com/gpu": "8", "cpu": "176", "memory": "1760Gi"});

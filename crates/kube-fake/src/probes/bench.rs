@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
+const TYPES: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
 /// One probe's view of a server.
 pub struct Bench {
     client: Client,
@@ -33,6 +35,29 @@ impl Bench {
         bench.post("/api/v1/namespaces", namespace).await;
         bench.answers.clear();
         bench
+    }
+
+    /// Takes away what the probe made: what is in its name space, Nodes, types, and its name spaces, which are let go as well, since no
+    /// controller does it.
+    pub async fn clear(&self) {
+        const SPACES: &str = "/api/v1/namespaces";
+        for inside in ["pods?gracePeriodSeconds=0", "configmaps"] {
+            self.send("DELETE", &self.core(inside), ["application/json"; 2], Vec::new()).await;
+        }
+        for (kinds, is_space) in [("/api/v1/nodes", false), (TYPES, false), (SPACES, true)] {
+            let (_, all) = self.send("GET", kinds, ["application/json"; 2], Vec::new()).await;
+            let items = all["items"].as_array().into_iter().flatten();
+            let names = items.filter_map(|item| item["metadata"]["name"].as_str());
+            for name in names.filter(|name| name.contains(&self.id)) {
+                let path = format!("{kinds}/{name}");
+                self.send("DELETE", &path, ["application/json"; 2], Vec::new()).await;
+                if is_space {
+                    let done = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}, "spec": {"finalizers": []}});
+                    let done = done.to_string().into_bytes();
+                    self.send("PUT", &format!("{path}/finalize"), ["application/json"; 2], done).await;
+                }
+            }
+        }
     }
 
     /// What was answered.

@@ -5,7 +5,7 @@
 mod making;
 mod world;
 
-use fleet::{Command, Fleet, FleetError, MachineState, Observation, RequestProgress};
+use fleet::{Command, Fleet, FleetError, MachineState, NodeFact, Observation, RequestProgress};
 use kube_fake::{Fault, FaultTarget};
 use making::{CONFIGS, HOSTS, MACHINES, ensure, has_done, is_ready, machine, making, names, remove, reset, settled, state};
 use poolkeeper_fleet_kube::mark;
@@ -78,7 +78,11 @@ async fn a_lost_answer_makes_no_second_machine() {
     let world = making(9).await;
     let fleet = world.fleet().await;
     run(&fleet, 1, &[ensure(1)]).await;
-    for (number, fault) in [(1, Fault::LoseReply), (2, Fault::LoseRequest)] {
+    // Of the one that was lost on its way nothing was made, so that the free one is taken.
+    for (number, fault, host) in [
+        (1, Fault::LoseReply, node(1).to_string()),
+        (2, Fault::LoseRequest, "a-0".to_owned()),
+    ] {
         world.cluster.fail_next(FaultTarget::of("create", "machines"), fault, 1);
         let result = fleet.execute(&[create(1, number)], &fence(1)).await;
         assert!(matches!(result[..], [Err(FleetError::Ambiguous(_))]), "{result:?}");
@@ -86,10 +90,9 @@ async fn a_lost_answer_makes_no_second_machine() {
         world.add_nodes("a", 1);
         insist(&world, &fleet, 1, &[create(1, number)]).await;
         world.until(&fleet, &pool(1), |seen| is_ready(seen, number)).await;
-        assert_eq!(world.machines_of(number).len(), 1);
+        assert_eq!(world.machines_of(number), [host]);
         world.cluster.delete_node("a-0");
     }
-    // Of the one that was lost on its way nothing was made, so that the free one was taken.
     assert_eq!(names(&world, MACHINES), [node(1).to_string()]);
 }
 
@@ -170,14 +173,20 @@ async fn a_reset_makes_the_machine_anew() {
     let before = world.until(&fleet, &pool(1), |seen| is_ready(seen, 1)).await;
     world.put_pod("work", node(1).as_str(), json!({})).await;
     run(&fleet, 1, &[reset(1, 1, 7), reset(1, 1, 7)]).await;
-    let gaps = Cell::new(0);
+    let mistakes = Cell::new(0);
     world
         .until(&fleet, &pool(1), |seen| {
-            gaps.set(gaps.get() + usize::from(seen.node(&node(1)).is_none()));
+            let is_old = |fact: &NodeFact| fact.state == MachineState::Releasing;
+            let is_amiss = seen.node(&node(1)).is_none() || seen.nodes.iter().any(|(name, fact)| *name != node(1) && !is_old(fact));
+            mistakes.set(mistakes.get() + usize::from(is_amiss));
             has_done(seen, 1, 7) && is_ready(seen, 1)
         })
         .await;
-    assert_eq!(gaps.get(), 0, "the node is known all the time");
+    assert_eq!(
+        mistakes.get(),
+        0,
+        "the node is known all the time, and the next machine is no other node"
+    );
     let after = world.until(&fleet, &pool(1), |seen| seen.nodes.len() == 1).await;
     assert_ne!(after.nodes[&node(1)].instance, before.nodes[&node(1)].instance);
     assert_eq!(names(&world, MACHINES), [format!("{}-r7", node(1))]);
@@ -191,6 +200,30 @@ async fn a_reset_makes_the_machine_anew() {
     run(&fleet, 1, &[delete(1, 1)]).await;
     world.until(&fleet, &pool(1), |seen| seen.nodes.is_empty()).await;
     assert_eq!(settled(&world), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_machine_waits_until_the_last_one_has_gone() {
+    const HOOK: &str = "pre-drain.delete.hook.machine.cluster.x-k8s.io/site";
+    let world = making(1).await;
+    let fleet = world.fleet().await;
+    run(&fleet, 1, &[ensure(1), create(1, 1)]).await;
+    world.until(&fleet, &pool(1), |seen| is_ready(seen, 1)).await;
+    let last = node(1).to_string();
+    world.cluster.edit(MACHINES, "clusters", &last, |machine| {
+        machine["metadata"]["annotations"][HOOK] = json!("");
+    });
+    run(&fleet, 1, &[reset(1, 1, 7)]).await;
+    world.pass(900).await;
+    assert_eq!(names(&world, "nodes"), [last.clone(), format!("{last}-r7")]);
+    assert_eq!(world.machines_of(1), std::slice::from_ref(&last), "two Nodes are never one node");
+    world.cluster.edit(MACHINES, "clusters", &last, |machine| {
+        machine["metadata"]["annotations"].as_object_mut().unwrap().remove(HOOK);
+    });
+    world
+        .until(&fleet, &pool(1), |seen| has_done(seen, 1, 7) && is_ready(seen, 1))
+        .await;
+    assert_eq!(world.machines_of(1), [format!("{last}-r7")]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ VALUES = {
     "namespace": {"create": True},
     "admission": {"mutating": "always"},
     "monitoring": {"serviceMonitor": True, "prometheusRule": True},
+    "provisioning": {"clusterApi": True},
 }
 
 # File of plain manifests, templates in it, what the file says of itself.
@@ -30,10 +31,16 @@ FILES = {
         ["mutating"],
         "Node selector and toleration for the pods of pools. Kubernetes 1.36 and newer; with 1.34 and 1.35 as v1beta1, where it is switched on.",
     ),
+    "provisioning.yaml": (
+        ["provisioning"],
+        "For machines that are made by Cluster API: rights and their fence. The Cluster is in the namespace default here; the Role is where it is.",
+    ),
     "server.yaml": (["configmap", "service", "deployment", "pdb", "networkpolicy"], "The server. Two Secrets have to be there: see docs/operations.md."),
     "monitoring.yaml": (["servicemonitor", "prometheusrule"], "For clusters with the Prometheus operator."),
 }
 OPTIONAL = {"mutating-admission.yaml", "monitoring.yaml"}
+# Not for kustomize, which would put the Role into the namespace of the server.
+APART = {"provisioning.yaml"}
 
 # Other ways to install that must render: values, and kinds that must be among the result.
 VARIANTS = {
@@ -57,8 +64,10 @@ VARIANTS = {
             "tolerations": [{"key": "infra", "operator": "Exists"}],
             "affinity": {"podAntiAffinity": {}},
             "priorityClassName": "system-cluster-critical",
-            "networkPolicy": {"from": [{"namespaceSelector": {}}]},
+            "networkPolicy": {"from": [{"namespaceSelector": {}}], "webhookPorts": [8443]},
+            "rbac": {"deviceInfo": "kube-system"},
             "admission": {"mutating": "always", "refuseBlanketTolerations": True},
+            "provisioning": {"clusterApi": True, "namespace": "clusters", "bootstrapResources": ["kubeadmconfigs", "kubeadmconfigtemplates"]},
         },
         {"MutatingAdmissionPolicy"},
     ),
@@ -87,7 +96,7 @@ def files():
     for name, (templates, about) in FILES.items():
         parts = [rendered[template].strip().removeprefix("---").strip() for template in templates]
         texts[name] = f"# {about}\n# Made of the chart by `cargo xtask manifests`: change it there.\n" + "\n---\n".join(parts) + "\n"
-    resources = "".join(f"  - {name}\n" for name in FILES if name not in OPTIONAL)
+    resources = "".join(f"  - {name}\n" for name in FILES if name not in OPTIONAL | APART)
     optional = "".join(f"  # - {name}\n" for name in FILES if name in OPTIONAL)
     texts["kustomization.yaml"] = (
         "# kubectl apply -k deploy/kubernetes\n# Made of the chart by `cargo xtask manifests`: change it there.\n"

@@ -18,8 +18,8 @@ function variables(spec, given) {
 }
 
 /** Messages of the rules that refuse a request; an error refuses too, since the policies fail closed. */
-function refusals(name, given) {
-  const { spec } = find('admission.yaml', 'ValidatingAdmissionPolicy', name)
+function refusals(name, given, file = 'admission.yaml') {
+  const { spec } = find(file, 'ValidatingAdmissionPolicy', name)
   assert.equal(spec.failurePolicy, 'Fail')
   const matches = (spec.matchConditions ?? []).every(({ expression }) => env.evaluate(expression, given) === true)
   if (!matches) return []
@@ -81,6 +81,38 @@ test('a fence without a number refuses our claims and nobody else', () => {
   assert.deepEqual(claims(OURS, node(null, null), node('a', 7), { metadata: {} }), [STALE_FENCE])
   assert.deepEqual(claims('jane', node('a', 7), node('a', 7, { labels: { team: 'x' } }), { metadata: {} }), [])
 })
+
+const machine = (pool, epoch, more = {}) => ({
+  metadata: {
+    name: 'os-1',
+    labels: { 'cluster.x-k8s.io/cluster-name': 'site', ...(pool && { 'poolkeeper.io/pool': pool, 'poolkeeper.io/node': 'os-1' }), ...more.labels },
+    annotations: { ...(epoch && { 'poolkeeper.io/epoch': String(epoch), 'poolkeeper.io/order': '{}' }), ...more.annotations },
+  },
+  spec: { clusterName: 'site', ...more.spec },
+})
+const HOOK = 'pre-drain.delete.hook.machine.cluster.x-k8s.io/poolkeeper'
+const CAPI = 'system:serviceaccount:capi-system:capi-manager'
+const ONLY_WE_MACHINES = "only poolkeeper may change the marks of a pool's machine"
+const machines = (user, oldObject, object, fence = { data: { epoch: '7' } }) =>
+  refusals('poolkeeper-machines', { object, oldObject, request: { userInfo: { username: user } }, params: fence }, 'provisioning.yaml')
+
+for (const [what, user, before, after, expected] of [
+  ['made in time', OURS, null, machine('a', 7), []],
+  ['made by an older holder', OURS, null, machine('a', 6), [STALE_FENCE]],
+  ['made without an epoch', OURS, null, machine('a', null), [STALE_FENCE]],
+  ['made with a mark by a stranger', 'jane', null, machine('a', 7), [ONLY_WE_MACHINES]],
+  ['that is nobody\'s, made', 'jane', null, machine(null, null), []],
+  ['given back in time', OURS, machine('a', 7), machine('a', 7, { annotations: { 'poolkeeper.io/action': '{}' } }), []],
+  ['given back by an older holder', OURS, machine('a', 9), machine('a', 8, { annotations: { 'poolkeeper.io/action': '{}' } }), [STALE_OBJECT]],
+  ['given back by a stranger', 'jane', machine('a', 7), machine('a', 7, { annotations: { 'poolkeeper.io/action': '{}' } }), [ONLY_WE_MACHINES]],
+  ['that follows its node', OURS, machine('a', 7), machine('b', 7), []],
+  ['whose pool a stranger changes', 'jane', machine('a', 7), machine('b', 7), [ONLY_WE_MACHINES]],
+  ['whose order a stranger changes', 'jane', machine('a', 7), machine('a', 7, { annotations: { 'poolkeeper.io/order': '{"a":1}' } }), [ONLY_WE_MACHINES]],
+  ['whose lock a stranger takes off', 'jane', machine('a', 7, { annotations: { [HOOK]: '' } }), machine('a', 7), []],
+  ['that its controller writes to', CAPI, machine('a', 7), machine('a', 7, { spec: { providerID: 'x' } }), []],
+]) {
+  test(`a machine ${what}`, () => assert.deepEqual(machines(user, before, after), expected))
+}
 
 const pod = (spec) => ({ metadata: { name: 'p' }, spec })
 const space = (labels) => ({ metadata: { name: 's', ...(labels && { labels }) } })

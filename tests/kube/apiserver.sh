@@ -92,25 +92,25 @@ build() {
     [ -n "$kubernetes" ] && [ -n "$etcd" ] || not_run 1 "this release has no source package kubernetes, or no etcd"
     folder="$cache/$kubernetes+etcd-$etcd"
     note "kubernetes $kubernetes, etcd $etcd: fetching packages"
-    rm -rf "$cache/work"
-    mkdir -p "$cache/work/debs" "$cache/work/root" "$folder"
-    (cd "$cache/work/debs" && apt download "${packages[@]}" >&2) || not_run 1 "packages cannot be fetched"
-    for deb in "$cache/work/debs"/*.deb; do dpkg-deb -x "$deb" "$cache/work/root"; done
+    rm -rf "$cache/build"
+    mkdir -p "$cache/build/debs" "$cache/build/root" "$folder"
+    (cd "$cache/build/debs" && apt download "${packages[@]}" >&2) || not_run 1 "packages cannot be fetched"
+    for deb in "$cache/build/debs"/*.deb; do dpkg-deb -x "$deb" "$cache/build/root"; done
     unpack "$kubernetes"
     note "fetched and unpacked after $((SECONDS - started)) s; building"
     compile "$folder" || not_run 1 "the build failed"
-    install -m 755 "$cache/work/root/usr/bin/etcd" "$folder/etcd"
+    install -m 755 "$cache/build/root/usr/bin/etcd" "$folder/etcd"
     basename "$folder" >"$cache/current"
-    rm -rf "$cache/work" "$cache/apt"
+    rm -rf "$cache/build" "$cache/apt"
     note "built in $((SECONDS - started)) s: $folder"
     echo "$folder"
 }
 
 # The source with Debian's patches, at the place where a GOPATH build looks for it.
 unpack() {
-    local place=$cache/work/go/src/k8s.io
-    mkdir -p "$place" "$cache/work/source"
-    (cd "$cache/work/source" && apt --download-only source "kubernetes=$1" >&2) || not_run 1 "the source package cannot be fetched"
+    local place=$cache/build/go/src/k8s.io
+    mkdir -p "$place" "$cache/build/source"
+    (cd "$cache/build/source" && apt --download-only source "kubernetes=$1" >&2) || not_run 1 "the source package cannot be fetched"
     command -v dpkg-source >/dev/null || not_run 1 "dpkg-source is missing: install dpkg-dev"
     dpkg-source --no-check -x "$cache"/work/source/kubernetes_*.dsc "$place/kubernetes" >/dev/null
     # The vendored copies of these two crash under Go 1.18 and later; Debian's packages do not.
@@ -118,24 +118,24 @@ unpack() {
     for name in modern-go/reflect2 json-iterator/go; do
         rm -rf "$place/kubernetes/vendor/github.com/$name"
         mkdir -p "$(dirname "$place/kubernetes/vendor/github.com/$name")"
-        cp -r "$cache/work/root/usr/share/gocode/src/github.com/$name" "$place/kubernetes/vendor/github.com/$name"
+        cp -r "$cache/build/root/usr/share/gocode/src/github.com/$name" "$place/kubernetes/vendor/github.com/$name"
     done
 }
 
 compile() {
-    local source=$cache/work/go/src/k8s.io/kubernetes go=$cache/work/root/usr/lib/go-1.19/bin/go
-    export GOROOT=$cache/work/root/usr/lib/go-1.19 GOPATH=$cache/work/go GO111MODULE=off CGO_ENABLED=0 GOFLAGS= GOTOOLCHAIN=local
-    export GOCACHE=$cache/work/gocache
+    local source=$cache/build/go/src/k8s.io/kubernetes go=$cache/build/root/usr/lib/go-1.19/bin/go
+    export GOROOT=$cache/build/root/usr/lib/go-1.19 GOPATH=$cache/build/go GO111MODULE=off CGO_ENABLED=0 GOFLAGS= GOTOOLCHAIN=local
+    export GOCACHE=$cache/build/gocache
     cd "$source"
     # The one file that is generated and not part of the source package.
-    "$go" build -o "$cache/work/openapi-gen" k8s.io/kubernetes/vendor/k8s.io/kube-openapi/cmd/openapi-gen
+    "$go" build -o "$cache/build/openapi-gen" k8s.io/kubernetes/vendor/k8s.io/kube-openapi/cmd/openapi-gen
     local inputs
     inputs=$(grep -rlE --include='*.go' '^// \+k8s:openapi-gen=' pkg vendor/k8s.io/ staging/src/k8s.io 2>/dev/null |
         grep -vE '/(testdata|_examples|sample-|code-generator)' | sed -E 's#^staging/src/##; s#^vendor/##; s#^pkg/#k8s.io/kubernetes/pkg/#' |
         xargs -n1 dirname | sort -u | paste -sd, -)
-    "$cache/work/openapi-gen" -O zz_generated.openapi -h /dev/null -p k8s.io/kubernetes/pkg/generated/openapi -i "$inputs" \
-        -r "$cache/work/openapi-report" -o "$GOPATH/src" >"$cache/work/openapi-gen.log" 2>&1 ||
-        { tail -5 "$cache/work/openapi-gen.log" >&2; return 1; }
+    "$cache/build/openapi-gen" -O zz_generated.openapi -h /dev/null -p k8s.io/kubernetes/pkg/generated/openapi -i "$inputs" \
+        -r "$cache/build/openapi-report" -o "$GOPATH/src" >"$cache/build/openapi-gen.log" 2>&1 ||
+        { tail -5 "$cache/build/openapi-gen.log" >&2; return 1; }
     local at=k8s.io/kubernetes/vendor/k8s.io/component-base/version
     local ldflags="-s -w -X $at.gitVersion=v1.20.2 -X $at.gitMajor=1 -X $at.gitMinor=20"
     "$go" build -ldflags "$ldflags" -o "$1/kube-apiserver" ./cmd/kube-apiserver >&2

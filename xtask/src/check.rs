@@ -1,11 +1,41 @@
 //! What a change must pass.
 
-use crate::run::{command, run, succeeds};
+use crate::run::{command, run, run_for_line, succeeds};
 use crate::{clients, kube, layers, manifests, openapi, policies, postgres, tree};
 use anyhow::Result;
 
-/// Runs every test of the workspace, with a PostgreSQL server and an API server of Kubernetes, then those of the admission policies, and then the clients written in Python.
-pub fn test(with_clients: bool) -> Result<()> {
+/// A part of the tests.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Those of the crates, with a PostgreSQL server and an API server of Kubernetes.
+    Workspace,
+    /// Those of the admission policies.
+    Policies,
+    /// Clients written in Python, and everything in the OpenAPI document.
+    Clients,
+}
+
+/// Runs the tests, all or a part of them, and ends with a line for each suite: what it counted.
+pub fn test(only: Option<Part>) -> Result<()> {
+    let runs = |part| only.is_none_or(|only| only == part);
+    let mut counted = Vec::new();
+    if runs(Part::Workspace) {
+        counted.push(("workspace", workspace()?));
+    }
+    if runs(Part::Policies) {
+        counted.push(("admission policies", policies::test()?));
+    }
+    if runs(Part::Clients) {
+        counted.extend(clients::test()?);
+    }
+    println!("\nEvery test passed:");
+    for (what, line) in counted {
+        println!("  {what}: {line}");
+    }
+    Ok(())
+}
+
+fn workspace() -> Result<String> {
     if !succeeds("cargo", &["nextest", "--version"]) {
         run(command("cargo", &["install", "cargo-nextest", "--locked"]))?;
     }
@@ -16,13 +46,7 @@ pub fn test(with_clients: bool) -> Result<()> {
     if let Some(cluster) = &cluster {
         tests.env(kube::VARIABLE, cluster.kubeconfig());
     }
-    run(tests)?;
-    drop(cluster);
-    policies::test()?;
-    if with_clients {
-        clients::test()?;
-    }
-    Ok(())
+    run_for_line(tests, &[" tests run: "])
 }
 
 /// Everything but the tests.

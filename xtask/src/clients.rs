@@ -1,8 +1,9 @@
 //! Tests that run unmodified clients written in Python against the built server.
 
 use crate::apt;
-use crate::run::{command, root, run, succeeds};
+use crate::run::{command, root, run, run_for_line, succeeds};
 use anyhow::{Context, Result, bail};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -19,6 +20,9 @@ const DEMO: &[(&str, &str)] = &[
     ("ADMIN_TOKEN", "client-test-admin-token"),
 ];
 
+/// How much of a server's log is shown after a failure.
+const LOG_LINES: usize = 200;
+
 struct Server(Child);
 
 impl Drop for Server {
@@ -28,25 +32,40 @@ impl Drop for Server {
     }
 }
 
-pub fn test() -> Result<()> {
+/// Runs them all, and gives what each suite counted.
+pub fn test() -> Result<[(&'static str, String); 2]> {
     let python = environment()?;
     run(command("cargo", &["build", "--release", "--locked", "--package", "poolkeeper"]))?;
-    against_server(&python, &["-m", "pytest", "-q", "tests/clients"])?;
     // It changes the catalogue too, so it has a server to itself.
-    against_server(&python, &["tests/clients/conform.py"])
+    let conformance = against_server(&python, &["tests/clients/conform.py"], &["generated, "])?;
+    let clients = against_server(&python, &["-m", "pytest", "-q", "tests/clients"], &[" passed"])?;
+    Ok([("OpenAPI", conformance), ("clients", clients)])
 }
 
-/// Runs Python against a server of its own.
-fn against_server(python: &Path, args: &[&str]) -> Result<()> {
-    let data = tempfile::tempdir()?;
-    let (server, url) = serve(data.path())?;
+/// Runs Python against a server of its own, and gives the last line that holds one of the texts. What the server logged is shown only
+/// where that fails.
+fn against_server(python: &Path, args: &[&str], texts: &[&str]) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let log = folder.path().join("server.log");
+    let (server, url) = serve(&folder.path().join("data"), &log)?;
     let mut client = command(&python.to_string_lossy(), args);
     client.env("POOLKEEPER_URL", &url);
     for (name, value) in DEMO {
         client.env(format!("POOLKEEPER_{name}"), value);
     }
-    let outcome = run(client);
+    let outcome = run_for_line(client, texts);
     drop(server);
+    if outcome.is_err() {
+        let logged = std::fs::read_to_string(&log)?;
+        let lines: Vec<&str> = logged.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
+        eprintln!(
+            "The last {} of {} lines that the server logged:\n{}",
+            last.len(),
+            lines.len(),
+            last.join("\n")
+        );
+    }
     outcome
 }
 
@@ -73,7 +92,7 @@ pub fn environment() -> Result<PathBuf> {
     Ok(python)
 }
 
-fn serve(data: &Path) -> Result<(Server, String)> {
+fn serve(data: &Path, log: &Path) -> Result<(Server, String)> {
     let binary = target_dir().join("release/poolkeeper");
     let data = data.to_string_lossy().into_owned();
     let mut serve = command(
@@ -85,7 +104,8 @@ fn serve(data: &Path) -> Result<(Server, String)> {
     for (name, value) in DEMO {
         serve.env(format!("POOLKEEPER_DEMO_{name}"), value);
     }
-    let mut child = serve.stdout(Stdio::piped()).spawn().context("the server could not be started")?;
+    serve.stdout(Stdio::piped()).stderr(File::create(log)?);
+    let mut child = serve.spawn().context("the server could not be started")?;
     let output = child.stdout.take().context("the server has no output")?;
     let mut server = Server(child);
     let mut lines = BufReader::new(output).lines();

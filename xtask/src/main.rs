@@ -27,9 +27,9 @@ struct Arguments {
 enum Task {
     /// Runs every test, and installs what they need: cargo-nextest, PostgreSQL, a Python environment.
     Test {
-        /// Leave out the tests that run clients written in Python.
+        /// One part of them only.
         #[arg(long)]
-        no_clients: bool,
+        only: Option<check::Part>,
     },
     /// What a change must pass besides the tests: format, lints, layers, documentation, OpenAPI, manifests.
     Check,
@@ -59,7 +59,7 @@ enum Task {
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
-        Task::Test { no_clients } => check::test(!no_clients),
+        Task::Test { only } => check::test(only),
         Task::Check => check::check(),
         Task::CheckLayers => layers::check(),
         Task::CheckTree => tree::check(),

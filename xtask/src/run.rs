@@ -1,6 +1,7 @@
 //! Other programs.
 
 use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,6 +29,33 @@ pub fn run(mut command: Command) -> Result<()> {
         bail!("{} ended with {status}", shown(&command));
     }
     Ok(())
+}
+
+/// Runs a command, passes on what it prints, and gives the last line of it that holds one of the texts; an error where it fails or printed
+/// no such line.
+pub fn run_for_line(mut command: Command, texts: &[&str]) -> Result<String> {
+    println!("$ {}", shown(&command));
+    let (reader, writer) = std::io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let started = command.spawn();
+    let mut child = started.with_context(|| format!("{} could not be started", shown(&command)))?;
+    // It held the writing end: without it, reading ends with the program.
+    let name = shown(&command);
+    drop(command);
+    let mut found = None;
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        if texts.iter().any(|text| line.contains(text)) {
+            found = Some(line.trim().to_owned());
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{name} ended with {status}");
+    }
+    found.with_context(|| format!("{name} printed no line with {}", texts.join(" or ")))
 }
 
 /// Runs a command and gives what it printed.

@@ -59,6 +59,11 @@ impl Amount {
         Self(self.0.saturating_sub(other.0).max(0))
     }
 
+    /// The greatest multiple of a step that is not more.
+    pub fn down_to(self, step: Self) -> Self {
+        Self(self.0 - self.0.checked_rem(step.0).unwrap_or(0))
+    }
+
     pub fn is_zero(self) -> bool {
         self.0 == 0
     }

@@ -2,10 +2,13 @@
 //! and goes on in `worker`.
 
 mod create;
+mod provision;
 mod transfer;
 
+use crate::cache;
 use crate::config::{DriverMode, Provider};
 use crate::context::{ATTEMPTS, Context, Epoch};
+use crate::driver::installer::{self, Install};
 use crate::edit::{self, annotate};
 use crate::failure::Failure;
 use crate::mark::{self, Action, ActionKind, Hold, Progress, Request, Step};
@@ -15,10 +18,12 @@ use crate::{driver, inventory};
 use create::Doubts;
 use domain::meta::Uid;
 use domain::name::NodeName;
-use fleet::{Command, FleetError, ResetRequest};
+use fleet::{Command, FleetError, PoolMark, ResetRequest};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Node;
-use kube::api::DynamicObject;
+use kube::api::{DeleteParams, DynamicObject, Preconditions};
 use kube::{Api, ResourceExt};
+pub(crate) use provision::Maker;
 use std::sync::{Arc, Mutex};
 
 /// Carries out commands about nodes.
@@ -52,6 +57,7 @@ impl NodeSide {
             Command::DeleteNode { pool, node } => self.delete(&pool.uid, node, epoch).await,
             Command::HoldNode { pool, node } => self.edit_node(epoch, &pool.uid, node, |it| edit::hold(it, Hold::Drain)).await,
             Command::OpenNode { pool, node } => self.edit_node(epoch, &pool.uid, node, |it| edit::unhold(it, Hold::Drain)).await,
+            Command::LockNode { pool, node, is_locked } => self.lock(&pool.uid, node, *is_locked, epoch).await,
             Command::EvictNode { pool, node } => self.evict(&pool.uid, node, epoch).await,
             Command::RebootNode { pool, node, number } => {
                 let begin = Begin {
@@ -72,7 +78,11 @@ impl NodeSide {
                 self.begin(&request.pool.uid, &request.node, epoch, &begin).await
             }
             Command::MoveNode { pool, node, from } => self.transfer(pool, node, from, epoch).await,
-            Command::SetDriver { pool, node, version } => self.set_driver(&pool.uid, node, version, epoch).await,
+            Command::DedicateNode { pool, node, to } => {
+                self.edit_node(epoch, &pool.uid, node, |it| edit::dedicate(it, &pool.uid, to.as_ref()))
+                    .await
+            }
+            Command::SetDriver { pool, node, version, .. } => self.set_driver(&pool.uid, node, version, epoch).await,
             Command::EnsurePool { .. }
             | Command::RemovePool { .. }
             | Command::EnsurePlugin { .. }
@@ -146,7 +156,8 @@ impl NodeSide {
             ActionKind::Reset => &self.context.config.reset,
             ActionKind::Evict | ActionKind::Reboot | ActionKind::Move | ActionKind::Release => &self.context.config.reboot,
         };
-        if *provider == Provider::None {
+        let is_made_anew = begin.kind == ActionKind::Reset && self.machine_of(&found).is_some();
+        if *provider == Provider::None && !is_made_anew {
             let reason = format!("no way to {} a machine is configured", begin.hold.as_str());
             return Err(FleetError::Refused { reason });
         }
@@ -193,12 +204,94 @@ impl NodeSide {
         let Some(found) = self.nodes.find(pool, node) else { return Ok(()) };
         let Some(key) = self.driver_label(&found) else { return Ok(()) };
         self.offer_driver(version, Some(key), epoch).await?;
+        if edit::label(&found, key) == Some(version) {
+            return self.install_again(&found, epoch).await.map_err(Failure::on_write);
+        }
         self.edit_node(epoch, pool, node, |it| {
             if edit::label(it, key) != Some(version) {
                 edit::set_label(it, key, version);
             }
         })
         .await
+    }
+
+    /// Another attempt at the same version: the Job that failed makes way for the next one.
+    async fn install_again(&self, node: &Node, epoch: Epoch) -> Result<(), Failure> {
+        let (Some(jobs), Some(job)) = (&self.nodes.jobs, self.nodes.installation(node)) else {
+            return Ok(());
+        };
+        if !matches!(installer::state(&job), Some(Install::Failed(_))) {
+            return Ok(());
+        }
+        self.context.check(epoch)?;
+        let api: Api<Job> = Api::namespaced(self.context.client.clone(), &self.context.config.namespace);
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: job.metadata.uid.clone(),
+                resource_version: None,
+            }),
+            ..DeleteParams::background()
+        };
+        match self.context.call(api.delete(&job.name_any(), &params)).await {
+            Ok(answer) => {
+                match answer.left().filter(|left| left.metadata.deletion_timestamp.is_some()) {
+                    Some(left) => jobs.note(left),
+                    None => jobs.forget(&cache::key(job.as_ref())),
+                }
+                Ok(())
+            }
+            Err(Failure::Missing(_) | Failure::Conflict) => Ok(()),
+            Err(failure) => self.context.heed(Err(failure)),
+        }
+    }
+
+    /// The GPU driver that a command asks for: of which pool, which version, and whether for one Node alone.
+    pub fn gpu_driver<'a>(&self, command: &'a Command) -> Option<(&'a PoolMark, &'a str, bool)> {
+        let (version, label, is_own) = match command {
+            Command::CreateNode(request) => {
+                let sample = self.nodes.view(|view| view.sample(&request.flavor))?;
+                let label = driver::wanted_label(&sample, Some(&request.flavor), &self.context.config);
+                (request.driver.as_deref()?, label, false)
+            }
+            Command::SetDriver {
+                pool,
+                node,
+                version,
+                is_own,
+            } => (version.as_str(), self.driver_label(&*self.nodes.find(&pool.uid, node)?), *is_own),
+            // What it was to have before, it has to have again.
+            Command::ResetNode(_)
+            | Command::EnsurePool { .. }
+            | Command::RemovePool { .. }
+            | Command::DeleteNode { .. }
+            | Command::HoldNode { .. }
+            | Command::OpenNode { .. }
+            | Command::EvictNode { .. }
+            | Command::RebootNode { .. }
+            | Command::MoveNode { .. }
+            | Command::DedicateNode { .. }
+            | Command::LockNode { .. }
+            | Command::EnsurePlugin { .. }
+            | Command::RemovePlugin { .. }
+            | Command::SetQuotas { .. } => return None,
+        };
+        (label == Some(mark::GPU_DRIVER)).then_some((command.pool(), version, is_own))
+    }
+
+    /// Notes on all Nodes of a pool which GPU driver they are to have.
+    pub async fn follow_driver(&self, pool: &Uid, version: &str, epoch: Epoch) -> Result<(), FleetError> {
+        for node in self.nodes.of_pool(pool) {
+            if self.driver_label(&node) != Some(mark::GPU_DRIVER) || edit::label(&node, mark::GPU_DRIVER) == Some(version) {
+                continue;
+            }
+            let edited = self.edit(epoch, node, |it| {
+                if edit::label(it, mark::POOL) == Some(pool.as_str()) {
+                    edit::set_label(it, mark::GPU_DRIVER, version);
+                }
+            });
+            edited.await.map_err(Failure::on_write)?;
+        }
+        Ok(())
     }
 
     /// The label that asks for a driver on a Node.
@@ -208,7 +301,7 @@ impl NodeSide {
     }
 
     /// Makes the object that installs a version, in the mode that wants one.
-    async fn offer_driver(&self, version: &str, key: Option<&'static str>, epoch: Epoch) -> Result<(), FleetError> {
+    pub(crate) async fn offer_driver(&self, version: &str, key: Option<&'static str>, epoch: Epoch) -> Result<(), FleetError> {
         if self.context.config.driver.mode != DriverMode::Nvidia || key != Some(mark::GPU_DRIVER) {
             return Ok(());
         }
@@ -237,6 +330,7 @@ impl Action {
             step: Step::Empty,
             since,
             before: None,
+            is_heard: false,
             image: None,
             runtime: None,
             to: None,

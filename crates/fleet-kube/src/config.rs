@@ -1,8 +1,10 @@
 //! The `kube` part of the configuration: which Nodes there are to have, what they count as, and how they are handled.
 
 mod faults;
+mod provision;
 
-pub use faults::{FaultRule, Pattern};
+pub use faults::{DeviceInfo, FaultRule, Pattern};
+pub use provision::{ClusterApi, MachineTemplate, Provisioner, TemplateRef, ZoneRule};
 
 use crate::amount::Amounts;
 use crate::mark;
@@ -12,6 +14,7 @@ use domain::name::{FlavorName, ZoneName};
 use kube::core::Selector;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a cluster is used as a fleet. Every setting has a default; with none at all, labelled Nodes are offered under flavors that
@@ -37,7 +40,12 @@ pub struct KubeConfig {
     pub batch_label: Option<String>,
     /// Nodes of Karpenter and Cluster API may be taken too.
     pub adopt_provisioned: bool,
+    /// Who makes machines where more are asked for than are free.
+    pub provisioner: Provisioner,
+    pub cluster_api: Option<ClusterApi>,
     pub scheduler: Scheduler,
+    /// Queues of Volcano, from 1.16 on, are kept to what each may use of each flavor.
+    pub volcano_group_limits: bool,
     pub drain: Drain,
     pub driver: Driver,
     /// How a machine is started anew.
@@ -47,6 +55,8 @@ pub struct KubeConfig {
     pub release: Release,
     /// What makes a Node faulty, besides its kubelet and its accelerators.
     pub fault: Vec<FaultRule>,
+    /// Where Huawei's device plug-in says which NPUs are sick. Absent: it is not looked at.
+    pub device_info: Option<DeviceInfo>,
     /// A kubelet that says it is not ready is believed after so long.
     pub unready_seconds: u64,
     /// Nothing is concluded from a watch that has been silent for so long.
@@ -71,6 +81,9 @@ pub struct FlavorRule {
     /// What one node counts in queues. Empty: the accelerators and `least`.
     #[serde(default)]
     pub quota: Amounts,
+    /// Name of the template that machines are made from. Absent: those that are there are all.
+    #[serde(default)]
+    pub provision: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,13 +117,26 @@ pub struct Drain {
 }
 
 /// Who installs drivers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Driver {
     pub mode: DriverMode,
-    /// Registry and image of NVIDIA's driver, in mode `nvidia`.
+    /// Registry and image of NVIDIA's driver, in the modes `nvidia` and `operator`.
     pub repository: String,
     pub image: String,
+    /// What the GPU operator is told of its roll-out, in mode `operator`.
+    pub upgrade_policy: serde_json::Value,
+    /// How NPU drivers are installed. Absent: somebody else follows the label of a Node.
+    pub installer: Option<Installer>,
+}
+
+/// A Job that installs a driver version on a Node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Installer {
+    /// Specification of its pod. In its texts `{{node}}`, `{{host}}`, `{{version}}` stand for what is asked for. It is on the Node unless
+    /// it says otherwise.
+    pub template: serde_json::Value,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -118,6 +144,8 @@ pub struct Driver {
 pub enum DriverMode {
     /// One NVIDIADriver object for each version; the label of a Node chooses.
     Nvidia,
+    /// One NVIDIADriver object for each pool; the GPU operator goes from Node to Node by itself.
+    Operator,
     /// The label of a Node says what it is to have; somebody else follows it.
     #[default]
     Label,
@@ -137,6 +165,19 @@ pub enum Provider {
     /// A pod on the Node, or elsewhere, made from this specification (`spec` of a Pod). In its texts `{{node}}`, `{{host}}`,
     /// `{{number}}`, `{{image}}`, `{{runtime}}` stand for what is asked for.
     Pod { template: serde_json::Value },
+    /// A service of the site is asked over HTTP.
+    Webhook(Hook),
+}
+
+/// Where machines are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hook {
+    /// `https://`, or `http://` on this machine.
+    pub url: String,
+    /// File with the secret that is sent as a bearer token.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -172,13 +213,17 @@ impl Default for KubeConfig {
             tolerated_taints: vec!["nvidia.com/gpu".to_owned()],
             batch_label: None,
             adopt_provisioned: false,
+            provisioner: Provisioner::None,
+            cluster_api: None,
             scheduler: Scheduler::default(),
+            volcano_group_limits: false,
             drain: Drain::default(),
             driver: Driver::default(),
             reboot: Provider::None,
             reset: Provider::None,
             release: Release::default(),
             fault: FaultRule::usual(),
+            device_info: None,
             unready_seconds: 60,
             silence_seconds: 60,
             pool: PoolSettings::default(),
@@ -202,6 +247,12 @@ impl Default for Driver {
             mode: DriverMode::default(),
             repository: "nvcr.io/nvidia".to_owned(),
             image: "driver".to_owned(),
+            upgrade_policy: serde_json::json!({
+                "autoUpgrade": true,
+                "maxParallelUpgrades": 1,
+                "drain": {"enable": true, "force": false, "timeoutSeconds": 300},
+            }),
+            installer: None,
         }
     }
 }
@@ -246,6 +297,7 @@ impl KubeConfig {
                 return wrong(format!("flavor[{at}].name"), "is used twice");
             }
         }
+        provision::validate(self.provisioner, self.cluster_api.as_ref(), &self.flavor)?;
         if self.drain.kill_seconds < self.drain.timeout_seconds {
             return wrong("drain.kill_seconds".to_owned(), "must not be less than drain.timeout_seconds");
         }
@@ -259,17 +311,50 @@ impl KubeConfig {
             ("reset", &self.reset),
             ("release.clean", &self.release.clean),
         ] {
-            let containers = |template: &serde_json::Value| template.get("containers")?.as_array().map(Vec::len);
             if let Provider::Pod { template } = provider
-                && containers(template).is_none_or(|count| count == 0)
+                && !has_containers(template)
             {
                 return wrong(format!("{path}.pod.template"), "has no containers");
+            }
+            if let Provider::Webhook(hook) = provider
+                && !is_safe(&hook.url)
+            {
+                return wrong(
+                    format!("{path}.webhook.url"),
+                    "must begin with https://, or with http:// on this machine",
+                );
+            }
+        }
+        if self
+            .driver
+            .installer
+            .as_ref()
+            .is_some_and(|installer| !has_containers(&installer.template))
+        {
+            return wrong("driver.installer.template".to_owned(), "has no containers");
+        }
+        if !self.driver.upgrade_policy.is_object() {
+            return wrong("driver.upgrade_policy".to_owned(), "is not a table");
+        }
+        if let Some(info) = &self.device_info {
+            if !is_dns_label(&info.namespace) {
+                return wrong("device_info.namespace".to_owned(), "is not the name of a name space");
+            }
+            if info.prefix.is_empty() {
+                return wrong("device_info.prefix".to_owned(), "is empty");
             }
         }
         for (at, rule) in self.fault.iter().enumerate() {
             rule.validate(&format!("fault[{at}]"))?;
         }
         Ok(())
+    }
+
+    /// Whether somebody is asked over HTTP.
+    pub fn has_webhooks(&self) -> bool {
+        [&self.reboot, &self.reset, &self.release.clean]
+            .into_iter()
+            .any(|provider| matches!(provider, Provider::Webhook(_)))
     }
 
     /// Which Nodes may be used.
@@ -286,6 +371,20 @@ impl KubeConfig {
 
     pub fn silence(&self) -> Duration {
         Duration::from_secs(self.silence_seconds)
+    }
+
+    /// The Cluster in which machines are made, if they are.
+    pub fn provisioning(&self) -> Option<&ClusterApi> {
+        match self.provisioner {
+            Provisioner::None => None,
+            Provisioner::ClusterApi => self.cluster_api.as_ref(),
+        }
+    }
+
+    /// What machines of a flavor are made from.
+    pub fn machine_template(&self, flavor: &FlavorName) -> Option<&MachineTemplate> {
+        let rule = self.flavor.iter().find(|rule| rule.name == *flavor)?;
+        self.provisioning()?.template.get(rule.provision.as_ref()?)
     }
 
     /// The key that a resource has in the API.
@@ -317,6 +416,32 @@ impl FlavorRule {
             return wrong("accelerator.count", "must be at least 1".to_owned());
         }
         Ok(())
+    }
+}
+
+/// Secrets are not sent in the clear over a network.
+fn is_safe(url: &str) -> bool {
+    let here = ["localhost", "127.0.0.1", "[::1]"];
+    let is_here = |rest: &str| {
+        here.iter()
+            .any(|host| rest.strip_prefix(host).is_some_and(|rest| rest.starts_with([':', '/'])))
+    };
+    url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()) || url.strip_prefix("http://").is_some_and(is_here)
+}
+
+fn has_containers(template: &serde_json::Value) -> bool {
+    let containers = template.get("containers").and_then(serde_json::Value::as_array);
+    containers.is_some_and(|all| !all.is_empty())
+}
+
+/// A template with its words replaced in all texts.
+pub fn filled(template: &serde_json::Value, words: &[(&str, String)]) -> serde_json::Value {
+    use serde_json::Value;
+    match template {
+        Value::String(text) => Value::String(words.iter().fold(text.clone(), |text, (word, value)| text.replace(word, value))),
+        Value::Array(all) => Value::Array(all.iter().map(|one| filled(one, words)).collect()),
+        Value::Object(all) => Value::Object(all.iter().map(|(key, one)| (key.clone(), filled(one, words))).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::config::KubeConfig;
 use crate::failure::Failure;
 use crate::mark;
 use crate::report::Reporter;
+use crate::webhook::Caller;
 use clock::Clock;
 use domain::meta::{Fence, Uid};
 use fleet::FleetError;
@@ -55,6 +56,8 @@ pub struct Context {
     changed: Notify,
     /// Tells the cluster what happens, once it has begun to.
     pub reporter: OnceLock<Reporter>,
+    /// Asks services of the site, where the configuration names some.
+    pub caller: OnceLock<Arc<dyn Caller>>,
 }
 
 #[derive(Default)]
@@ -83,6 +86,7 @@ impl Context {
             changes: Mutex::default(),
             changed: Notify::new(),
             reporter: OnceLock::new(),
+            caller: OnceLock::new(),
         }
     }
 

@@ -1,14 +1,16 @@
 //! What stands in the way in a cluster, and what to do about it. The checks are pure functions over what was loaded.
 
+mod drivers;
 mod load;
 mod nodes;
 mod policies;
+mod provision;
 mod required;
 mod rights;
 mod scheduler;
 
 pub use load::load;
-pub use required::{Grant, Shipped};
+pub use required::{Grant, Shipped, machine_grants};
 
 use crate::config::KubeConfig;
 use domain::meta::Uid;
@@ -101,6 +103,8 @@ pub struct Cluster {
     pub resources: Loaded<BTreeMap<String, BTreeSet<String>>>,
     /// Of each ClusterPolicy of the GPU operator: its name, and whether drivers are what NVIDIADriver objects say.
     pub gpu_policies: Loaded<BTreeMap<String, bool>>,
+    /// The Cluster and the templates that machines are made from, and whether they are there.
+    pub machine_parts: Loaded<BTreeMap<String, bool>>,
     /// Whether the server may do what it has to.
     pub rights: Vec<(Grant, Loaded<bool>)>,
 }
@@ -121,7 +125,9 @@ pub fn examine(config: &KubeConfig, cluster: &Cluster, known: &Known) -> Vec<Fin
     rights::check(cluster, &mut found);
     policies::check(config, cluster, known, &mut found);
     nodes::check(config, cluster, known, &mut found);
+    drivers::check(config, cluster, &mut found);
     scheduler::check(config, cluster, &mut found);
+    provision::check(config, cluster, &mut found);
     found
 }
 

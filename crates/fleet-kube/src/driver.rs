@@ -1,7 +1,11 @@
 //! Drivers of accelerators: what a Node is to have, what it has, and the object that makes the difference go.
 
+pub mod installer;
+pub mod operator;
+
 use crate::amount::Amount;
 use crate::config::{DriverMode, KubeConfig};
+use crate::driver::installer::Install;
 use crate::edit::label;
 use crate::inventory::{accelerators, allocatable, is_npu, is_ready};
 use crate::mark;
@@ -22,6 +26,7 @@ const GPU_PARTS: [&str; 3] = [
 ];
 /// How far the upgrade controller of the GPU operator is.
 const UPGRADE_STATE: &str = "nvidia.com/gpu-driver-upgrade-state";
+const UPGRADE_DONE: &str = "upgrade-done";
 
 /// The label by which a driver is asked for on a Node of the flavor. `None`: it has no accelerators, or drivers are no affair of ours.
 pub fn wanted_label(node: &Node, flavor: Option<&FlavorName>, config: &KubeConfig) -> Option<&'static str> {
@@ -35,7 +40,7 @@ pub fn wanted_label(node: &Node, flavor: Option<&FlavorName>, config: &KubeConfi
 }
 
 /// The version that is installed.
-fn installed(node: &Node, wanted: &str) -> Option<String> {
+pub(crate) fn installed(node: &Node, wanted: &str) -> Option<String> {
     if wanted == mark::NPU_DRIVER {
         return label(node, mark::NPU_DRIVER_INSTALLED).map(str::to_owned);
     }
@@ -64,7 +69,7 @@ pub fn has_all_accelerators(node: &Node, flavor: Option<&FlavorName>, config: &K
 }
 
 /// What is reported of the driver of a Node.
-pub fn fact(node: &Node, flavor: Option<&FlavorName>, config: &KubeConfig) -> Option<DriverFact> {
+pub fn fact(node: &Node, flavor: Option<&FlavorName>, config: &KubeConfig, install: Option<&Install>) -> Option<DriverFact> {
     let key = wanted_label(node, flavor, config)?;
     let installed = installed(node, key);
     let Some(version) = label(node, key).map(str::to_owned) else {
@@ -72,8 +77,16 @@ pub fn fact(node: &Node, flavor: Option<&FlavorName>, config: &KubeConfig) -> Op
         return installed.is_some().then_some(DriverFact { installed, progress });
     };
     let is_usable = is_ready(node) && has_all_accelerators(node, flavor, config).is_ok();
-    let progress = if installed.as_ref() == Some(&version) && is_usable {
+    let is_at_work = match config.driver.mode {
+        // It restarts, validates and opens the Node after the version is there.
+        DriverMode::Operator if key == mark::GPU_DRIVER => label(node, UPGRADE_STATE).is_some_and(|state| state != UPGRADE_DONE),
+        DriverMode::Operator | DriverMode::Nvidia | DriverMode::Label | DriverMode::None => install == Some(&Install::Running),
+    };
+    let progress = if installed.as_ref() == Some(&version) && is_usable && !is_at_work {
         DriverProgress::Done
+    } else if let Some(Install::Failed(reason)) = install.filter(|_| installed.as_ref() != Some(&version)) {
+        let reason = reason.clone();
+        DriverProgress::Failed { version, reason }
     } else if label(node, UPGRADE_STATE) == Some("upgrade-failed") {
         let reason = "the GPU operator reports upgrade-failed".to_owned();
         DriverProgress::Failed { version, reason }

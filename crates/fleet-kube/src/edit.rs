@@ -4,7 +4,7 @@ mod claim;
 mod hold;
 mod release;
 
-pub use claim::{Claim, arrive, claim, set_label};
+pub use claim::{Claim, arrive, claim, dedicate, set_label};
 pub use hold::{hold, holds, unhold};
 pub use release::{depart, free};
 
@@ -14,6 +14,7 @@ use crate::taint;
 use domain::meta::Uid;
 use domain::name::NodeName;
 use k8s_openapi::api::core::v1::Node;
+use kube::api::ObjectMeta;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -22,21 +23,27 @@ type Texts = BTreeMap<String, String>;
 
 /// The one patch that makes a Node what it was edited to be; it relies on the version that was edited. `None`: nothing to do.
 pub fn patch(before: &Node, after: &Node, epoch: Epoch) -> Option<Value> {
-    let labels = difference(before.metadata.labels.as_ref(), after.metadata.labels.as_ref());
-    let mut annotations = difference(before.metadata.annotations.as_ref(), after.metadata.annotations.as_ref());
     let taints = taint::of(after);
     let is_tainted_anew = taint::of(before) != taints;
-    if labels.is_empty() && annotations.is_empty() && !is_tainted_anew {
-        return None;
-    }
-    annotations.insert(mark::EPOCH.to_owned(), json!(epoch.number().to_string()));
-    let mut patch = json!({"metadata": {"resourceVersion": before.metadata.resource_version, "annotations": annotations}});
-    if !labels.is_empty() {
-        patch["metadata"]["labels"] = Value::Object(labels);
-    }
+    let mut patch = metadata_patch(&before.metadata, &after.metadata, epoch, is_tainted_anew)?;
     if is_tainted_anew {
         let taints = if taints.is_empty() { Value::Null } else { json!(taints) };
         patch["spec"] = json!({"taints": taints});
+    }
+    Some(patch)
+}
+
+/// The part of a patch that is about labels and annotations. `None`: they are as they were, and nothing else changes.
+pub(crate) fn metadata_patch(before: &ObjectMeta, after: &ObjectMeta, epoch: Epoch, changes_more: bool) -> Option<Value> {
+    let labels = difference(before.labels.as_ref(), after.labels.as_ref());
+    let mut annotations = difference(before.annotations.as_ref(), after.annotations.as_ref());
+    if labels.is_empty() && annotations.is_empty() && !changes_more {
+        return None;
+    }
+    annotations.insert(mark::EPOCH.to_owned(), json!(epoch.number().to_string()));
+    let mut patch = json!({"metadata": {"resourceVersion": before.resource_version, "annotations": annotations}});
+    if !labels.is_empty() {
+        patch["metadata"]["labels"] = Value::Object(labels);
     }
     Some(patch)
 }
@@ -56,6 +63,12 @@ fn difference(before: Option<&Texts>, after: Option<&Texts>) -> Map<String, Valu
 /// A label of a Node.
 pub fn label<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     node.metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+fn remove_label(node: &mut Node, key: &str) {
+    if let Some(labels) = &mut node.metadata.labels {
+        labels.remove(key);
+    }
 }
 
 /// The action that runs on a Node.

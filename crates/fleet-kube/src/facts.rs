@@ -2,8 +2,10 @@
 
 use crate::amount::{Amounts, add};
 use crate::config::{FaultRule, KubeConfig};
-use crate::mark::{ActionKind, Hold, Progress, Step};
+use crate::driver::installer::Install;
+use crate::mark::{self, ActionKind, Hold, Progress, Step};
 use crate::{driver, edit, inventory, pods, taint};
+use domain::meta::Uid;
 use domain::name::{FlavorName, ZoneName};
 use domain::quantities::Quantities;
 use fleet::observation::DriverProgress;
@@ -19,6 +21,10 @@ pub struct Seen<'a> {
     pub flavor: Option<&'a FlavorName>,
     /// Since when accelerators are missing.
     pub short_since: Option<Timestamp>,
+    /// How far an installation of its driver is.
+    pub install: Option<&'a Install>,
+    /// Which of its devices are sick, and since when.
+    pub sick: Option<(&'a str, Timestamp)>,
     pub config: &'a KubeConfig,
     pub now: Timestamp,
 }
@@ -34,7 +40,7 @@ pub struct Told {
 pub fn tell(seen: &Seen<'_>) -> Told {
     let node = seen.node;
     let mut verdict = Verdict { seen, until: None };
-    let driver = driver::fact(node, seen.flavor, seen.config);
+    let driver = driver::fact(node, seen.flavor, seen.config, seen.install);
     let is_installing = driver
         .as_ref()
         .is_some_and(|driver| matches!(driver.progress, DriverProgress::Installing { .. }));
@@ -57,6 +63,7 @@ pub fn tell(seen: &Seen<'_>) -> Told {
         driver,
         is_busy: seen.pods.iter().any(|pod| pods::is_work(pod)),
         is_held: edit::holds(node).contains(&Hold::Drain),
+        is_locked: None,
         request: edit::request(node).map(|request| RequestFact {
             number: request.number,
             progress: match request.progress {
@@ -65,6 +72,7 @@ pub fn tell(seen: &Seen<'_>) -> Told {
                 Progress::Failed(reason) => RequestProgress::Failed { reason },
             },
         }),
+        dedicated_to: edit::label(node, mark::QUOTA).map(Uid::from_text),
     };
     Told {
         fact,
@@ -132,7 +140,12 @@ impl Verdict<'_> {
     /// The first fault of the table that has lasted.
     fn fault(&mut self) -> Option<String> {
         let seen = self.seen;
-        seen.config.fault.iter().find_map(|rule| self.fault_by(rule))
+        let by_rule = seen.config.fault.iter().find_map(|rule| self.fault_by(rule));
+        by_rule.or_else(|| {
+            let (which, since) = seen.sick?;
+            let debounce = seen.config.device_info.as_ref()?.debounce();
+            self.has_lasted(Some(since), debounce).then(|| which.to_owned())
+        })
     }
 
     fn fault_by(&mut self, rule: &FaultRule) -> Option<String> {

@@ -28,6 +28,20 @@ pub enum Failure {
     Unknown(String),
 }
 
+/// An error with its causes, each said once: those of connections say nothing by themselves.
+pub fn explained(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 /// When a throttled request is tried again where the server does not say it.
 const USUAL_WAIT: Duration = Duration::from_secs(1);
 

@@ -2,25 +2,29 @@
 
 use crate::cache::{Cache, Selection, Task};
 use crate::commands::NodeSide;
-use crate::config::{ConfigError, KubeConfig};
+use crate::config::{ConfigError, DriverMode, KubeConfig};
 use crate::context::{Context, Epoch, fence_epoch};
 use crate::failure::Failure;
 use crate::mark;
 use crate::nodes::Nodes;
 use crate::pool::PoolSide;
+use crate::usage::Usage;
+use crate::webhook::{Caller, Http};
 use crate::worker::Worker;
 use async_trait::async_trait;
 use clock::Clock;
 use domain::catalogue::{Flavor, Offers};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName};
+use domain::sample::Minute;
 use fleet::{Command, Fleet, FleetError, Observation, Workloads};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, ResourceExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +49,8 @@ pub enum StartError {
     Infer(#[from] kube::config::InferConfigError),
     #[error("the client cannot be made")]
     Client(#[from] kube::Error),
+    #[error("the client for webhooks cannot be made")]
+    Webhook(#[source] reqwest::Error),
 }
 
 /// Connects to the cluster of a kubeconfig; without one to that of the environment: `KUBECONFIG`, the user's own, or the cluster that
@@ -70,14 +76,33 @@ pub struct KubeFleet {
     nodes: Arc<Nodes>,
     side: Arc<NodeSide>,
     pools: PoolSide,
-    _tasks: [Task; 2],
+    usage: Arc<Usage>,
+    _tasks: [Task; 3],
 }
 
 impl KubeFleet {
     /// Lists the cluster and begins to follow it. Must be called inside a runtime; what it starts ends when the fleet is dropped.
     pub async fn start(client: Client, config: KubeConfig, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let caller: Option<Arc<dyn Caller>> = if config.has_webhooks() {
+            Some(Arc::new(Http::new().map_err(StartError::Webhook)?))
+        } else {
+            None
+        };
+        Self::start_with(client, config, clock, caller).await
+    }
+
+    /// As `start`, with who asks services of the site.
+    pub async fn start_with(
+        client: Client,
+        config: KubeConfig,
+        clock: Arc<dyn Clock>,
+        caller: Option<Arc<dyn Caller>>,
+    ) -> Result<Self, StartError> {
         config.validate()?;
         let context = Arc::new(Context::new(client, config, clock));
+        if let Some(caller) = caller {
+            let _known = context.caller.set(caller);
+        }
         let nodes = Arc::new(Nodes::start(&context, context.config.selector()?));
         let pools = PoolSide::start(&context, &nodes);
         let (fence, fence_task) = follow_fence(&context);
@@ -95,12 +120,14 @@ impl KubeFleet {
         }
         let side = Arc::new(NodeSide::new(&context, &nodes));
         let worker = Task(tokio::spawn(Worker::new(Arc::clone(&side)).run()));
+        let (usage, usage_task) = Usage::start(&context, &nodes);
         Ok(Self {
+            usage,
             context,
             nodes,
             side,
             pools,
-            _tasks: [fence_task, worker],
+            _tasks: [fence_task, worker, usage_task],
         })
     }
 
@@ -123,6 +150,12 @@ impl KubeFleet {
         self.context.check(epoch).map_err(Failure::on_write)?;
         if let Command::RemovePool { pool } = command {
             self.side.release_all(&pool.uid, epoch).await?;
+        }
+        if self.context.config.driver.mode == DriverMode::Operator
+            && let Some((pool, version, is_own)) = self.side.gpu_driver(command)
+        {
+            self.pools.offer_driver(&pool.uid, version, is_own, epoch).await?;
+            self.side.follow_driver(&pool.uid, version, epoch).await?;
         }
         match command.node() {
             Some(_) => self.side.execute(command, epoch).await,
@@ -181,7 +214,7 @@ impl Fleet for KubeFleet {
 
     async fn offers(&self) -> Result<Offers, FleetError> {
         self.nodes.fresh()?;
-        Ok(self.nodes.view(|view| view.offers()))
+        Ok(self.nodes.offers())
     }
 
     async fn observe(&self, pool: &Uid) -> Result<Observation, FleetError> {
@@ -199,7 +232,8 @@ impl Fleet for KubeFleet {
             }
             earliest
         });
-        if let Some(at) = earliest {
+        let until = self.nodes.add_machines(pool, &mut observation.nodes);
+        if let Some(at) = [earliest, until].into_iter().flatten().min() {
             self.context.touch_at(pool, at);
         }
         self.pools.report(pool, &mut observation)?;
@@ -238,6 +272,15 @@ impl Fleet for KubeFleet {
         if let Err(error) = self.context.enter(fence).await {
             tracing::warn!(%error, epoch = fence.epoch, "the fence could not be raised");
         }
+    }
+
+    async fn samples(
+        &self,
+        pool: &Uid,
+        minutes: Range<i64>,
+        nodes: Option<&BTreeSet<NodeName>>,
+    ) -> Result<BTreeMap<i64, Minute>, FleetError> {
+        Ok(self.usage.samples(pool, minutes, nodes))
     }
 
     async fn changed(&self) -> Vec<Uid> {

@@ -162,6 +162,11 @@ fn amounts(node: &Node, field: StatusField) -> Amounts {
     node.status.as_ref().and_then(field).map(pods::amounts).unwrap_or_default()
 }
 
+/// What a Node has.
+pub fn capacity(node: &Node) -> Amounts {
+    amounts(node, |status| status.capacity.as_ref())
+}
+
 /// What can be allocated on a Node.
 pub fn allocatable(node: &Node) -> Amounts {
     amounts(node, |status| status.allocatable.as_ref())
@@ -181,7 +186,8 @@ pub fn is_ready(node: &Node) -> bool {
 pub fn is_candidate<'a>(node: &Node, flavor: &FlavorName, pods: impl IntoIterator<Item = &'a Pod>, config: &KubeConfig) -> bool {
     let none = BTreeMap::new();
     let annotations = node.metadata.annotations.as_ref().unwrap_or(&none);
-    let is_free = label(node, mark::POOL).is_none() && label(node, mark::DIRTY).is_none() && !annotations.contains_key(mark::ACTION);
+    let taken = [mark::POOL, mark::DIRTY, mark::MADE_FOR];
+    let is_free = taken.iter().all(|key| label(node, key).is_none()) && !annotations.contains_key(mark::ACTION);
     let is_up = is_ready(node)
         && node.metadata.deletion_timestamp.is_none()
         && node.spec.as_ref().is_none_or(|spec| spec.unschedulable != Some(true));
@@ -234,6 +240,27 @@ pub fn quota(flavor: &FlavorName, node: Option<&Node>, config: &KubeConfig) -> A
             all.into_iter().filter(|(name, _)| is_counted(name)).collect()
         }
     }
+}
+
+/// What all of some Nodes can allocate: whole cores, whole GiB, and what vendors add. What one of them lacks is not counted.
+pub fn least<'a>(nodes: impl Iterator<Item = &'a Node>) -> Amounts {
+    let step = |name: &str| match name {
+        "cpu" => Amount::parse("1"),
+        "memory" => Amount::parse("1Gi"),
+        name => name.contains('/').then(|| Amount::whole(1)),
+    };
+    let counted = |node: &Node| -> Amounts {
+        let all = allocatable(node).into_iter();
+        all.filter_map(|(name, amount)| step(&name).map(|step| (name, amount.down_to(step))))
+            .collect()
+    };
+    let fewest = |one: Amounts, other: Amounts| -> Amounts {
+        let both = one
+            .into_iter()
+            .filter_map(|(name, amount)| Some((amount.min(*other.get(&name)?), name)));
+        both.map(|(amount, name)| (name, amount)).collect()
+    };
+    nodes.map(counted).reduce(fewest).unwrap_or_default()
 }
 
 #[cfg(test)]

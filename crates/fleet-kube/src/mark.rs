@@ -1,7 +1,7 @@
 //! Names of our marks in a cluster, and what their values say.
 
 use domain::meta::Uid;
-use domain::name::NodeName;
+use domain::name::{FlavorName, NodeName, ZoneName};
 use fleet::PoolMark;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,13 @@ pub const REQUEST: &str = "poolkeeper.io/request";
 /// Annotations for an agent of the site: what is asked of the machine, as a [`Ask`].
 pub const ASK: &str = "poolkeeper.io/ask";
 
+/// Annotation of a Machine: what it was made for, as a [`Order`].
+pub const ORDER: &str = "poolkeeper.io/order";
+/// Label of a Machine that Cluster API copies to its Node: the Node was made for somebody.
+pub const MADE_FOR: &str = "node.cluster.x-k8s.io/poolkeeper-node";
+/// Annotation that keeps Cluster API from emptying the Node of a Machine: the node is locked.
+pub const DRAIN_HOOK: &str = "pre-drain.delete.hook.machine.cluster.x-k8s.io/poolkeeper";
+
 /// Taint of a pool's Nodes; its value is the slug of the pool.
 pub const TAINT_POOL: &str = "poolkeeper.io/pool";
 /// Taint of a Node that takes nothing new.
@@ -112,10 +119,14 @@ pub fn object_name(uid: &Uid, suffix: &str) -> String {
     format!("pk-{}{suffix}", digest(&[uid.as_str()], 12))
 }
 
-/// The group of a physical pool's Nodes of a flavor, by the slug of its name.
-pub fn node_group(root: &Uid, flavor: &str) -> String {
+/// The group of a physical pool's Nodes of a flavor, by the slug of its name: of those kept for a logical pool, or of the others.
+pub fn node_group(root: &Uid, flavor: &str, kept_for: Option<&Uid>) -> String {
     let prefix = object_name(root, "").replacen('-', ".", 1);
-    format!("{prefix}.{}", digest(&[flavor], 10))
+    let digest = match kept_for {
+        Some(pool) => digest(&[flavor, pool.as_str()], 10),
+        None => digest(&[flavor], 10),
+    };
+    format!("{prefix}.{digest}")
 }
 
 /// The first digits of the SHA-256 of texts, each ended by a zero byte.
@@ -141,6 +152,19 @@ pub struct ClaimNote {
     /// The full names; labels may hold short forms.
     pub node: NodeName,
     pub pool: PoolMark,
+}
+
+/// What a Machine was made for: all that a claim of its Node needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub node: NodeName,
+    pub pool: PoolMark,
+    pub flavor: FlavorName,
+    pub az: ZoneName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What was there before our keys.
@@ -198,6 +222,9 @@ pub struct Action {
     /// What is to be different afterwards: the boot id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
+    /// A service of the site has heard of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_heard: bool,
     /// What a reset installs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,

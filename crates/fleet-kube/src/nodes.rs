@@ -1,15 +1,22 @@
 //! The Nodes and Pods of the cluster, as the server shows them, and which of them are whose.
 
+mod made;
+
 use crate::cache::{Cache, Selection, Task};
+use crate::config::DeviceInfo;
 use crate::context::Context;
+use crate::device_info;
+use crate::driver::installer;
 use crate::edit;
+use crate::machines::Machines;
 use crate::mark;
-use crate::view::View;
+use crate::view::{Now, View};
 use domain::meta::Uid;
 use domain::name::NodeName;
 use fleet::FleetError;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec, PodStatus, ResourceRequirements};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Node, Pod, PodSpec, PodStatus, ResourceRequirements};
 use kube::core::Selector;
 use kube::{Api, ResourceExt};
 use std::cmp::Reverse;
@@ -23,10 +30,16 @@ pub struct Nodes {
     pub nodes: Arc<Cache<Node>>,
     /// Pods that have a Node, without what is not needed of them.
     pub pods: Arc<Cache<Pod>>,
+    /// Where machines are made.
+    pub machines: Option<Machines>,
     shared: Arc<Shared>,
     /// What follows from it. Locks are taken in this order: view, caches, index.
     view: Mutex<View>,
-    _tasks: [Task; 2],
+    /// Jobs that install drivers, where there is a template of such.
+    pub jobs: Option<Arc<Cache<Job>>>,
+    /// What the device plug-in says of NPUs, where it is looked at.
+    infos: Option<Arc<Cache<ConfigMap>>>,
+    _tasks: Vec<Task>,
 }
 
 #[derive(Default)]
@@ -50,21 +63,43 @@ struct Index {
     dirty: BTreeSet<String>,
     /// Nodes on which an action runs.
     acting: BTreeSet<String>,
+    /// Nodes that lack the NPU driver that they are to have.
+    lacking: BTreeSet<String>,
+    /// Nodes that have changed, and what nodes they were and are, for those that look after their Machines. Kept only where there are any.
+    touched: Option<BTreeMap<String, BTreeSet<(Uid, String)>>>,
 }
 
 impl Nodes {
     /// Begins to watch; must be called inside a runtime. `selector` is that of the configuration.
     pub fn start(context: &Arc<Context>, selector: Selector) -> Self {
         let shared = Arc::new(Shared::default());
+        let waker = Arc::clone(&shared);
+        let settings = context.config.provisioning();
+        let machines = settings.map(|settings| Machines::start(context, settings, move || waker.woken.notify_one()));
+        shared.index().touched = machines.as_ref().map(|_| BTreeMap::new());
         let (nodes, first) = Cache::start(context, select_nodes(context, &shared));
         let (pods, second) = Cache::start(context, select_pods(context, &shared));
+        let mut tasks = vec![first, second];
+        let jobs = context.config.driver.installer.as_ref().map(|_| {
+            let (jobs, third) = Cache::start(context, select_jobs(context, &shared));
+            tasks.push(third);
+            jobs
+        });
+        let infos = context.config.device_info.as_ref().map(|rule| {
+            let (infos, fourth) = Cache::start(context, select_infos(context, rule, &shared));
+            tasks.push(fourth);
+            infos
+        });
         Self {
             context: Arc::clone(context),
             nodes,
             pods,
+            machines,
             shared,
             view: Mutex::new(View::new(selector)),
-            _tasks: [first, second],
+            jobs,
+            infos,
+            _tasks: tasks,
         }
     }
 
@@ -72,12 +107,20 @@ impl Nodes {
     pub async fn synced(&self) {
         self.nodes.synced().await;
         self.pods.synced().await;
+        if let Some(jobs) = &self.jobs {
+            jobs.synced().await;
+        }
+        if let Some(machines) = &self.machines {
+            machines.cache.synced().await;
+        }
     }
 
     /// Whether conclusions may be drawn.
     pub fn fresh(&self) -> Result<(), FleetError> {
         self.nodes.fresh()?;
-        self.pods.fresh()
+        self.pods.fresh()?;
+        self.jobs.as_ref().map_or(Ok(()), |jobs| jobs.fresh())?;
+        self.machines.as_ref().map_or(Ok(()), |machines| machines.cache.fresh())
     }
 
     /// The Nodes with the mark of a pool, by name.
@@ -123,6 +166,24 @@ impl Nodes {
         keys.iter().filter_map(|key| self.pods.get(key)).collect()
     }
 
+    /// Which devices of a Node are sick. It is not waited for: a site may not have what tells.
+    fn complaint(&self, node: &str) -> Option<String> {
+        let rule = self.context.config.device_info.as_ref()?;
+        let info = self.infos.as_ref()?.get(&format!("{}/{}{node}", rule.namespace, rule.prefix))?;
+        device_info::complaint(&info)
+    }
+
+    /// The Job that brings a Node the driver that it is to have.
+    pub fn installation(&self, node: &Node) -> Option<Arc<Job>> {
+        let name = installer::job_name(node, edit::label(node, mark::NPU_DRIVER)?);
+        self.jobs.as_ref()?.get(&format!("{}/{name}", self.context.config.namespace))
+    }
+
+    /// Names of the Nodes that lack the NPU driver that they are to have.
+    pub fn lacking(&self) -> Vec<String> {
+        self.shared.index().lacking.iter().cloned().collect()
+    }
+
     /// Names of the Nodes on which an action runs.
     pub fn acting(&self) -> Vec<String> {
         self.shared.index().acting.iter().cloned().collect()
@@ -139,15 +200,20 @@ impl Nodes {
         let dirty = std::mem::take(&mut self.shared.index().dirty);
         for name in dirty {
             let node = self.nodes.get(&name);
-            let pods = self.pods_on(&name);
-            view.refresh(&name, node, pods, &self.context);
+            let now = Now {
+                install: node.as_ref().and_then(|node| installer::state(&*self.installation(node)?)),
+                node,
+                pods: self.pods_on(&name),
+                sick: self.complaint(&name),
+            };
+            view.refresh(&name, now, &self.context);
         }
         run(&mut view)
     }
 }
 
 /// Between the name of a node and what tells a second Node of that name apart.
-const SURPLUS: char = '~';
+pub(crate) const SURPLUS: char = '~';
 
 fn surplus_digest(node: &Node) -> String {
     mark::digest(&[node.metadata.uid.as_deref().unwrap_or_default()], 8)
@@ -190,7 +256,11 @@ fn select_nodes(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Node>
             };
             let (was, is) = (before.and_then(|node| owner_of(node)), after.and_then(|node| owner_of(node)));
             let is_acting = after.is_some_and(|node| edit::has_action(node));
-            shared.index().file(&name, is.clone(), is_acting);
+            let lacks = after.is_some_and(|node| installer::missing(node).is_some());
+            let mut index = shared.index();
+            index.touch(&name, [was.as_ref(), is.as_ref()]);
+            index.file(&name, is.clone(), (is_acting, lacks));
+            drop(index);
             for (pool, _) in [was, is].into_iter().flatten() {
                 teller.touch(&pool);
             }
@@ -224,13 +294,64 @@ fn select_pods(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Pod> {
     }
 }
 
+fn select_jobs(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Job> {
+    let (teller, shared) = (Arc::clone(context), Arc::clone(shared));
+    Selection {
+        labels: Some(format!("{}=true", mark::MANAGED)),
+        trim: |job| job.metadata.managed_fields = None,
+        listener: Box::new(move |before, after| {
+            let Some(job) = after.or(before) else { return };
+            let Some(host) = job.metadata.annotations.as_ref().and_then(|all| all.get(installer::HOST)) else {
+                return;
+            };
+            let mut index = shared.index();
+            index.dirty.insert(host.clone());
+            if let Some((pool, _)) = index.owners.get(host) {
+                teller.touch(pool);
+            }
+            drop(index);
+            shared.woken.notify_one();
+        }),
+        ..Selection::all(Api::namespaced(context.client.clone(), &context.config.namespace))
+    }
+}
+
+fn select_infos(context: &Arc<Context>, rule: &DeviceInfo, shared: &Arc<Shared>) -> Selection<ConfigMap> {
+    let (teller, shared, prefix) = (Arc::clone(context), Arc::clone(shared), rule.prefix.clone());
+    Selection {
+        labels: rule.labels.clone(),
+        trim: |info| {
+            info.metadata.managed_fields = None;
+            info.binary_data = None;
+        },
+        listener: Box::new(move |before, after| {
+            let Some(name) = after.or(before).and_then(|info| info.metadata.name.as_deref()) else {
+                return;
+            };
+            let Some(host) = name.strip_prefix(&prefix) else { return };
+            // The plug-in writes often; what is told changes seldom.
+            if before.map(|info| device_info::complaint(info)) == after.map(|info| device_info::complaint(info)) {
+                return;
+            }
+            let mut index = shared.index();
+            index.dirty.insert(host.to_owned());
+            if let Some((pool, _)) = index.owners.get(host) {
+                teller.touch(pool);
+            }
+        }),
+        ..Selection::all(Api::namespaced(context.client.clone(), &rule.namespace))
+    }
+}
+
 impl Index {
-    fn file(&mut self, name: &str, owner: Option<(Uid, String)>, is_acting: bool) {
+    fn file(&mut self, name: &str, owner: Option<(Uid, String)>, (is_acting, lacks): (bool, bool)) {
         self.dirty.insert(name.to_owned());
-        if is_acting {
-            self.acting.insert(name.to_owned());
-        } else {
-            self.acting.remove(name);
+        for (set, is_in) in [(&mut self.acting, is_acting), (&mut self.lacking, lacks)] {
+            if is_in {
+                set.insert(name.to_owned());
+            } else {
+                set.remove(name);
+            }
         }
         if self.owners.get(name) == owner.as_ref() {
             return;
@@ -246,6 +367,13 @@ impl Index {
         }
     }
 
+    fn touch(&mut self, name: &str, owners: [Option<&(Uid, String)>; 2]) {
+        if let Some(touched) = &mut self.touched {
+            let known = touched.entry(name.to_owned()).or_default();
+            known.extend(owners.into_iter().flatten().cloned());
+        }
+    }
+
     fn place(&mut self, node: &str, pod: String, is_there: bool) {
         self.dirty.insert(node.to_owned());
         if is_there {
@@ -256,7 +384,7 @@ impl Index {
     }
 }
 
-fn remove_from<K, Q>(sets: &mut BTreeMap<K, BTreeSet<String>>, key: &Q, name: &str)
+pub(crate) fn remove_from<K, Q>(sets: &mut BTreeMap<K, BTreeSet<String>>, key: &Q, name: &str)
 where
     K: Ord + std::borrow::Borrow<Q>,
     Q: Ord + ?Sized,

@@ -18,6 +18,7 @@ pub enum Kind {
     ClusterQueue,
     LocalQueue,
     HelmRelease,
+    NvidiaDriver,
 }
 
 impl Kind {
@@ -30,6 +31,7 @@ impl Kind {
             Self::Cohort => Resource("kueue.x-k8s.io", "v1beta2", "Cohort", "cohorts"),
             Self::ClusterQueue => Resource("kueue.x-k8s.io", "v1beta2", "ClusterQueue", "clusterqueues"),
             Self::LocalQueue => Resource("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues"),
+            Self::NvidiaDriver => Resource("nvidia.com", "v1alpha1", "NVIDIADriver", "nvidiadrivers"),
             Self::HelmRelease => Resource("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
         }
     }

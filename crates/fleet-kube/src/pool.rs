@@ -10,8 +10,9 @@ mod spaces;
 mod work;
 
 use crate::cache::{Cache, Selection, Task};
-use crate::config::{KubeConfig, Scheduler};
+use crate::config::{DriverMode, KubeConfig, Scheduler};
 use crate::context::{Context, Epoch};
+use crate::driver::operator::driver_of;
 use crate::failure::Failure;
 use crate::kueue::SeenObjects;
 use crate::nodes::Nodes;
@@ -66,7 +67,7 @@ impl PoolSide {
         let (index, woken) = (Arc::new(Index::default()), Arc::new(Notify::new()));
         let mut tasks = Vec::new();
         let mut caches = BTreeMap::new();
-        for kind in kinds(context.config.scheduler) {
+        for kind in kinds(&context.config) {
             let (cache, task) = Cache::start(context, select(context, kind, &index, &woken));
             caches.insert(kind, cache);
             tasks.push(task);
@@ -142,11 +143,28 @@ impl PoolSide {
             | Command::DeleteNode { .. }
             | Command::HoldNode { .. }
             | Command::OpenNode { .. }
+            | Command::LockNode { .. }
             | Command::EvictNode { .. }
             | Command::RebootNode { .. }
             | Command::ResetNode(_)
             | Command::MoveNode { .. }
+            | Command::DedicateNode { .. }
             | Command::SetDriver { .. } => Ok(()),
+        }
+    }
+
+    /// Tells the GPU operator the version that the Nodes of a pool are to have, in the mode in which each pool has an object of its own.
+    /// `is_own`: that of one Node alone, which cannot be.
+    pub async fn offer_driver(&self, pool: &Uid, version: &str, is_own: bool, epoch: Epoch) -> Result<(), FleetError> {
+        self.inner.fresh()?;
+        let seen = self.inner.index.of(pool);
+        let object = driver_of(pool, version, &self.inner.context.config.driver);
+        match seen.get(&object.key) {
+            Some(known) if object.is_met(known) => Ok(()),
+            Some(_) if is_own => Err(FleetError::Refused {
+                reason: "all nodes of a pool have one driver version where the GPU operator rolls it out".to_owned(),
+            }),
+            Some(_) | None => self.inner.carry_out(&seen, vec![Change::Put(object)], epoch).await,
         }
     }
 
@@ -165,9 +183,10 @@ impl PoolSide {
 }
 
 /// The kinds of objects that pools have.
-fn kinds(scheduler: Scheduler) -> Vec<Kind> {
+fn kinds(config: &KubeConfig) -> Vec<Kind> {
     let mut kinds = vec![Kind::Namespace, Kind::HelmRelease];
-    kinds.extend(match scheduler {
+    kinds.extend((config.driver.mode == DriverMode::Operator).then_some(Kind::NvidiaDriver));
+    kinds.extend(match config.scheduler {
         Scheduler::Volcano => [Kind::Queue].as_slice(),
         Scheduler::Kueue => &[Kind::ResourceFlavor, Kind::Cohort, Kind::ClusterQueue, Kind::LocalQueue],
         Scheduler::None => &[],
@@ -243,7 +262,10 @@ impl Inner {
             }
         }
         let queues = queues::volcano_queues(&seen);
-        let is_shut = note.quota.as_ref().is_some_and(|quota| queues::is_shut(&quota.pool, &queues));
+        let is_shut = note
+            .quota
+            .as_ref()
+            .is_some_and(|quota| !quota.is_shut && queues::is_shut(&quota.pool, &queues));
         for job_type in JobType::ALL {
             let needs = self.context.config.pool.needs(self.context.config.scheduler, job_type);
             let state = match first_missing(&needs, &findings) {
@@ -261,14 +283,14 @@ impl Inner {
         let mut ending = Vec::new();
         for (_, space) in spaces::of(seen) {
             let Some(quota) = spaces::note(space).quota else { continue };
-            if spaces::is_closed(space) || space.metadata.deletion_timestamp.is_some() {
+            if spaces::is_ending(space) || space.metadata.deletion_timestamp.is_some() {
                 ending.push(quota);
             } else {
                 open.push(quota);
             }
         }
         let open = ordered(open);
-        let tree = QuotaTree::new(&open, &self.per_node);
+        let tree = QuotaTree::new(&open, &self.per_node(first_note(seen, root).counts));
         let queues = Queues::of(&self.context.config, root, &tree);
         let seen_queues = queues::volcano_queues(seen);
         let holds = |quota: &Quota| {
@@ -277,7 +299,7 @@ impl Inner {
             };
             let note = Note {
                 quota: Some(quota.clone()),
-                plugins: first_note(seen, &quota.pool.uid).plugins,
+                ..first_note(seen, &quota.pool.uid)
             };
             let spaces = spaces::wanted(above, &quota.pool, &note, self.security());
             tree.pool(&quota.pool.uid).is_some()
@@ -295,6 +317,28 @@ impl Inner {
             uid != root || has_queues(uid, seen) || !self.work.is_idle(uid, root, &spaces)
         }));
         ordered(quotas)
+    }
+
+    /// What a node of each flavor counts: what the configuration says goes before what was read off Nodes.
+    fn per_node(&self, counts: PerNode) -> PerNode {
+        let mut all = counts;
+        all.extend(self.per_node.clone());
+        all
+    }
+
+    /// What a pool has noted of flavors, with those that it lacks. What is noted stays: queues must not change with every Node.
+    fn counts(&self, mut noted: PerNode, quotas: &[Quota]) -> PerNode {
+        if self.context.config.scheduler != Scheduler::None {
+            for flavor in quotas.iter().flat_map(|quota| quota.amounts.keys()) {
+                if !self.per_node.contains_key(flavor) && !noted.contains_key(flavor) {
+                    let least = self.work.least(flavor);
+                    if !least.is_empty() {
+                        noted.insert(flavor.clone(), least);
+                    }
+                }
+            }
+        }
+        noted
     }
 
     /// Whether it was not there before.
@@ -322,7 +366,8 @@ impl Inner {
         if is_going || (seen.is_empty() && quotas.is_empty()) {
             return Ok(());
         }
-        let tree = QuotaTree::new(quotas, &self.per_node);
+        let counts = self.counts(first_note(&seen, root).counts, quotas);
+        let tree = QuotaTree::new(quotas, &self.per_node(counts.clone()));
         let refused = |reason| FleetError::Refused { reason };
         let queues = Queues::of(&self.context.config, root, &tree).map_err(refused)?;
         let mut changes = Vec::new();
@@ -330,6 +375,7 @@ impl Inner {
             let note = Note {
                 quota: Some(quota.clone()),
                 plugins: first_note(&seen, &quota.pool.uid).plugins,
+                counts: if quota.pool.uid == *root { counts.clone() } else { PerNode::new() },
             };
             let spaces = spaces::wanted(pool, &quota.pool, &note, self.security());
             let unmet = spaces

@@ -27,6 +27,8 @@ pub struct PoolQuota {
     /// `None`: the physical pool.
     pub parent: Option<Uid>,
     pub has_children: bool,
+    /// No workload starts in it.
+    pub is_shut: bool,
     pub shares: BTreeMap<FlavorName, Share>,
 }
 
@@ -90,6 +92,7 @@ impl QuotaTree {
                 mark: quota.pool.clone(),
                 parent: quota.parent.clone(),
                 has_children: false,
+                is_shut: quota.is_shut,
                 shares,
             });
         }
@@ -113,6 +116,18 @@ impl QuotaTree {
 
     pub fn pool(&self, uid: &Uid) -> Option<&PoolQuota> {
         self.pools.iter().find(|pool| pool.mark.uid == *uid)
+    }
+
+    /// A pool and those that it is inside of.
+    pub fn line<'a>(&'a self, pool: &'a PoolQuota) -> Vec<&'a PoolQuota> {
+        let mut line = vec![pool];
+        let mut above = pool.parent.as_ref();
+        // Parents come before their children, so that this ends.
+        while let Some(next) = above.and_then(|uid| self.pool(uid)) {
+            line.push(next);
+            above = next.parent.as_ref();
+        }
+        line
     }
 
     /// Every resource that a pool of the tree has.

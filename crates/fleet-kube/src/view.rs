@@ -1,6 +1,9 @@
 //! What follows from all Nodes and Pods together, kept up to date one Node at a time: what is on offer, and the facts of nodes.
 
+use crate::amount::Amounts;
+use crate::config::KubeConfig;
 use crate::context::Context;
+use crate::driver::installer::Install;
 use crate::facts::{Seen, Told, tell};
 use crate::inventory::{self, Class};
 use crate::select::Free;
@@ -31,9 +34,23 @@ struct Stock {
     free: Free,
 }
 
+/// What a Node, and what has to do with it, is now.
+pub struct Now {
+    /// `None`: it is gone.
+    pub node: Option<Arc<Node>>,
+    pub pods: Vec<Arc<Pod>>,
+    /// How far an installation of its driver is.
+    pub install: Option<Install>,
+    /// Which of its devices are sick.
+    pub sick: Option<String>,
+}
+
 struct Derived {
     node: Arc<Node>,
     pods: Vec<Arc<Pod>>,
+    install: Option<Install>,
+    /// Which of its devices are sick, and since when.
+    sick: Option<(String, Timestamp)>,
     class: Class,
     block: Option<String>,
     /// Since when accelerators are missing.
@@ -50,8 +67,9 @@ impl View {
         }
     }
 
-    /// Takes in what a Node and its pods are now. `None`: the Node is gone.
-    pub fn refresh(&mut self, name: &str, node: Option<Arc<Node>>, pods: Vec<Arc<Pod>>, context: &Context) {
+    /// Takes in what a Node is now.
+    pub fn refresh(&mut self, name: &str, now: Now, context: &Context) {
+        let Now { node, pods, install, sick } = now;
         let before = self.nodes.remove(name);
         if let Some(Class::Known { flavor, zone }) = before.as_ref().map(|known| &known.class) {
             let place = (flavor.clone(), zone.clone());
@@ -73,17 +91,20 @@ impl View {
         if let Class::Known { flavor, zone } = &class {
             let stock = self.stocks.entry((flavor.clone(), zone.clone())).or_default();
             stock.all.insert(name.to_owned());
-            if inventory::is_candidate(&node, flavor, pods.iter().map(AsRef::as_ref), config) {
+            if sick.is_none() && inventory::is_candidate(&node, flavor, pods.iter().map(AsRef::as_ref), config) {
                 stock.free.insert(name.to_owned(), block.clone());
             }
         }
         let flavor = flavor_of(&class);
         let is_short = driver::has_all_accelerators(&node, flavor, config).is_err();
+        let was_sick = before.as_ref().and_then(|known| known.sick.as_ref().map(|(_, since)| *since));
         let was_short = before.and_then(|known| known.short_since);
         let derived = Derived {
             short_since: is_short.then(|| was_short.unwrap_or_else(|| context.now())),
             node,
             pods,
+            install,
+            sick: sick.map(|which| (which, was_sick.unwrap_or_else(|| context.now()))),
             class,
             block,
             told: None,
@@ -161,6 +182,15 @@ impl View {
         self.nodes.get(stock.all.first()?).map(|known| Arc::clone(&known.node))
     }
 
+    /// What every Node of a flavor can allocate, of those that are well and have all their accelerators.
+    pub fn least(&self, flavor: &FlavorName, config: &KubeConfig) -> Amounts {
+        let stocks = self.stocks.iter().filter(|((name, _), _)| name == flavor);
+        let names = stocks.flat_map(|(_, stock)| &stock.all);
+        let nodes = names.filter_map(|name| self.nodes.get(name)).map(|known| known.node.as_ref());
+        let is_well = |node: &&Node| inventory::is_ready(node) && driver::has_all_accelerators(node, Some(flavor), config).is_ok();
+        inventory::least(nodes.filter(is_well))
+    }
+
     /// What is reported of a Node, and until when that holds.
     pub fn fact(&mut self, name: &str, context: &Context) -> Option<(Arc<NodeFact>, Option<Timestamp>)> {
         let now = context.now();
@@ -176,6 +206,8 @@ impl View {
             pods: &pods,
             flavor: flavor_of(&known.class),
             short_since: known.short_since,
+            install: known.install.as_ref(),
+            sick: known.sick.as_ref().map(|(which, since)| (which.as_str(), *since)),
             config: &context.config,
             now,
         });

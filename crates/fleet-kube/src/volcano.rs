@@ -9,11 +9,14 @@ use crate::amount::{Amount, Amounts};
 use crate::mark::{node_group, own_slug, pool_slug};
 use crate::quota::{PoolQuota, QuotaTree};
 use domain::meta::Uid;
+use domain::name::FlavorName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The queue above all physical pools. It and `default` are never touched.
 pub const ROOT: &str = "root";
+/// Annotation of a queue, from Volcano 1.16 on: the most that it may use in each group of Nodes.
+pub const LIMITS: &str = "volcano.sh/nodegroup-resource-limits";
 /// The deepest tree that Volcano allows unless it is told otherwise.
 pub const MAX_DEPTH: usize = 5;
 
@@ -60,7 +63,11 @@ pub struct WantedQueue {
     pub name: String,
     pub pool: Uid,
     pub is_leaf: bool,
+    /// It takes no workloads.
+    pub is_shut: bool,
     pub spec: QueueSpec,
+    /// The value of [`LIMITS`].
+    pub limits: Option<String>,
 }
 
 /// A queue of ours as it is.
@@ -68,6 +75,8 @@ pub struct WantedQueue {
 pub struct SeenQueue {
     pub pool: Uid,
     pub spec: QueueSpec,
+    /// The value of [`LIMITS`].
+    pub limits: Option<String>,
     pub state: QueueState,
     pub is_deleting: bool,
 }
@@ -78,10 +87,21 @@ pub type SeenQueues = BTreeMap<String, SeenQueue>;
 /// One write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    Put { name: String, pool: Uid, spec: QueueSpec },
-    Close { name: String },
-    Open { name: String },
-    Delete { name: String },
+    Put {
+        name: String,
+        pool: Uid,
+        spec: QueueSpec,
+        limits: Option<String>,
+    },
+    Close {
+        name: String,
+    },
+    Open {
+        name: String,
+    },
+    Delete {
+        name: String,
+    },
 }
 
 /// The name of a pool's inner queue.
@@ -98,13 +118,14 @@ fn queues(tree: &QuotaTree, pool: &PoolQuota) -> [WantedQueue; 2] {
     let name = pool_slug(&pool.mark);
     let above = pool.parent.as_ref().and_then(|uid| tree.pool(uid));
     let bounds = tree.bounds(pool);
-    let root = tree.pools().first().map_or(&pool.mark.uid, |root| &root.mark.uid);
     let used = pool.shares.iter().filter(|(_, share)| share.max_count > 0);
-    let groups = used.map(|(flavor, _)| node_group(root, &own_slug(flavor.as_str()))).collect();
+    let groups = used.flat_map(|(flavor, _)| groups(tree, pool, flavor)).collect();
     let queue = |name: String, parent, deserved, affinity: Option<Affinity>| WantedQueue {
         name,
         pool: pool.mark.uid.clone(),
         is_leaf: affinity.is_some(),
+        is_shut: pool.is_shut && affinity.is_some(),
+        limits: None,
         spec: QueueSpec {
             parent,
             weight: 1,
@@ -126,6 +147,30 @@ fn queues(tree: &QuotaTree, pool: &PoolQuota) -> [WantedQueue; 2] {
     ]
 }
 
+/// The groups of Nodes of a flavor that a pool may use: those kept for nobody, for itself, and for the pools that it is inside of.
+fn groups(tree: &QuotaTree, pool: &PoolQuota, flavor: &FlavorName) -> Vec<String> {
+    let root = tree.pools().first().map_or(&pool.mark.uid, |root| &root.mark.uid);
+    let line = tree.line(pool);
+    let kept = line.iter().map(|pool| Some(&pool.mark.uid)).filter(|uid| *uid != Some(root));
+    let flavor = own_slug(flavor.as_str());
+    let all = std::iter::once(None).chain(kept);
+    all.map(|kept_for| node_group(root, &flavor, kept_for)).collect()
+}
+
+/// Keeps each pool to what it may use of each flavor, where sums over all flavors would not: for Volcano from 1.16 on.
+pub fn limit(wanted: &mut [WantedQueue], tree: &QuotaTree) {
+    for queue in wanted.iter_mut().filter(|queue| queue.is_leaf) {
+        let Some(pool) = tree.pool(&queue.pool) else { continue };
+        let mut limits: BTreeMap<String, Amounts> = BTreeMap::new();
+        for (flavor, share) in pool.shares.iter().filter(|(_, share)| share.max_count > 0) {
+            let node = tree.node(flavor).into_iter();
+            let most: Amounts = node.map(|(name, amount)| (name, amount.times(share.max_count))).collect();
+            limits.extend(groups(tree, pool, flavor).into_iter().map(|group| (group, most.clone())));
+        }
+        queue.limits = Some(crate::mark::write(&limits));
+    }
+}
+
 /// The writes that lead from the queues that are there to those that are wanted, each lawful after those before it. Queues that
 /// are not wanted are closed, and deleted once their pool is `idle`.
 pub fn plan(wanted: &[WantedQueue], seen: &SeenQueues, idle: &BTreeSet<Uid>) -> Vec<Step> {
@@ -138,33 +183,48 @@ pub fn plan(wanted: &[WantedQueue], seen: &SeenQueues, idle: &BTreeSet<Uid>) -> 
             name: (*name).to_owned(),
             pool: seen[*name].pool.clone(),
             spec: small[*name].clone(),
+            limits: seen[*name].limits.clone(),
         });
     }
     for queue in wanted {
-        if small.get(queue.name.as_str()).is_none_or(|spec| !is_met(&queue.spec, spec)) {
+        let has_limits = seen
+            .get(&queue.name)
+            .is_some_and(|seen| is_same(queue.limits.as_ref(), seen.limits.as_ref()));
+        if !has_limits || small.get(queue.name.as_str()).is_none_or(|spec| !is_met(&queue.spec, spec)) {
             steps.push(Step::Put {
                 name: queue.name.clone(),
                 pool: queue.pool.clone(),
                 spec: queue.spec.clone(),
+                limits: queue.limits.clone(),
             });
         }
-        let state = seen.get(&queue.name).map(|seen| seen.state);
-        if queue.is_leaf && matches!(state, Some(QueueState::Closed | QueueState::Closing)) {
-            steps.push(Step::Open { name: queue.name.clone() });
+        let name = || queue.name.clone();
+        match seen.get(&queue.name).map(|seen| seen.state).filter(|_| queue.is_leaf) {
+            Some(QueueState::Open) if queue.is_shut => steps.push(Step::Close { name: name() }),
+            Some(QueueState::Closed | QueueState::Closing) if !queue.is_shut => steps.push(Step::Open { name: name() }),
+            // Volcano says soon what it is.
+            Some(QueueState::Open | QueueState::Closed | QueueState::Closing | QueueState::Unknown) | None => {}
         }
     }
     steps.extend(removals(&by_name, seen, &order, idle));
     steps
 }
 
-/// Whether a pool's queues are what they should be, and take workloads.
+/// Whether a pool's queues are what they should be, and take workloads where they should.
 pub fn is_conform(wanted: &[WantedQueue], seen: &SeenQueues) -> bool {
     wanted.iter().all(|queue| {
         seen.get(&queue.name).is_some_and(|seen| {
-            let is_open = !matches!(seen.state, QueueState::Closed | QueueState::Closing);
-            !seen.is_deleting && is_met(&queue.spec, &seen.spec) && (is_open || !queue.is_leaf)
+            let is_closed = matches!(seen.state, QueueState::Closed | QueueState::Closing);
+            let is_limited = is_same(queue.limits.as_ref(), seen.limits.as_ref());
+            !seen.is_deleting && is_limited && is_met(&queue.spec, &seen.spec) && (is_closed == queue.is_shut || !queue.is_leaf)
         })
     })
+}
+
+/// Whether two texts say the same limits.
+fn is_same(one: Option<&String>, other: Option<&String>) -> bool {
+    let read = |text: Option<&String>| text.map(|text| serde_json::from_str::<BTreeMap<String, Amounts>>(text).ok());
+    one == other || read(one) == read(other)
 }
 
 /// Resources that a queue has besides those that are wanted do no harm while it has nothing of them.

@@ -5,6 +5,9 @@
 //! Node or pods, or for a time at which it would do something else.
 
 mod drain;
+mod hook;
+mod install;
+mod machines;
 mod work;
 
 use crate::commands::NodeSide;
@@ -49,7 +52,11 @@ impl Worker {
         let context = Arc::clone(&self.side.context);
         loop {
             let next = match context.holder() {
-                Some(epoch) => self.pass(epoch).await,
+                Some(epoch) => {
+                    let machines = self.tend_machines(epoch).await;
+                    let actions = self.pass(epoch).await;
+                    [machines, actions].into_iter().flatten().min()
+                }
                 None => None,
             };
             let timer = async {
@@ -69,8 +76,8 @@ impl Worker {
 
     /// Takes a step of every action. The earliest time at which one is to be looked at again.
     async fn pass(&self, epoch: Epoch) -> Option<Timestamp> {
-        let acting = self.side.nodes.acting();
-        if acting.is_empty() {
+        let (acting, lacking) = (self.side.nodes.acting(), self.side.nodes.lacking());
+        if acting.is_empty() && lacking.is_empty() {
             return None;
         }
         if let Err(error) = self.side.nodes.fresh() {
@@ -78,8 +85,10 @@ impl Worker {
             return Some(self.side.context.after(RETRY));
         }
         let steps = acting.into_iter().map(|name| async move { self.advance(&name, epoch).await });
+        let installs = lacking.into_iter().map(|name| async move { self.install(&name, epoch).await });
+        let installs: Vec<Option<Timestamp>> = futures::stream::iter(installs).buffer_unordered(AT_ONCE).collect().await;
         let nexts: Vec<Option<Timestamp>> = futures::stream::iter(steps).buffer_unordered(AT_ONCE).collect().await;
-        nexts.into_iter().flatten().min()
+        installs.into_iter().chain(nexts).flatten().min()
     }
 
     async fn advance(&self, name: &str, epoch: Epoch) -> Option<Timestamp> {

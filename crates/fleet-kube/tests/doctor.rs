@@ -9,6 +9,7 @@ use kube::Api;
 use kube::api::PostParams;
 use kube_fake::{FakeCluster, NodeSpec, ResourceType};
 use poolkeeper_fleet_kube::KubeConfig;
+use poolkeeper_fleet_kube::config::Provisioner;
 use poolkeeper_fleet_kube::doctor::{Finding, Known, Severity, Shipped, examine, load};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -95,4 +96,39 @@ async fn what_may_not_be_read_is_told_and_the_rest_is_read() {
         "{inventory:?}"
     );
     assert!(!of(&found, "fence").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_machines_are_made_from_is_read() {
+    let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::starting_at(Timestamp::UNIX_EPOCH));
+    let cluster = cluster(Arc::clone(&clock));
+    let reference = |group: &str, version: &str, kind: &str| json!({"api_version": format!("{group}.cluster.x-k8s.io/{version}"), "kind": kind, "name": "a"});
+    let template = json!({
+        "bootstrap": reference("bootstrap", "v1beta2", "FakeConfigTemplate"),
+        "infrastructure": reference("infrastructure", "v1beta1", "FakeMachineTemplate"),
+        "zones": {"az-1": {"limit": 2}},
+    });
+    let settings = json!({"namespace": "clusters", "cluster": "site", "template": {"a": template}});
+    let config = KubeConfig {
+        provisioner: Provisioner::ClusterApi,
+        cluster_api: serde_json::from_value(settings).unwrap(),
+        ..KubeConfig::default()
+    };
+    let messages = async |check: &str| -> Vec<String> {
+        let seen = load(&cluster.client(), &config, clock.as_ref()).await;
+        let found = examine(&config, &seen, &Known::default())
+            .into_iter()
+            .filter(|finding| finding.check == check);
+        found.map(|finding| finding.message).collect()
+    };
+    assert_eq!(
+        messages("custom resources").await,
+        ["not served: machines.cluster.x-k8s.io v1beta2"]
+    );
+    let missing = "not in clusters: Cluster site, FakeConfigTemplate a, FakeMachineTemplate a".to_owned();
+    assert!(messages("machines").await.contains(&missing));
+    cluster.add_cluster_api();
+    cluster.add_machine_template("clusters", "a", &NodeSpec::new("", "a100-8x80", ""), &json!({}));
+    assert_eq!(messages("custom resources").await, ["machines.cluster.x-k8s.io are served"]);
+    assert!(messages("machines").await.contains(&"not in clusters: Cluster site".to_owned()));
 }

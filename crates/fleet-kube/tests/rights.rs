@@ -11,9 +11,9 @@ use fleet::{Command, Fleet, NodeRequest, PoolMark, Quota, ResetRequest};
 use http::{Method, Request, header};
 use jiff::Timestamp;
 use kube::client::Body;
-use kube_fake::{FakeCluster, FakeServer, NodeSpec, ResourceType};
-use poolkeeper_fleet_kube::config::{DriverMode, Provider, Scheduler};
-use poolkeeper_fleet_kube::doctor::{Grant, Shipped};
+use kube_fake::{FakeCluster, FakeServer, NodeSpec, ResourceType, TwinOptions};
+use poolkeeper_fleet_kube::config::{DriverMode, Provider, Provisioner, Scheduler};
+use poolkeeper_fleet_kube::doctor::{Grant, Shipped, machine_grants};
 use poolkeeper_fleet_kube::{KubeConfig, KubeFleet};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,23 +98,20 @@ fn asked(request: &Request<Body>) -> Vec<Grant> {
     verbs.iter().map(grant).collect()
 }
 
-fn cluster(clock: Arc<dyn Clock>) -> FakeCluster {
+fn cluster(clock: Arc<dyn Clock>, nodes: usize) -> FakeCluster {
     let cluster = FakeCluster::new(clock, 1);
-    for (group, version, kind, plural, is_namespaced) in [
-        ("scheduling.volcano.sh", "v1beta1", "Queue", "queues", false),
-        ("scheduling.volcano.sh", "v1beta1", "PodGroup", "podgroups", true),
-        ("bus.volcano.sh", "v1alpha1", "Command", "commands", true),
-        ("batch.volcano.sh", "v1alpha1", "Job", "jobs", true),
-        ("kueue.x-k8s.io", "v1beta2", "Cohort", "cohorts", false),
-        ("kueue.x-k8s.io", "v1beta2", "ClusterQueue", "clusterqueues", false),
-        ("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues", true),
-        ("kueue.x-k8s.io", "v1beta2", "ResourceFlavor", "resourceflavors", false),
-        ("kueue.x-k8s.io", "v1beta2", "Workload", "workloads", true),
-        ("nvidia.com", "v1alpha1", "NVIDIADriver", "nvidiadrivers", false),
-    ] {
-        cluster.register(ResourceType::custom(group, version, kind, plural, is_namespaced));
-    }
-    for number in 0..4 {
+    cluster.add_cluster_api();
+    let spec = NodeSpec::new("", "a100-8x80", "").with_accelerators("nvidia.com/gpu", 8);
+    cluster.add_machine_template("clusters", "a", &spec, &json!({}));
+    cluster.serve_schedulers();
+    cluster.register(ResourceType::custom(
+        "nvidia.com",
+        "v1alpha1",
+        "NVIDIADriver",
+        "nvidiadrivers",
+        false,
+    ));
+    for number in 0..nodes {
         cluster.add_node(&NodeSpec::new(&format!("n-{number}"), "a100-8x80", "az-1").with_accelerators("nvidia.com/gpu", 8));
     }
     cluster
@@ -154,6 +151,7 @@ fn commands() -> Vec<Command> {
                 pool: pool.clone(),
                 parent: None,
                 amounts: BTreeMap::from([(flavor.clone(), Amount::default())]),
+                is_shut: false,
             }],
         },
         on(|pool, node| Command::HoldNode { pool, node }, 1),
@@ -172,6 +170,7 @@ fn commands() -> Vec<Command> {
             pool: pool.clone(),
             node: node(1),
             version: "550.90.07".to_owned(),
+            is_own: false,
         },
         on(|pool, node| Command::DeleteNode { pool, node }, 1),
         Command::SetQuotas {
@@ -196,10 +195,21 @@ async fn add_pods(cluster: &FakeCluster) {
     }
 }
 
+async fn make_namespace(cluster: &FakeCluster) {
+    let namespace: k8s_openapi::api::core::v1::Namespace = serde_json::from_value(json!({"metadata": {"name": "clusters"}})).unwrap();
+    let api = kube::Api::all(cluster.client_as("admin"));
+    api.create(&kube::api::PostParams::default(), &namespace).await.unwrap();
+}
+
 /// Everything that is asked of a cluster in the life of a pool.
-async fn asked_in_a_life(config: KubeConfig) -> BTreeSet<Grant> {
+async fn asked_in_a_life(config: KubeConfig, nodes: usize) -> BTreeSet<Grant> {
     let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::starting_at(Timestamp::UNIX_EPOCH));
-    let cluster = cluster(Arc::clone(&clock));
+    let cluster = cluster(Arc::clone(&clock), nodes);
+    if nodes == 0 {
+        cluster.set_twins(TwinOptions::all());
+        make_namespace(&cluster).await;
+        tokio::spawn(cluster.clone().run());
+    }
     let asked = Arc::new(Mutex::new(BTreeSet::new()));
     let recorder = Recorder {
         inner: cluster.server_as(ACCOUNT),
@@ -215,7 +225,7 @@ async fn asked_in_a_life(config: KubeConfig) -> BTreeSet<Grant> {
     for (at, command) in commands().into_iter().enumerate() {
         // Whether it succeeds is for other tests.
         let _outcome = fleet.execute(&[command], &fence).await;
-        if at == 3 {
+        if at == 3 && nodes > 0 {
             add_pods(&cluster).await;
         }
         // What goes on behind it.
@@ -228,6 +238,57 @@ async fn asked_in_a_life(config: KubeConfig) -> BTreeSet<Grant> {
 fn by_pod() -> Provider {
     Provider::Pod {
         template: json!({"containers": [{"name": "c", "image": "i"}]}),
+    }
+}
+
+/// Machines are made where the cluster has too few.
+fn with_machines(config: &mut KubeConfig) {
+    let template = json!({
+        "bootstrap": {"api_version": "bootstrap.cluster.x-k8s.io/v1beta2", "kind": "FakeConfigTemplate", "name": "a"},
+        "infrastructure": {"api_version": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "FakeMachineTemplate", "name": "a"},
+        "zones": {"az-1": {"limit": 2}},
+    });
+    let rule = json!({
+        "name": "a100-8x80.8xgpu",
+        "match": {"node.kubernetes.io/instance-type": ["a100-8x80"]},
+        "accelerator": {"resource": "nvidia.com/gpu", "count": 8},
+        "provision": "a",
+    });
+    config.flavor = vec![serde_json::from_value(rule).unwrap()];
+    config.provisioner = Provisioner::ClusterApi;
+    config.cluster_api = serde_json::from_value(json!({"namespace": "clusters", "cluster": "site", "template": {"a": template}})).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_where_machines_are_made_is_granted() {
+    let mut config = KubeConfig::default();
+    with_machines(&mut config);
+    let asked = asked_in_a_life(config.clone(), 0).await;
+    let mut granted = Shipped::new(NAMESPACE, ACCOUNT).unwrap().grants().to_vec();
+    granted.extend(Shipped::of_machines("clusters").unwrap());
+    let refused = |asked: &[Grant]| -> Vec<String> {
+        let is_granted = |asked: &&Grant| granted.iter().any(|grant| grant.covers(asked));
+        asked.iter().filter(|asked| !is_granted(asked)).map(ToString::to_string).collect()
+    };
+    let asked: Vec<Grant> = asked.into_iter().collect();
+    let template = "deploy/helm/poolkeeper/templates/provisioning.yaml does not grant it";
+    assert_eq!(refused(&asked), Vec::<String>::new(), "{template}");
+    assert_eq!(refused(&machine_grants(&config)), Vec::<String>::new(), "{template}");
+    // The doctor asks about all that is used of the kinds that the configuration names.
+    let about_machines = asked.iter().filter(|asked| asked.group.ends_with("cluster.x-k8s.io"));
+    let told = machine_grants(&config);
+    let forgotten: Vec<&Grant> = about_machines
+        .filter(|asked| !told.iter().any(|grant| grant.covers(asked)))
+        .collect();
+    assert!(forgotten.is_empty(), "{forgotten:?}");
+    for (resource, verb) in [
+        ("machines", "create"),
+        ("machines", "delete"),
+        ("machines", "patch"),
+        ("fakemachines", "create"),
+    ] {
+        let is_asked = asked.iter().any(|asked| asked.resource == resource && asked.verb == verb);
+        assert!(is_asked, "{verb} {resource} was never asked for, so that little was tested");
     }
 }
 
@@ -244,8 +305,19 @@ async fn what_is_asked_of_a_cluster_is_granted() {
         };
         config.driver.mode = DriverMode::Nvidia;
         config.release.clean = by_pod();
-        all.extend(asked_in_a_life(config).await);
+        all.extend(asked_in_a_life(config, 4).await);
     }
+    let mut config = KubeConfig::default();
+    config.driver.mode = DriverMode::Operator;
+    all.extend(asked_in_a_life(config, 4).await);
+    // Asked for on Nodes with NPUs only.
+    all.insert(Grant {
+        group: "batch".to_owned(),
+        resource: "jobs".to_owned(),
+        verb: "create".to_owned(),
+        namespace: Some(NAMESPACE.to_owned()),
+        name: None,
+    });
     let is_granted = |asked: &&Grant| granted.grants().iter().any(|grant| grant.covers(asked));
     let refused: Vec<String> = all.iter().filter(|asked| !is_granted(asked)).map(ToString::to_string).collect();
     assert_eq!(

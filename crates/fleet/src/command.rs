@@ -42,6 +42,12 @@ pub enum Command {
         pool: PoolMark,
         node: NodeName,
     },
+    /// Keeps others than us from taking the machine away, or does not any more. It binds nobody who deletes the node through us.
+    LockNode {
+        pool: PoolMark,
+        node: NodeName,
+        is_locked: bool,
+    },
     /// Ends the jobs that run on the node. It should be held before, or new ones come.
     EvictNode {
         pool: PoolMark,
@@ -62,11 +68,20 @@ pub enum Command {
         node: NodeName,
         from: PoolMark,
     },
+    /// Keeps the node for the workloads of a logical pool inside the pool, and of those inside that one; or for everybody again.
+    /// Workloads of others that run there go on.
+    DedicateNode {
+        pool: PoolMark,
+        node: NodeName,
+        to: Option<Uid>,
+    },
     /// Installs a driver version on the node. What runs there is interrupted.
     SetDriver {
         pool: PoolMark,
         node: NodeName,
         version: String,
+        /// It is for this node alone; the pool's others are to have another one.
+        is_own: bool,
     },
     /// Installs a plug-in, or brings it to this version and these parameters. Each attempt is carried out once: one that failed is
     /// tried again only under a new number.
@@ -131,9 +146,11 @@ impl Command {
             | Self::DeleteNode { pool, .. }
             | Self::HoldNode { pool, .. }
             | Self::OpenNode { pool, .. }
+            | Self::LockNode { pool, .. }
             | Self::EvictNode { pool, .. }
             | Self::RebootNode { pool, .. }
             | Self::MoveNode { pool, .. }
+            | Self::DedicateNode { pool, .. }
             | Self::SetDriver { pool, .. }
             | Self::EnsurePlugin { pool, .. }
             | Self::RemovePlugin { pool, .. }
@@ -151,9 +168,11 @@ impl Command {
             Self::DeleteNode { node, .. }
             | Self::HoldNode { node, .. }
             | Self::OpenNode { node, .. }
+            | Self::LockNode { node, .. }
             | Self::EvictNode { node, .. }
             | Self::RebootNode { node, .. }
             | Self::MoveNode { node, .. }
+            | Self::DedicateNode { node, .. }
             | Self::SetDriver { node, .. } => Some(node),
             Self::EnsurePool { .. }
             | Self::RemovePool { .. }
@@ -172,10 +191,12 @@ impl Command {
             Self::DeleteNode { .. } => "delete-node",
             Self::HoldNode { .. } => "hold-node",
             Self::OpenNode { .. } => "open-node",
+            Self::LockNode { .. } => "lock-node",
             Self::EvictNode { .. } => "evict-node",
             Self::RebootNode { .. } => "reboot-node",
             Self::ResetNode(_) => "reset-node",
             Self::MoveNode { .. } => "move-node",
+            Self::DedicateNode { .. } => "dedicate-node",
             Self::SetDriver { .. } => "set-driver",
             Self::EnsurePlugin { .. } => "ensure-plugin",
             Self::RemovePlugin { .. } => "remove-plugin",

@@ -4,8 +4,10 @@
 use crate::command::{Command, NodeRequest, PluginRequest, PoolMark, ResetRequest};
 use crate::observation::{ClusterFact, DriverProgress, MachineState, NodeFact, Observation, PluginState, RequestFact, RequestProgress};
 use crate::port::{Fleet, FleetError};
+use crate::workload::Quota;
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName, PoolName, ProjectId, TemplateName, ZoneName};
+use domain::pool::tree::Amount;
 use domain::pool::{NodeOs, PoolRef};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -57,6 +59,12 @@ pub const CHECKS: &[(&str, Check)] = &[
         it.a_reset_node_comes_up_with_what_was_asked_for().boxed()
     }),
     ("a moved node keeps its machine", |it| it.a_moved_node_keeps_its_machine().boxed()),
+    ("a node is kept for a logical pool until it is not", |it| {
+        it.a_node_is_kept_for_a_logical_pool_until_it_is_not().boxed()
+    }),
+    ("quotas are told as they were asked for", |it| {
+        it.quotas_are_told_as_they_were_asked_for().boxed()
+    }),
     ("a removed pool leaves nothing", |it| it.a_removed_pool_leaves_nothing().boxed()),
     ("commands to what is not there are done", |it| {
         it.commands_to_what_is_not_there_are_done().boxed()
@@ -254,6 +262,7 @@ impl Subject {
             pool: pool.clone(),
             node: node_name(1),
             version: self.drivers[1].to_owned(),
+            is_own: false,
         };
         self.command(&[set.clone(), set]).await;
         let is_new = |seen: &Observation| {
@@ -381,6 +390,42 @@ impl Subject {
         assert_eq!(self.free(0).await, free);
     }
 
+    async fn a_node_is_kept_for_a_logical_pool_until_it_is_not(&self) {
+        let (pool, logical) = (mark(1), mark(2));
+        self.ready_node(&pool).await;
+        let dedicate = |to: Option<&PoolMark>| Command::DedicateNode {
+            pool: pool.clone(),
+            node: node_name(1),
+            to: to.map(|mark| mark.uid.clone()),
+        };
+        self.command(&[dedicate(Some(&logical)), dedicate(Some(&logical))]).await;
+        let is_kept = |seen: &Observation| seen.nodes[&node_name(1)].dedicated_to.as_ref() == Some(&logical.uid);
+        self.until(&pool, is_kept).await;
+        self.command(&[dedicate(None)]).await;
+        self.until(&pool, |seen| seen.nodes[&node_name(1)].dedicated_to.is_none()).await;
+    }
+
+    async fn quotas_are_told_as_they_were_asked_for(&self) {
+        let (pool, logical) = (mark(1), mark(2));
+        self.ready_node(&pool).await;
+        let quota = |pool: &PoolMark, parent: Option<&PoolMark>, is_shut| Quota {
+            pool: pool.clone(),
+            parent: parent.map(|parent| parent.uid.clone()),
+            amounts: BTreeMap::from([(self.flavor.clone(), Amount { count: 1, max_count: 1 })]),
+            is_shut,
+        };
+        let told = |is_shut| vec![quota(&pool, None, false), quota(&logical, Some(&pool), is_shut)];
+        for is_shut in [false, true, false] {
+            let quotas = told(is_shut);
+            let set = Command::SetQuotas {
+                pool: pool.clone(),
+                quotas: quotas.clone(),
+            };
+            self.command(&[set.clone(), set]).await;
+            self.until(&pool, |seen| seen.quotas == quotas).await;
+        }
+    }
+
     async fn a_removed_pool_leaves_nothing(&self) {
         let (pool, before) = (mark(1), self.free(0).await);
         self.ready_node(&pool).await;
@@ -417,7 +462,15 @@ impl Subject {
                 node: node.clone(),
                 from: mark(2),
             },
-            Command::OpenNode { pool: pool.clone(), node },
+            Command::OpenNode {
+                pool: pool.clone(),
+                node: node.clone(),
+            },
+            Command::LockNode {
+                pool: pool.clone(),
+                node,
+                is_locked: true,
+            },
             Command::RemovePlugin {
                 pool: pool.clone(),
                 template: self.plugin.0.clone(),

@@ -60,8 +60,12 @@ pub struct NodeFact {
     pub is_busy: bool,
     /// Closed to new jobs.
     pub is_held: bool,
+    /// Whether others are kept from taking the machine away. `None`: the fleet cannot keep anybody from it, or needs not.
+    pub is_locked: Option<bool>,
     /// The last reboot or reset that was asked for.
     pub request: Option<RequestFact>,
+    /// The logical pool that it is kept for.
+    pub dedicated_to: Option<Uid>,
 }
 
 /// A numbered request to a machine.

@@ -20,6 +20,9 @@ pub struct Quota {
     pub parent: Option<Uid>,
     /// Guaranteed and greatest numbers of nodes by flavor.
     pub amounts: BTreeMap<FlavorName, Amount>,
+    /// No workload starts in it. Those that run go on.
+    #[serde(default)]
+    pub is_shut: bool,
 }
 
 /// A workload of a pool, or one that has ended lately.

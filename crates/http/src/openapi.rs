@@ -107,6 +107,7 @@ pub fn document() -> Value {
             "schemas": schemas,
             "securitySchemes": {
                 "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "What X-Auth-Token takes: a token of this service, or of the issuer or the IAM service that it trusts"},
                 "signature": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "SDK-HMAC-SHA256 or V11-HMAC-SHA256 signature"}
             }
         }
@@ -121,7 +122,7 @@ fn describe(operation: &Operation) -> Value {
         "tags": [documentation.tag],
         "parameters": parameters(operation),
         "responses": responses(operation),
-        "security": if operation.is_open { json!([]) } else { json!([{"token": []}, {"signature": []}]) },
+        "security": if operation.is_open { json!([]) } else { json!([{"token": []}, {"bearer": []}, {"signature": []}]) },
     });
     if let Some(body) = &documentation.body {
         let mut content = json!({"application/json": {"schema": body.reference()}});

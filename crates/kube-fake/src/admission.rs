@@ -18,6 +18,10 @@ pub(crate) const OWN_USER: &str = "system:serviceaccount:poolkeeper-system:poolk
 const PREFIX: &str = "poolkeeper.io/";
 const POOL: &str = "poolkeeper.io/pool";
 const EPOCH: &str = "poolkeeper.io/epoch";
+/// The same for Machines of Cluster API.
+const MACHINE_POLICY: &str = "poolkeeper-machines";
+const MACHINES: &str = "machines.cluster.x-k8s.io";
+const MACHINE_NOTES: [&str; 3] = ["poolkeeper.io/order", "poolkeeper.io/request", "poolkeeper.io/action"];
 const GUARDED: [&str; 6] = ["pool", "pool-name", "node", "flavor", "node-pool", "quota"];
 
 /// Which rules are in force, and what they go by.
@@ -155,7 +159,8 @@ fn pool_pod(state: &State, namespace: &str, pod: &mut Value) {
 pub(crate) fn validate(state: &State, call: &Call, before: Option<&Value>, after: &Value) -> Result<(), Refusal> {
     let name = crate::objects::text(after, "/metadata/name");
     match (call.ty.qualified().as_str(), call.subresource.as_deref()) {
-        ("nodes", None) if state.rules.fence || has_policy(state) => node_claims(state, call, before, after),
+        ("nodes", None) if state.rules.fence || has_policy(state) => guard(state, call, before, after, &NODE_MARKS),
+        (MACHINES, None) if state.rules.fence || is_installed(state, MACHINE_POLICY) => guard(state, call, before, after, &MACHINE_MARKS),
         ("pods", None) if state.rules.pods && before.is_none() => foreign_pod(state, &call.ty, &call.namespace, name, after),
         (_, None) if state.rules.queues => queue_rules::validate(state, call, before, after),
         _ => Ok(()),
@@ -172,7 +177,11 @@ pub(crate) fn validate_delete(state: &State, ty: &ResourceType, name: &str) -> R
 
 /// The policy was installed by somebody, and bound.
 fn has_policy(state: &State) -> bool {
-    let has = |ty| state.get(ty, "", POLICY).is_some();
+    is_installed(state, POLICY)
+}
+
+fn is_installed(state: &State, policy: &str) -> bool {
+    let has = |ty| state.get(ty, "", policy).is_some();
     has("validatingadmissionpolicies.admissionregistration.k8s.io") && has("validatingadmissionpolicybindings.admissionregistration.k8s.io")
 }
 
@@ -189,16 +198,49 @@ fn own_taints(node: Option<&Value>) -> Vec<String> {
         .collect()
 }
 
-/// The four rules about nodes that carry a pool's mark.
-fn node_claims(state: &State, call: &Call, before: Option<&Value>, after: &Value) -> Result<(), Refusal> {
-    let was = |name: &str| before.and_then(|before| label(before, name)).unwrap_or_default();
-    let now = |name: &str| label(after, name).unwrap_or_default();
-    let marked = |node: &Value| label(node, POOL).is_some();
-    if !marked(after) && !before.is_some_and(marked) {
+/// A policy about objects with a pool's mark: the server's own writes carry an epoch that is not over, and others leave the marks alone.
+struct Marks {
+    policy: &'static str,
+    /// Besides the epoch.
+    is_untouched: fn(Option<&Value>, &Value) -> bool,
+    /// What others are told who touch them.
+    foreign: &'static str,
+    /// Whether the object may go from one pool to another at once.
+    may_change_pool: bool,
+}
+
+const NODE_MARKS: Marks = Marks {
+    policy: POLICY,
+    is_untouched: |before, after| has_same_labels(&GUARDED, before, after) && own_taints(before) == own_taints(Some(after)),
+    foreign: "only poolkeeper may change the marks of a pool's node",
+    may_change_pool: false,
+};
+
+const MACHINE_MARKS: Marks = Marks {
+    policy: MACHINE_POLICY,
+    is_untouched: |before, after| {
+        let is_same = |key: &&str| before.and_then(|before| annotation(before, key)) == annotation(after, key);
+        has_same_labels(&GUARDED[..4], before, after) && MACHINE_NOTES.iter().all(is_same)
+    },
+    foreign: "only poolkeeper may change the marks of a pool's machine",
+    may_change_pool: true,
+};
+
+fn has_same_labels(names: &[&str], before: Option<&Value>, after: &Value) -> bool {
+    names.iter().all(|name| {
+        let key = format!("{PREFIX}{name}");
+        before.and_then(|before| label(before, &key)).unwrap_or_default() == label(after, &key).unwrap_or_default()
+    })
+}
+
+fn guard(state: &State, call: &Call, before: Option<&Value>, after: &Value, marks: &Marks) -> Result<(), Refusal> {
+    let pool_of = |object: Option<&Value>| object.and_then(|object| label(object, POOL)).map(str::to_owned);
+    let (was, now) = (pool_of(before), pool_of(Some(after)));
+    if was.is_none() && now.is_none() {
         return Ok(());
     }
     let name = crate::objects::text(after, "/metadata/name");
-    let refuse = |reason, why: &str| Err(Refusal::policy(&call.ty, name, POLICY, reason, why));
+    let refuse = |reason, why: &str| Err(Refusal::policy(&call.ty, name, marks.policy, reason, why));
     let Some(fence) = state.rules.fence_epoch(state.now) else {
         return refuse(
             "Forbidden",
@@ -207,15 +249,12 @@ fn node_claims(state: &State, call: &Call, before: Option<&Value>, after: &Value
     };
     let ours = &*call.user == OWN_USER;
     let (epoch_was, epoch_now) = (epoch(before), epoch(Some(after)));
-    let same_labels = GUARDED.iter().all(|key| {
-        let key = format!("{PREFIX}{key}");
-        was(&key) == now(&key)
-    });
-    let untouched = same_labels && own_taints(before) == own_taints(Some(after)) && epoch_was == epoch_now;
-    if !ours && !untouched {
-        return refuse("Forbidden", "only poolkeeper may change the marks of a pool's node");
+    let is_untouched = epoch_was == epoch_now && (marks.is_untouched)(before, after);
+    if !ours && !is_untouched {
+        return refuse("Forbidden", marks.foreign);
     }
-    if !was(POOL).is_empty() && !now(POOL).is_empty() && now(POOL) != was(POOL) {
+    let changes_pool = |(was, now): (String, String)| !was.is_empty() && !now.is_empty() && was != now;
+    if !marks.may_change_pool && was.zip(now).is_some_and(changes_pool) {
         return refuse("Invalid", "a node changes pools only through release");
     }
     if ours && epoch_now < epoch_was {

@@ -174,34 +174,7 @@ impl FakeCluster {
     /// Puts a machine in.
     pub fn add_node(&self, spec: &NodeSpec) {
         self.with_state(|state| {
-            let mut taints = spec.taints.clone();
-            if !spec.is_ready {
-                taints.push(json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}));
-            }
-            let ready = json!({
-                "type": "Ready", "status": if spec.is_ready { "True" } else { "False" }, "reason": if spec.is_ready { "KubeletReady" } else { "KubeletNotReady" },
-                "lastHeartbeatTime": state.time(), "lastTransitionTime": state.time(),
-            });
-            let number = state.version % 65_000;
-            let mut node = json!({
-                "metadata": {"name": spec.name, "labels": spec.labels, "annotations": {}},
-                "spec": {"providerID": format!("fake://{}", spec.name)},
-                "status": {
-                    "capacity": spec.resources, "allocatable": spec.resources, "conditions": [ready],
-                    "addresses": [
-                        {"type": "InternalIP", "address": format!("10.0.{}.{}", number / 250, number % 250 + 1)},
-                        {"type": "Hostname", "address": spec.name},
-                    ],
-                    "nodeInfo": {
-                        "machineID": state.new_uid(), "systemUUID": state.new_uid(), "bootID": state.new_uid(), "kernelVersion": "6.1.0",
-                        "osImage": "Fake Linux 1", "containerRuntimeVersion": "containerd://1.7.0", "kubeletVersion": "v1.33.0",
-                        "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64",
-                    },
-                },
-            });
-            if !taints.is_empty() {
-                set(&mut node, &["spec", "taints"], Value::Array(taints));
-            }
+            let node = node_object(state, spec);
             let node = state.stamped(node, 0);
             let key = Key::new("nodes", "", &spec.name);
             state.commit("system:node", key, Some(node));
@@ -308,4 +281,37 @@ impl FakeCluster {
     pub(crate) fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
         self.shared.clock.sleep_until(deadline)
     }
+}
+
+/// A machine as its kubelet registers it, and as it is later.
+pub(crate) fn node_object(state: &mut State, spec: &NodeSpec) -> Value {
+    let mut taints = spec.taints.clone();
+    if !spec.is_ready {
+        taints.push(json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}));
+    }
+    let ready = json!({
+        "type": "Ready", "status": if spec.is_ready { "True" } else { "False" }, "reason": if spec.is_ready { "KubeletReady" } else { "KubeletNotReady" },
+        "lastHeartbeatTime": state.time(), "lastTransitionTime": state.time(),
+    });
+    let number = state.version % 65_000;
+    let mut node = json!({
+        "metadata": {"name": spec.name, "labels": spec.labels, "annotations": {}},
+        "spec": {"providerID": format!("fake://{}", spec.name)},
+        "status": {
+            "capacity": spec.resources, "allocatable": spec.resources, "conditions": [ready],
+            "addresses": [
+                {"type": "InternalIP", "address": format!("10.0.{}.{}", number / 250, number % 250 + 1)},
+                {"type": "Hostname", "address": spec.name},
+            ],
+            "nodeInfo": {
+                "machineID": state.new_uid(), "systemUUID": state.new_uid(), "bootID": state.new_uid(), "kernelVersion": "6.1.0",
+                "osImage": "Fake Linux 1", "containerRuntimeVersion": "containerd://1.7.0", "kubeletVersion": "v1.33.0",
+                "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64",
+            },
+        },
+    });
+    if !taints.is_empty() {
+        set(&mut node, &["spec", "taints"], Value::Array(taints));
+    }
+    node
 }

@@ -7,6 +7,7 @@ use crate::quantity::{Amounts, add, amounts};
 use crate::refusal::{Cause, Refusal};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const QUEUES: &str = "queues.scheduling.volcano.sh";
 const CLUSTER_QUEUES: &str = "clusterqueues.kueue.x-k8s.io";
@@ -68,13 +69,12 @@ pub(crate) fn validate_delete(state: &State, ty: &ResourceType, name: &str) -> R
 
 /// All that is wrong with the tree.
 pub(crate) fn faults(state: &State) -> Vec<String> {
-    let tree = tree(state);
-    tree.0
-        .keys()
-        .flat_map(|name| tree.faults_at(name))
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+    tree(state).faults()
+}
+
+/// What is wrong with a tree of Volcano queues, by their names.
+pub fn queue_tree_faults(queues: &BTreeMap<String, Arc<Value>>) -> Vec<String> {
+    Tree(queues.iter().map(|(name, queue)| (name.as_str(), &**queue)).collect()).faults()
 }
 
 fn tree(state: &State) -> Tree<'_> {
@@ -90,6 +90,15 @@ fn leaf_with_pods(state: &State, parent: &str) -> Option<String> {
 }
 
 impl<'a> Tree<'a> {
+    fn faults(&self) -> Vec<String> {
+        let names = self.0.keys();
+        names
+            .flat_map(|name| self.faults_at(name))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+
     fn children<'b>(&'b self, of: &'b str) -> impl Iterator<Item = (&'a str, &'a Value)> + 'b {
         let all = self.0.iter().map(|(name, queue)| (*name, *queue));
         all.filter(move |(name, queue)| *name != ROOT && parent(queue) == of)

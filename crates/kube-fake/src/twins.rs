@@ -6,6 +6,7 @@ mod drivers;
 mod garbage;
 mod jobs;
 pub(crate) mod kubelet;
+mod machines;
 mod nodes;
 mod releases;
 mod scheduler;
@@ -36,6 +37,8 @@ pub struct TwinOptions {
     pub drivers: Option<Duration>,
     /// Time until a release, or an application, is ready. Queues open and close at once.
     pub releases: Option<Duration>,
+    /// Time from a Machine of Cluster API to its Node.
+    pub machines: Option<Duration>,
     /// What belongs to nothing goes; deleted namespaces are emptied; budgets are counted.
     pub garbage: bool,
 }
@@ -76,6 +79,7 @@ impl TwinOptions {
             scheduler: true,
             drivers: Some(Duration::from_mins(3)),
             releases: Some(Duration::from_secs(20)),
+            machines: Some(Duration::from_mins(3)),
             garbage: true,
         }
     }
@@ -125,6 +129,11 @@ pub(crate) enum Task {
     ReleaseReady {
         key: crate::Key,
         generation: i64,
+    },
+    Machine {
+        key: crate::Key,
+        uid: String,
+        step: machines::Step,
     },
 }
 
@@ -233,6 +242,11 @@ fn react(state: &mut State, change: &Change) {
                 jobs::deployment_changed(state, change, takes);
             }
         }
+        machines::MACHINES => {
+            if let Some(takes) = options.machines {
+                machines::changed(state, change, takes);
+            }
+        }
         _ => {
             if let Some(takes) = options.releases {
                 releases::changed(state, change, takes);
@@ -257,5 +271,6 @@ fn perform(state: &mut State, task: &Task) {
         Task::DriverDone { node, version } => drivers::done(state, node, version),
         Task::WorkloadReady { key } => jobs::deployment_ready(state, key),
         Task::ReleaseReady { key, generation } => releases::ready(state, key, *generation),
+        Task::Machine { key, uid, step } => machines::perform(state, key, uid, *step),
     }
 }

@@ -101,7 +101,12 @@ pub(crate) fn object(ty: &ResourceType, object: &Value) -> Vec<Cause> {
     let finalizers = metadata.get("finalizers").and_then(Value::as_array).into_iter().flatten();
     for (index, finalizer) in finalizers.enumerate() {
         let text = finalizer.as_str().unwrap_or_default();
-        if !text.contains('/') && !matches!(text, "kubernetes" | "foregroundDeletion" | "orphan") {
+        // Custom types are held to the form of names only.
+        if ty.is_custom {
+            let faults = key_faults(text);
+            let field = format!("metadata.finalizers[{index}]");
+            causes.extend(faults.iter().map(|fault| Cause::invalid(field.clone(), finalizer, fault)));
+        } else if !text.contains('/') && !matches!(text, "kubernetes" | "foregroundDeletion" | "orphan") {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             causes.push(Cause::invalid(format!("metadata.finalizers[{index}]"), finalizer, why));
         }

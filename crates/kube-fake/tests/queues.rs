@@ -6,22 +6,14 @@ use clock::ManualClock;
 use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use poolkeeper_kube_fake::{FakeCluster, ResourceType};
+use poolkeeper_kube_fake::FakeCluster;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 fn cluster() -> FakeCluster {
     let clock = ManualClock::starting_at(Timestamp::UNIX_EPOCH);
     let cluster = FakeCluster::new(Arc::new(clock), 1);
-    cluster.register(ResourceType::custom("scheduling.volcano.sh", "v1beta1", "Queue", "queues", false));
-    cluster.register(ResourceType::custom(
-        "kueue.x-k8s.io",
-        "v1beta2",
-        "ClusterQueue",
-        "clusterqueues",
-        false,
-    ));
-    cluster.register(ResourceType::custom("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues", true));
+    cluster.serve_schedulers();
     cluster
 }
 

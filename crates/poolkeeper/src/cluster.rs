@@ -8,7 +8,7 @@ use domain::meta::{Fence, Uid};
 use domain::name::NodeName;
 use domain::sample::Minute;
 use fleet::{Command, Fleet, FleetError, Observation, Workloads};
-use fleet_kube::{KubeFleet, StartError, connect};
+use fleet_kube::{KubeFleet, StartError, connect, explained};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,20 +88,6 @@ impl ClusterFleet {
             State::Here(fleet) => Ok(Arc::clone(fleet)),
         }
     }
-}
-
-/// An error with its causes, each said once.
-pub(crate) fn explained(error: &StartError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 async fn open(cluster: &Cluster, clock: &Arc<dyn Clock>) -> Result<KubeFleet, StartError> {

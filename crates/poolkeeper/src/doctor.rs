@@ -1,7 +1,7 @@
 //! `poolkeeper doctor`: what stands in the way of the store and of the cluster, and what to do about it.
 
 use crate::config::{Config, FleetKind};
-use crate::{cluster, keeping};
+use crate::keeping;
 use anyhow::Result;
 use clap::ValueEnum;
 use clock::{Clock, SystemClock};
@@ -62,7 +62,7 @@ async fn examine_cluster(config: &Config, known: &Known, found: &mut Vec<Finding
         }
         Err(error) => found.push(Finding::error(
             "Kubernetes",
-            cluster::explained(&error),
+            fleet_kube::explained(&error),
             "give --kubeconfig, or run this in a pod of the cluster",
         )),
     }

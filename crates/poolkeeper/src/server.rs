@@ -214,14 +214,17 @@ impl Server {
             "following the store",
             follow(state.clone(), Arc::clone(&clock), stop.subscribe()),
         ));
-        let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&real));
-        let stopped = until(stop.subscribe());
-        tasks.spawn(named("looking after freshness", async move {
-            tokio::select! {
-                () = stopped => {}
-                () = looking => {}
-            }
-        }));
+        // The embedded store has no other writers, and so nothing that could be behind.
+        if config.database.is_some() {
+            let looking = replica::look_after(state.clone(), freshness, metrics, Arc::clone(&real));
+            let stopped = until(stop.subscribe());
+            tasks.spawn(named("looking after freshness", async move {
+                tokio::select! {
+                    () = stopped => {}
+                    () = looking => {}
+                }
+            }));
+        }
         readiness.set(true);
         tracing::info!(%address, "serving");
         Ok(Self {

@@ -221,7 +221,7 @@ impl Controller {
         self.context.fleet.lead(fence).await;
         let mut queue = Queue::default();
         self.push_all(&mut queue);
-        let mut resync = Box::pin(self.pause(self.context.policy.resync));
+        let mut resync = Box::pin(self.resync(fence));
         let mut fleet_change = Box::pin(self.context.fleet.changed());
         let mut steps = FuturesUnordered::new();
         loop {
@@ -267,12 +267,18 @@ impl Controller {
                 }
                 () = timer => {}
                 () = &mut resync => {
-                    self.context.fleet.lead(fence).await;
-                    resync = Box::pin(self.pause(self.context.policy.resync));
+                    resync = Box::pin(self.resync(fence));
                     self.push_all(&mut queue);
                 }
             }
         }
+    }
+
+    /// Waits until all trees are to be looked at again. It runs beside the steps: a fleet may let who leads wait for a command
+    /// that is being carried out, and nothing is carried out while nobody asks how far it is.
+    async fn resync(&self, fence: &Fence) {
+        self.pause(self.context.policy.resync).await;
+        self.context.fleet.lead(fence).await;
     }
 
     fn push_all(&self, queue: &mut Queue) {

@@ -198,7 +198,9 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
             work.scale(observed);
             work.scopes(observed);
             work.drivers(observed);
+            work.dedicate_nodes(observed);
             work.hold_nodes(observed);
+            work.lock_nodes(observed);
             work.derive_phase(observed);
             work.progress_order();
             work.set_quotas(observed);

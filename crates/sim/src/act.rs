@@ -130,29 +130,33 @@ pub enum Event {
 
 /// An event, and how long its actor waits before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Timed {
+pub struct Timed<E = Event> {
     /// Its place among all events of the world.
     pub id: usize,
     pub after: Duration,
-    pub event: Event,
+    pub event: E,
 }
 
 /// What each actor does, in order: the users, then fate, then the crowd, then the weather.
 pub fn schedule(seed: u64, hours: u64) -> Vec<Vec<Timed>> {
+    draw(seed, hours, USERS + 3, |actor, random| match actor.cmp(&USERS) {
+        Ordering::Less => Event::Act(act(actor, random)),
+        Ordering::Equal => Event::Blow(blow(random)),
+        Ordering::Greater if actor == USERS + 1 => Event::Crowd(crowd(random)),
+        Ordering::Greater => Event::Blow(weather(random)),
+    })
+}
+
+/// Draws what actors do, each from a stream of its own.
+pub fn draw<E>(seed: u64, hours: u64, actors: usize, event: impl Fn(usize, &SeededEntropy) -> E) -> Vec<Vec<Timed<E>>> {
     let mut ids = 0..;
-    let mut actors = Vec::new();
-    for user in 0..=USERS + 2 {
-        let random = SeededEntropy::new(seed.wrapping_mul(31) ^ (0x5eed + user as u64));
+    let of_actor = |actor: usize| {
+        let random = SeededEntropy::new(seed.wrapping_mul(31) ^ (0x5eed + actor as u64));
         let mut left = Duration::from_hours(hours);
         let mut events = Vec::new();
         loop {
             let after = Duration::from_millis(random.next_u64() % 2_400_000);
-            let event = match user.cmp(&USERS) {
-                Ordering::Less => Event::Act(act(user, &random)),
-                Ordering::Equal => Event::Blow(blow(&random)),
-                Ordering::Greater if user == USERS + 1 => Event::Crowd(crowd(&random)),
-                Ordering::Greater => Event::Blow(weather(&random)),
-            };
+            let event = event(actor, &random);
             match left.checked_sub(after) {
                 Some(rest) => left = rest,
                 None => break,
@@ -160,9 +164,14 @@ pub fn schedule(seed: u64, hours: u64) -> Vec<Vec<Timed>> {
             let id = ids.next().unwrap_or(usize::MAX);
             events.push(Timed { id, after, event });
         }
-        actors.push(events);
-    }
-    actors
+        events
+    };
+    (0..actors).map(of_actor).collect()
+}
+
+/// A number below a bound.
+pub fn below(random: &SeededEntropy, bound: u64) -> u64 {
+    random.next_u64() % bound
 }
 
 fn slot(user: usize, random: &SeededEntropy) -> Slot {
@@ -172,7 +181,7 @@ fn slot(user: usize, random: &SeededEntropy) -> Slot {
     }
 }
 
-fn act(user: usize, random: &SeededEntropy) -> Act {
+pub fn act(user: usize, random: &SeededEntropy) -> Act {
     let below = |bound: u64| random.next_u64() % bound;
     let slot = slot(user, random);
     let count = 1 + below(6) as u32;

@@ -32,7 +32,7 @@ impl World {
             idempotency: Some(Idempotency { request: key.clone(), key }),
             ..place::context()
         };
-        let service = self.user(id % USERS).service;
+        let service = self.house.user(id % USERS).service;
         let answer = match act {
             CrowdAct::Submit {
                 slot,
@@ -81,15 +81,17 @@ impl World {
         for (root, fact) in &all {
             let wanted = if fact.hosts.is_empty() { 0 } else { fact.nodes as usize };
             if fact.hosts.len() != wanted {
-                self.auditor
+                self.house
+                    .auditor
                     .report(format!("{} has {} of {wanted} nodes", fact.name, fact.hosts.len()));
             }
             for host in &fact.hosts {
                 if !taken.insert((root, &host.node)) {
-                    self.auditor.report(format!("{} has two workloads", host.node));
+                    self.house.auditor.report(format!("{} has two workloads", host.node));
                 }
                 if !nodes.contains(&(root, &host.node)) {
-                    self.auditor
+                    self.house
+                        .auditor
                         .report(format!("{} runs on {}, which is no node", fact.name, host.node));
                 }
             }
@@ -103,7 +105,7 @@ impl World {
     /// What started at this very moment has not overtaken what is no larger and has waited before, unless it was promised.
     fn check_order(&self, all: &[&WorkloadFact]) {
         let before = self.crowd.before.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
+        let now = self.house.clock.now();
         let was = |fact: &WorkloadFact, status: WorkloadStatus| before.get(&fact.uid) == Some(&status);
         let order = |fact: &WorkloadFact| (Reverse(fact.priority), fact.created_at);
         for started in all
@@ -118,7 +120,7 @@ impl World {
                     && order(other) < order(started)
             });
             if let Some(other) = overtaken {
-                self.auditor.report(format!("{} has overtaken {}", started.name, other.name));
+                self.house.auditor.report(format!("{} has overtaken {}", started.name, other.name));
             }
         }
     }
@@ -134,7 +136,7 @@ impl World {
             if self.fleet.all_workloads().iter().all(|(_, fact)| fact.hosts.is_empty()) {
                 break;
             }
-            self.pause(Duration::from_hours(1)).await;
+            self.house.pause(Duration::from_hours(1)).await;
         }
     }
 
@@ -144,7 +146,9 @@ impl World {
             let waits = fact.status == WorkloadStatus::Queue && fact.reason.is_some();
             if !fact.status.is_over() && !waits {
                 let status = fact.status.as_str();
-                self.auditor.report(format!("{} is {status} at rest: {:?}", fact.name, fact.reason));
+                self.house
+                    .auditor
+                    .report(format!("{} is {status} at rest: {:?}", fact.name, fact.reason));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Worlds that once broke, kept as files: run again in every test, so that what they found stays found.
 
+use crate::kube::{KubeFaults, KubeSettings};
 use crate::world::{Faults, Settings};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -31,6 +32,25 @@ impl Kept {
             seed: self.seed,
             hours: self.hours,
             faults: Faults::USUAL,
+            keep: self.keep.clone(),
+        }
+    }
+
+    pub fn of_kube(settings: &KubeSettings, found: String) -> Self {
+        Self {
+            found,
+            seed: settings.seed,
+            hours: settings.hours,
+            keep: settings.keep.clone(),
+        }
+    }
+
+    /// As of a world over a cluster.
+    pub fn kube_settings(&self) -> KubeSettings {
+        KubeSettings {
+            seed: self.seed,
+            hours: self.hours,
+            faults: KubeFaults::USUAL,
             keep: self.keep.clone(),
         }
     }

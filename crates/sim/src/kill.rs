@@ -1,8 +1,9 @@
 //! A small world without other faults, in which the controller is killed at one named point of one operation.
 
 use crate::act::{Act, Machines, Slot};
+use crate::house::in_virtual_time;
 use crate::place;
-use crate::world::{Faults, Settings, World, in_virtual_time};
+use crate::world::{Faults, Settings, World};
 use async_trait::async_trait;
 use domain::pool::{JobType, UpdateStrategy};
 use fleet::sim::{MachineFault, PoolFault};
@@ -199,22 +200,22 @@ async fn small_world(name: &str, killer: Arc<Killer>) -> Vec<String> {
     };
     let world = World::new(settings, MemStore::default()).await;
     world.furnish().await;
-    let followers = world.follow();
+    let followers = world.house.follow();
     world.start_controller(0, 0, Arc::clone(&killer) as Arc<dyn Probe>);
     for (id, act) in [create(SLOT), CHILD].iter().enumerate() {
         demand(&world, act, id).await;
-        world.pause(Duration::from_hours(1)).await;
+        world.house.pause(Duration::from_hours(1)).await;
     }
     killer.is_armed.store(true, Ordering::Relaxed);
     let story = async {
         for (id, next) in operation(name).iter().enumerate() {
             make(&world, next, id + 10).await;
         }
-        world.pause(WATCH).await;
+        world.house.pause(WATCH).await;
     };
     let murder = async {
         killer.hit.notified().await;
-        world.kill_controller(0);
+        world.house.kill_controller(0);
         world.start_controller(1, 0, Arc::new(NoProbe));
         std::future::pending::<()>().await;
     };
@@ -226,14 +227,14 @@ async fn small_world(name: &str, killer: Arc<Killer>) -> Vec<String> {
     world.mend_everything().await;
     world.come_to_rest(&mut Vec::new()).await;
     drop(followers);
-    world.auditor.take()
+    world.house.auditor.take()
 }
 
 async fn make(world: &World, next: &Move, id: usize) {
     let pool = place::pool_name(SLOT);
     let broken = match next {
         Move::Act(act) => return demand(world, act, id).await,
-        Move::Wait(wait) => return world.pause(*wait).await,
+        Move::Wait(wait) => return world.house.pause(*wait).await,
         Move::Machine(at, fault) => {
             let machine = world.fleet.machines()[*at as usize].registration.id.clone();
             world.fleet.break_machine(&machine, fault.clone()).await
@@ -242,14 +243,14 @@ async fn make(world: &World, next: &Move, id: usize) {
         Move::MendPool => world.fleet.mend_pool(&pool).await,
     };
     if !matches!(broken, Ok(Ok(()))) {
-        world.auditor.report(format!("the fault was not there to be had: {broken:?}"));
+        world.house.auditor.report(format!("the fault was not there to be had: {broken:?}"));
     }
 }
 
 /// Without faults, every request of an operation is to be answered with success.
 async fn demand(world: &World, act: &Act, id: usize) {
-    let answer = world.user(0).act(act, id).await;
+    let answer = world.house.user(0).act(act, id).await;
     if answer != "ok" {
-        world.auditor.report(format!("{act:?}: {answer}"));
+        world.house.auditor.report(format!("{act:?}: {answer}"));
     }
 }

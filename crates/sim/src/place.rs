@@ -47,6 +47,10 @@ pub fn cpu() -> FlavorName {
     flavor_of(Machines::Cpu)
 }
 
+pub fn gpu() -> FlavorName {
+    flavor_of(Machines::Gpu)
+}
+
 pub fn project() -> ProjectId {
     names::project()
 }
@@ -202,11 +206,16 @@ pub fn physical(slot: Slot, machines: Machines, count: u32, is_prepaid: bool) ->
     } else {
         BillingDraft::default()
     };
+    let resource = ResourceDraft {
+        // Labels of Nodes that others set too.
+        labels: (slot.number > 0).then(|| BTreeMap::from([("team".to_owned(), "pool".to_owned())])),
+        ..ResourceDraft::plain(flavor_of(machines), count)
+    };
     PoolDraft {
         scope: Some(vec![JobType::Train]),
         network: Some(network_of_pools()),
         billing,
-        ..blank(display(slot), ResourceDraft::plain(flavor_of(machines), count))
+        ..blank(display(slot), resource)
     }
 }
 
@@ -224,6 +233,7 @@ pub fn unchanged(pool: &Pool) -> PoolDraft {
     let physical = pool.physical();
     let resources = pool.spec.resources.iter().map(|element| ResourceDraft {
         max_count: Some(element.max_count),
+        labels: Some(element.labels.clone()),
         ..ResourceDraft::plain(element.flavor.clone(), element.count)
     });
     PoolDraft {

@@ -1,9 +1,9 @@
 //! Processes of the world, and what may happen to each.
 
-use crate::fleet_faults::FaultyFleet;
 use crate::store_faults::FaultyStore;
 use async_trait::async_trait;
 use clock::{Clock, Entropy, SeededEntropy};
+use fleet::Fleet;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use reconcile::{Controller, LeaseTimes, Policy, Probe, Silent};
@@ -32,15 +32,15 @@ const LEASE: LeaseTimes = LeaseTimes {
 pub(crate) struct ReplicaParts {
     pub name: String,
     pub store: Arc<FaultyStore>,
-    pub fleet: Arc<FaultyFleet>,
     pub clock: Arc<dyn Clock>,
     pub probe: Arc<dyn Probe>,
 }
 
 impl Replica {
-    /// A controller with an index of its own, as another process has it.
-    pub fn start(parts: ReplicaParts) -> Self {
+    /// A controller with an index of its own, as another process has it. The fleet comes when it comes.
+    pub fn start(parts: ReplicaParts, fleet: BoxFuture<'static, Arc<dyn Fleet>>) -> Self {
         Self(tokio::spawn(async move {
+            let fleet = fleet.await;
             let state = loop {
                 match State::load(Arc::clone(&parts.store) as Arc<dyn store::Store>).await {
                     Ok(state) => break state,
@@ -49,7 +49,7 @@ impl Replica {
             };
             let controller = Controller::new(reconcile::Parts {
                 state: state.clone(),
-                fleet: parts.fleet,
+                fleet,
                 clock: Arc::clone(&parts.clock),
                 holder: HolderId(parts.name),
                 lease: LEASE,

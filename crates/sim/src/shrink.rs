@@ -1,21 +1,27 @@
 //! Makes a failing world smaller, so that what is left is what matters.
 
-use crate::world::{Settings, run};
+use crate::kube::{KubeSettings, run_kube};
+use crate::world::{Outcome, Settings, run};
 use std::collections::BTreeSet;
 
-/// Leaves out events, more and more finely, for as long as something breaks (delta debugging). Gives the smallest
-/// settings found; those given, where nothing breaks.
+/// The smallest settings found that break; those given, where nothing breaks.
 pub fn shrink(settings: &Settings) -> Settings {
-    let breaks = |keep: &BTreeSet<usize>| {
-        let smaller = Settings {
-            keep: Some(keep.clone()),
-            ..settings.clone()
-        };
-        !run(&smaller).violations.is_empty()
-    };
-    let outcome = run(settings);
+    let with = |keep: Option<BTreeSet<usize>>| Settings { keep, ..settings.clone() };
+    with(smallest(settings.keep.clone(), |keep| run(&with(keep))))
+}
+
+/// As [`shrink`], of a world over a cluster.
+pub fn shrink_kube(settings: &KubeSettings) -> KubeSettings {
+    let with = |keep: Option<BTreeSet<usize>>| KubeSettings { keep, ..settings.clone() };
+    with(smallest(settings.keep.clone(), |keep| run_kube(&with(keep))))
+}
+
+/// Leaves out events, more and more finely, for as long as something breaks (delta debugging).
+fn smallest(given: Option<BTreeSet<usize>>, run: impl Fn(Option<BTreeSet<usize>>) -> Outcome) -> Option<BTreeSet<usize>> {
+    let breaks = |keep: &BTreeSet<usize>| !run(Some(keep.clone())).violations.is_empty();
+    let outcome = run(given.clone());
     if outcome.violations.is_empty() {
-        return settings.clone();
+        return given;
     }
     let mut keep = outcome.events;
     let mut parts = 2;
@@ -41,8 +47,5 @@ pub fn shrink(settings: &Settings) -> Settings {
             None => parts = (parts * 2).min(keep.len()),
         }
     }
-    Settings {
-        keep: Some(keep),
-        ..settings.clone()
-    }
+    Some(keep)
 }

@@ -32,7 +32,7 @@ impl Ledger {
         change(self.accounts().entry(name.clone()).or_default());
     }
 
-    fn doubt_all_counts(&self) {
+    pub fn doubt_all_counts(&self) {
         self.accounts().values_mut().for_each(Account::doubt_count);
     }
 

@@ -15,9 +15,9 @@ pub use record::Recorded;
 pub use report::YearReport;
 pub use tally::Tally;
 
+use crate::house::{START, in_virtual_time};
 use crate::place;
 use crate::replica::Replica;
-use crate::world::{START, in_virtual_time};
 use agenda::Agenda;
 use auth::{KeyRing, Passwords, RolePolicy, Sealer, SealingKey};
 use clock::{Clock, Entropy, RuntimeClock, SeededEntropy};

@@ -4,14 +4,16 @@ use super::NodeSide;
 use crate::context::{ATTEMPTS, Epoch};
 use crate::edit::{self, Claim, claim};
 use crate::failure::Failure;
-use crate::{driver, inventory, mark, report, select};
+use crate::mark::{self, Order};
+use crate::view::Place;
+use crate::{driver, inventory, report, select};
 use domain::meta::Uid;
 use domain::name::NodeName;
 use fleet::{FleetError, NodeRequest};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// What this process is not sure of.
@@ -19,22 +21,51 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 pub(super) struct Doubts {
     /// Nodes that a claim is under way for.
     taken: BTreeSet<String>,
-    /// Nodes of which a claim may have been lost, or its answer.
+    /// Machines that are being made.
+    coming: BTreeMap<String, Place>,
+    /// Nodes of which a claim may have been lost, or its answer; or the making of a Machine.
     unclear: BTreeSet<(Uid, NodeName)>,
 }
 
 /// A claim that is under way. If it is given up before its outcome is known, the outcome is looked up the next time.
-struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     side: &'a NodeSide,
+    /// Of the Node, or of the Machine.
     name: String,
     id: (Uid, NodeName),
-    is_settled: bool,
+    pub is_settled: bool,
+}
+
+impl<'a> Attempt<'a> {
+    /// An attempt to make a Machine. `None`: so many are being made already that there is no room for it. `fits` tells whether there is
+    /// room for so many more.
+    pub fn to_make(side: &'a NodeSide, order: &Order, name: &str, fits: impl FnOnce(u32) -> bool) -> Option<Self> {
+        let mut doubts = side.doubts();
+        let place = (order.flavor.clone(), order.az.clone());
+        let is_known = |name: &str| side.maker().is_some_and(|maker| maker.knows(name));
+        let coming = doubts
+            .coming
+            .iter()
+            .filter(|(name, other)| **other == place && !is_known(name))
+            .count();
+        if !fits(u32::try_from(coming).unwrap_or(u32::MAX)) {
+            return None;
+        }
+        doubts.coming.insert(name.to_owned(), place);
+        Some(Self {
+            side,
+            name: name.to_owned(),
+            id: (order.pool.uid.clone(), order.node.clone()),
+            is_settled: false,
+        })
+    }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let mut doubts = self.side.doubts();
         doubts.taken.remove(&self.name);
+        doubts.coming.remove(&self.name);
         if !self.is_settled {
             doubts.unclear.insert(self.id.clone());
         }
@@ -65,16 +96,19 @@ impl NodeSide {
         let id = (request.pool.uid.clone(), request.node.clone());
         if self.doubts().unclear.contains(&id) {
             let found = self.look_up(&request.pool.uid, &request.node).await;
-            let is_there = !found.map_err(Failure::on_read)?.is_empty();
+            let is_there = !found.map_err(Failure::on_read)?.is_empty() || self.has_machine_on_server(&id).await?;
             self.doubts().unclear.remove(&id);
             if is_there {
                 return Ok(());
             }
         }
         self.nodes.fresh()?;
+        if self.has_machine(&id) {
+            return Ok(());
+        }
         loop {
             let Some(name) = self.take(request) else {
-                return Err(FleetError::NoCapacity);
+                return self.provision(request, epoch).await;
             };
             let mut attempt = Attempt {
                 side: self,
@@ -96,6 +130,18 @@ impl NodeSide {
                 Err(failure) => return Err(failure.on_write()),
             }
         }
+    }
+
+    /// Whether a Machine was made for the node.
+    fn has_machine(&self, (pool, node): &(Uid, NodeName)) -> bool {
+        self.maker().is_some_and(|maker| !maker.machines.of_node(pool, node).is_empty())
+    }
+
+    /// The same, as the server knows it.
+    async fn has_machine_on_server(&self, (pool, node): &(Uid, NodeName)) -> Result<bool, FleetError> {
+        let selector = format!("{}={pool},{}={}", mark::POOL, mark::NODE, mark::own_slug(node.as_str()));
+        let found = self.list_machines(&selector).await.map_err(Failure::on_read)?;
+        Ok(!found.is_empty())
     }
 
     /// The Nodes that are a node, as the server knows them.

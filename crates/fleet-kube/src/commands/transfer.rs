@@ -24,7 +24,7 @@ impl NodeSide {
         for it in found {
             self.release(it, pool, epoch).await.map_err(Failure::on_write)?;
         }
-        Ok(())
+        self.delete_machines(pool, node, epoch).await.map_err(Failure::on_write)
     }
 
     /// Begins to release every Node of a pool.
@@ -36,7 +36,7 @@ impl NodeSide {
             self.nodes.nodes.note(node.clone());
             self.release(Arc::new(node), pool, epoch).await.map_err(Failure::on_write)?;
         }
-        Ok(())
+        self.delete_machines_of(pool, epoch).await.map_err(Failure::on_write)
     }
 
     async fn release(&self, node: Arc<Node>, pool: &Uid, epoch: Epoch) -> Result<(), Failure> {

@@ -19,6 +19,35 @@ pub struct FaultRule {
     pub debounce_seconds: u64,
 }
 
+/// The ConfigMaps in which Huawei's device plug-in tells of each Node's NPUs: `<prefix><name of the Node>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeviceInfo {
+    pub namespace: String,
+    pub prefix: String,
+    /// Label selector, where the name space has many others.
+    pub labels: Option<String>,
+    /// Sick devices make a Node faulty once that has lasted for so long.
+    pub debounce_seconds: u64,
+}
+
+impl Default for DeviceInfo {
+    fn default() -> Self {
+        Self {
+            namespace: "kube-system".to_owned(),
+            prefix: "mindx-dl-deviceinfo-".to_owned(),
+            labels: None,
+            debounce_seconds: usual_debounce(),
+        }
+    }
+}
+
+impl DeviceInfo {
+    pub fn debounce(&self) -> Duration {
+        Duration::from_secs(self.debounce_seconds)
+    }
+}
+
 /// A text in which one `*` stands for any text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -16,6 +16,10 @@ kill_seconds = 120
 
 [driver]
 mode = "nvidia"
+upgrade_policy = { autoUpgrade = true, maxParallelUpgrades = 2 }
+
+[driver.installer.template]
+containers = [{ name = "driver", image = "npu:{{version}}" }]
 
 [[flavor]]
 name = "modelarts.bm.gpu.a100u8"
@@ -81,4 +85,33 @@ fn a_star_stands_for_any_text() {
     let pattern = Pattern("Gpu*Watch".to_owned());
     assert!(pattern.matches("GpuMemWatch") && pattern.matches("GpuWatch"));
     assert!(!pattern.matches("GpuWatc") && !pattern.matches("Gpu") && !Pattern("a".to_owned()).matches("ab"));
+}
+
+#[test]
+fn a_webhook_is_not_asked_in_the_clear_over_a_network() {
+    let at = |url: &str| {
+        let config: KubeConfig = toml::from_str(&format!(
+            "reboot = {{ webhook = {{ url = \"{url}\", secret_file = \"/etc/secret\" }} }}"
+        ))
+        .unwrap();
+        assert!(config.has_webhooks());
+        config.validate().map_err(|error| error.path)
+    };
+    for url in [
+        "https://machines.example/x",
+        "http://localhost:8080",
+        "http://127.0.0.1/x",
+        "http://[::1]:1/",
+    ] {
+        assert_eq!(at(url), Ok(()), "{url}");
+    }
+    for url in [
+        "http://machines.example/x",
+        "http://localhost.example/",
+        "ftp://localhost/",
+        "https://",
+        "",
+    ] {
+        assert_eq!(at(url), Err("reboot.webhook.url".to_owned()), "{url}");
+    }
 }

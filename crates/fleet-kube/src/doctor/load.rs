@@ -1,9 +1,10 @@
 //! Reading what the checks look at. What cannot be read is told with its reason, and the rest goes on.
 
-use super::required::{Grant, Shipped};
+use super::required::{Grant, Shipped, machine_grants};
 use super::{Cluster, Loaded, scheduler};
 use crate::config::{DriverMode, KubeConfig};
-use crate::mark;
+use crate::failure::explained;
+use crate::{machine, mark};
 use clock::Clock;
 use futures::StreamExt;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -53,6 +54,7 @@ pub async fn load(client: &Client, config: &KubeConfig, clock: &dyn Clock) -> Cl
         fence: reader.fence(config).await,
         resources: reader.resources(config).await,
         gpu_policies: reader.gpu_policies(config).await,
+        machine_parts: reader.machine_parts(config).await,
         rights: reader.rights(config, &account, is_self).await,
         account,
     }
@@ -75,6 +77,7 @@ fn unreachable_cluster(config: &KubeConfig, reason: &str) -> Cluster {
         fence: reason().map(|(): ()| None),
         resources: reason().map(|(): ()| BTreeMap::new()),
         gpu_policies: reason().map(|(): ()| BTreeMap::new()),
+        machine_parts: reason().map(|(): ()| BTreeMap::new()),
         rights: Vec::new(),
     }
 }
@@ -177,7 +180,7 @@ impl Reader<'_> {
 
     async fn gpu_policies(&self, config: &KubeConfig) -> Loaded<BTreeMap<String, bool>> {
         match config.driver.mode {
-            DriverMode::Nvidia => {}
+            DriverMode::Nvidia | DriverMode::Operator => {}
             DriverMode::Label | DriverMode::None => return Ok(BTreeMap::new()),
         }
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("nvidia.com", "v1", "ClusterPolicy"), "clusterpolicies");
@@ -186,12 +189,39 @@ impl Reader<'_> {
         Ok(policies.iter().map(|policy| (policy.name_any(), is_used(policy))).collect())
     }
 
+    async fn machine_parts(&self, config: &KubeConfig) -> Loaded<BTreeMap<String, bool>> {
+        let mut parts = BTreeMap::new();
+        let Some(settings) = config.provisioning() else { return Ok(parts) };
+        let templates = settings
+            .template
+            .values()
+            .flat_map(|template| [&template.bootstrap, &template.infrastructure]);
+        let mut wanted: Vec<(ApiResource, &str)> = templates
+            .map(|reference| (machine::template_resource(reference), reference.name.as_str()))
+            .collect();
+        wanted.push((machine::cluster_resource(), &settings.cluster));
+        for (kind, name) in wanted {
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &settings.namespace, &kind);
+            let looked = async {
+                match api.get(name).await {
+                    Ok(_) => Ok(true),
+                    // Nor is it there where its kind is not served.
+                    Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+                    Err(error) => Err(error),
+                }
+            };
+            let is_there = self.ask(looked).await?;
+            parts.insert(format!("{} {name}", kind.kind), is_there);
+        }
+        Ok(parts)
+    }
+
     async fn rights(&self, config: &KubeConfig, account: &str, is_self: bool) -> Vec<(Grant, Loaded<bool>)> {
         let grants = match Shipped::new(&config.namespace, account) {
             Ok(shipped) => shipped.grants().to_vec(),
             Err(_) => Vec::new(),
         };
-        let asked = grants.into_iter().map(|grant| async move {
+        let asked = grants.into_iter().chain(machine_grants(config)).map(|grant| async move {
             let answer = if is_self {
                 self.may_self(&grant).await
             } else {
@@ -260,19 +290,10 @@ fn is_established(definition: &CustomResourceDefinition) -> bool {
         .any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
-/// The error with its causes, for those of connections say nothing by themselves.
+/// What the server says, or why it says nothing.
 fn told(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return status.message.clone();
     }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = inner.source();
-    }
-    text
+    explained(error)
 }

@@ -12,11 +12,13 @@ const PODS: &str = "pods of pools";
 
 const CLAIMS: &str = "poolkeeper-node-claims";
 const POD_POLICY: &str = "poolkeeper-pods";
+const MACHINE_POLICY: &str = "poolkeeper-machines";
+const APPLY_FOR_MACHINES: &str = "apply deploy/kubernetes/provisioning.yaml, or set provisioning.clusterApi in the chart";
 const APPLY: &str = "apply deploy/kubernetes/admission.yaml, or set admission.validating in the chart";
 
 pub(super) fn check(config: &KubeConfig, cluster: &Cluster, known: &Known, found: &mut Vec<Finding>) {
     match Shipped::new(&config.namespace, &cluster.account) {
-        Ok(shipped) => policies(cluster, &shipped, found),
+        Ok(shipped) => policies(config, cluster, &shipped, found),
         Err(reason) => found.push(Finding::error(
             POLICIES,
             format!("the shipped policies cannot be read: {reason}"),
@@ -27,28 +29,29 @@ pub(super) fn check(config: &KubeConfig, cluster: &Cluster, known: &Known, found
     fence(config, cluster, known, found);
 }
 
-fn policies(cluster: &Cluster, shipped: &Shipped, found: &mut Vec<Finding>) {
+fn policies(config: &KubeConfig, cluster: &Cluster, shipped: &Shipped, found: &mut Vec<Finding>) {
     let (policies, bindings) = match (&cluster.policies, &cluster.bindings) {
         (Ok(policies), Ok(bindings)) => (policies, bindings),
         (Err(reason), _) | (_, Err(reason)) => return found.push(not_read(POLICIES, "admission policies", reason)),
     };
-    for name in [CLAIMS, POD_POLICY] {
+    let of_machines = config.provisioning().map(|_| (MACHINE_POLICY, APPLY_FOR_MACHINES));
+    for (name, apply) in [(CLAIMS, APPLY), (POD_POLICY, APPLY)].into_iter().chain(of_machines) {
         let policy = policies.iter().find(|policy| policy.metadata.name.as_deref() == Some(name));
         let binding = bindings.iter().find(|binding| binding.metadata.name.as_deref() == Some(name));
         found.push(match (policy, binding) {
-            (None, _) => Finding::error(POLICIES, format!("policy {name} is missing"), APPLY),
+            (None, _) => Finding::error(POLICIES, format!("policy {name} is missing"), apply),
             (Some(_), None) => Finding::error(
                 POLICIES,
                 format!("binding {name} is missing, so that the policy has no effect"),
-                APPLY,
+                apply,
             ),
             (Some(policy), Some(binding)) => {
                 let policy = is_as_shipped(shipped, "ValidatingAdmissionPolicy", name, policy.spec.as_ref());
                 let binding = is_as_shipped(shipped, "ValidatingAdmissionPolicyBinding", name, binding.spec.as_ref());
                 match (policy, binding) {
                     (true, true) => Finding::ok(POLICIES, format!("{name} is as it was shipped")),
-                    (false, _) => Finding::error(POLICIES, format!("policy {name} is not the one of this version"), APPLY),
-                    (true, false) => Finding::error(POLICIES, format!("binding {name} is not the one of this version"), APPLY),
+                    (false, _) => Finding::error(POLICIES, format!("policy {name} is not the one of this version"), apply),
+                    (true, false) => Finding::error(POLICIES, format!("binding {name} is not the one of this version"), apply),
                 }
             }
         });

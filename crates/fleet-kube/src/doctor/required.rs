@@ -1,13 +1,18 @@
 //! What the shipped manifests say: the rights of the server, and its admission policies.
 
+use crate::config::KubeConfig;
+use crate::machine;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use kube::api::ApiResource;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fmt;
 
 const RIGHTS: &str = include_str!("../../../../deploy/kubernetes/rbac.yaml");
 const ADMISSION: &str = include_str!("../../../../deploy/kubernetes/admission.yaml");
+const PROVISIONING: &str = include_str!("../../../../deploy/kubernetes/provisioning.yaml");
 /// Name space and account of the shipped manifests.
 const NAMESPACE: &str = "poolkeeper-system";
 const ACCOUNT: &str = "system:serviceaccount:poolkeeper-system:poolkeeper";
@@ -46,7 +51,7 @@ impl Grant {
     pub fn covers(&self, asked: &Self) -> bool {
         let is_wider = |own: &Option<String>, other: &Option<String>| own.is_none() || own == other;
         self.group == asked.group
-            && self.resource == asked.resource
+            && matches!(self.resource.as_str(), own if own == asked.resource || own == "*")
             && self.verb == asked.verb
             && is_wider(&self.namespace, &asked.namespace)
             && is_wider(&self.name, &asked.name)
@@ -61,18 +66,26 @@ pub struct Shipped {
 
 impl Shipped {
     pub fn new(namespace: &str, account: &str) -> Result<Self, String> {
-        let text = ADMISSION
-            .replace(ACCOUNT, account)
-            .replace(&format!("namespace: {NAMESPACE}"), &format!("namespace: {namespace}"));
+        let in_place = |text: &str| {
+            text.replace(ACCOUNT, account)
+                .replace(&format!("namespace: {NAMESPACE}"), &format!("namespace: {namespace}"))
+        };
+        let mut admission = documents(&in_place(ADMISSION))?;
+        admission.extend(documents(&in_place(PROVISIONING))?);
         Ok(Self {
-            grants: grants(namespace)?,
-            admission: documents(&text)?,
+            grants: grants(RIGHTS, "poolkeeper", namespace)?,
+            admission,
         })
     }
 
     /// What the roles of the server allow, those of the doctor left out.
     pub fn grants(&self) -> &[Grant] {
         &self.grants
+    }
+
+    /// What the role for machines that are made allows, in the name space of the Cluster.
+    pub fn of_machines(namespace: &str) -> Result<Vec<Grant>, String> {
+        grants(PROVISIONING, "poolkeeper-machines", namespace)
     }
 
     /// The specification of an object of a kind.
@@ -85,10 +98,33 @@ impl Shipped {
     }
 }
 
-fn grants(namespace: &str) -> Result<Vec<Grant>, String> {
+/// What making machines needs, of the kinds that the configuration names.
+pub fn machine_grants(config: &KubeConfig) -> Vec<Grant> {
+    let Some(settings) = config.provisioning() else { return Vec::new() };
+    let grant = |kind: &ApiResource, verb: &str| Grant {
+        group: kind.group.clone(),
+        resource: kind.plural.clone(),
+        verb: verb.to_owned(),
+        namespace: Some(settings.namespace.clone()),
+        name: None,
+    };
+    let verbs = ["get", "list", "watch", "create", "patch", "delete"];
+    let mut grants: BTreeSet<Grant> = verbs.into_iter().map(|verb| grant(&machine::resource(), verb)).collect();
+    for reference in settings
+        .template
+        .values()
+        .flat_map(|template| [&template.bootstrap, &template.infrastructure])
+    {
+        grants.insert(grant(&machine::template_resource(reference), "get"));
+        grants.insert(grant(&machine::made_resource(reference), "create"));
+    }
+    grants.into_iter().collect()
+}
+
+fn grants(text: &str, role: &str, namespace: &str) -> Result<Vec<Grant>, String> {
     let mut grants = Vec::new();
-    for object in documents(RIGHTS)? {
-        if object["metadata"]["name"] != "poolkeeper" {
+    for object in documents(text)? {
+        if object["metadata"]["name"] != role {
             continue;
         }
         let (rules, namespace) = match object["kind"].as_str() {

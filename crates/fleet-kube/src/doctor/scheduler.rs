@@ -1,7 +1,7 @@
 //! What has to be installed beside Poolkeeper.
 
 use super::{Cluster, Finding, not_read};
-use crate::config::{DriverMode, KubeConfig, Scheduler};
+use crate::config::{DriverMode, KubeConfig, Provisioner, Scheduler};
 use std::collections::BTreeMap;
 
 const RESOURCES: &str = "custom resources";
@@ -23,6 +23,8 @@ const KUEUE: &[(&str, &str)] = &[
 ];
 const NVIDIA: &[(&str, &str)] = &[("nvidiadrivers.nvidia.com", "v1alpha1")];
 
+const CLUSTER_API: &[(&str, &str)] = &[("machines.cluster.x-k8s.io", "v1beta2")];
+
 pub(super) fn check(config: &KubeConfig, cluster: &Cluster, found: &mut Vec<Finding>) {
     resources(config, cluster, found);
     shared_names(config, found);
@@ -38,8 +40,12 @@ pub(super) fn needed(config: &KubeConfig) -> Vec<(&'static [(&'static str, &'sta
         Scheduler::None => {}
     }
     match config.driver.mode {
-        DriverMode::Nvidia => needed.push((NVIDIA, "install the GPU operator, or set driver.mode to label or none")),
+        DriverMode::Nvidia | DriverMode::Operator => needed.push((NVIDIA, "install the GPU operator, or set driver.mode to label or none")),
         DriverMode::Label | DriverMode::None => {}
+    }
+    match config.provisioner {
+        Provisioner::ClusterApi => needed.push((CLUSTER_API, "install Cluster API 1.11 or newer, or set provisioner to none")),
+        Provisioner::None => {}
     }
     needed
 }
@@ -74,8 +80,8 @@ fn resources(config: &KubeConfig, cluster: &Cluster, found: &mut Vec<Finding>) {
 /// Queues of Volcano count by resource: they cannot tell two flavors apart that have the same.
 fn shared_names(config: &KubeConfig, found: &mut Vec<Finding>) {
     match config.scheduler {
-        Scheduler::Volcano => {}
-        Scheduler::Kueue | Scheduler::None => return,
+        Scheduler::Volcano if !config.volcano_group_limits => {}
+        Scheduler::Volcano | Scheduler::Kueue | Scheduler::None => return,
     }
     let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for flavor in &config.flavor {
@@ -87,14 +93,14 @@ fn shared_names(config: &KubeConfig, found: &mut Vec<Finding>) {
         found.push(Finding::warning(
             FLAVORS,
             format!("{} are all {resource} to Volcano", flavors.join(", ")),
-            "in a pool with several of them quotas hold for their sum only: bind nodes to sub-pools, or use Kueue",
+            "in a pool with several of them quotas hold for their sum only: set volcano_group_limits (Volcano 1.16), bind nodes to sub-pools, or use Kueue",
         ));
     }
 }
 
 fn drivers(config: &KubeConfig, cluster: &Cluster, found: &mut Vec<Finding>) {
     match config.driver.mode {
-        DriverMode::Nvidia => {}
+        DriverMode::Nvidia | DriverMode::Operator => {}
         DriverMode::Label | DriverMode::None => return,
     }
     match &cluster.gpu_policies {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{AcceleratorRule, DriverMode, FlavorRule, Scheduler};
+use crate::config::{AcceleratorRule, DriverMode, FlavorRule, Provisioner, Scheduler};
 use crate::mark;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ fn flavor(name: &str, label: &str) -> FlavorRule {
         }),
         least: BTreeMap::new(),
         quota: BTreeMap::new(),
+        provision: None,
     }
 }
 
@@ -85,6 +86,7 @@ fn sound() -> Cluster {
         fence: Ok(Some(read(json!({"data": {"epoch": "7"}})))),
         resources: Ok(BTreeMap::new()),
         gpu_policies: Ok(BTreeMap::new()),
+        machine_parts: Ok(BTreeMap::new()),
         rights: Vec::new(),
     }
 }
@@ -387,8 +389,18 @@ fn the_server_is_granted_neither_secrets_nor_ways_into_pods() {
         );
         assert!(!["escalate", "bind", "impersonate"].contains(&grant.verb.as_str()), "{grant}");
         let is_own = grant.namespace.as_deref() == Some("elsewhere");
-        let is_for_own = grant.resource == "configmaps" || (grant.resource.as_str(), grant.verb.as_str()) == ("pods", "create");
+        let made = grant.verb == "create" && ["pods", "jobs"].contains(&grant.resource.as_str());
+        let is_for_own = grant.resource == "configmaps" || made;
         assert_eq!(is_for_own, is_own, "{grant}");
+    }
+    for grant in Shipped::of_machines("clusters").unwrap() {
+        let is_of_providers = ["bootstrap.cluster.x-k8s.io", "infrastructure.cluster.x-k8s.io"].contains(&grant.group.as_str());
+        let is_harmless = grant.verb == "get" || grant.verb == "create" && is_of_providers || grant.resource == "machines";
+        assert!(
+            is_harmless && grant.verb != "*" && (grant.resource != "*" || is_of_providers),
+            "{grant}"
+        );
+        assert_eq!(grant.namespace.as_deref(), Some("clusters"), "{grant}");
     }
 }
 
@@ -406,4 +418,59 @@ fn what_could_not_be_read_is_an_error_and_hides_nothing_else() {
             "error inventory: nodes could not be read: forbidden"
         ]
     );
+}
+
+#[test]
+fn what_machines_are_made_from_is_looked_for() {
+    let template = json!({
+        "bootstrap": {"api_version": "bootstrap.cluster.x-k8s.io/v1beta2", "kind": "KubeadmConfigTemplate", "name": "a"},
+        "infrastructure": {"api_version": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "Metal3MachineTemplate", "name": "a"},
+        "zones": {"az-1": {"limit": 2}, "az-2": {"limit": 3}},
+    });
+    let mut config = config();
+    config.provisioner = Provisioner::ClusterApi;
+    config.cluster_api = serde_json::from_value(json!({"namespace": "clusters", "cluster": "site", "template": {"a": template}})).unwrap();
+    let mut cluster = sound();
+    let of = |config: &KubeConfig, cluster: &Cluster, check: &str| -> Vec<(Severity, String)> {
+        let found = examine(config, cluster, &Known::default())
+            .into_iter()
+            .filter(|finding| finding.check == check);
+        found.map(|finding| (finding.severity, finding.message)).collect()
+    };
+    assert_eq!(
+        of(&config, &cluster, "machines")[0],
+        (Severity::Warning, "no flavor has machines made".to_owned())
+    );
+    assert_eq!(
+        of(&config, &cluster, "custom resources"),
+        [(Severity::Error, "not served: machines.cluster.x-k8s.io v1beta2".to_owned())]
+    );
+    assert!(of(&config, &cluster, "admission policies").contains(&(Severity::Error, "policy poolkeeper-machines is missing".to_owned())));
+    config.flavor[0].provision = Some("a".to_owned());
+    cluster.machine_parts = Ok(BTreeMap::from([
+        ("Cluster site".to_owned(), true),
+        ("Metal3MachineTemplate a".to_owned(), false),
+    ]));
+    assert_eq!(
+        of(&config, &cluster, "machines"),
+        [
+            (Severity::Ok, "at most so many are made: big 2 in az-1 and 3 in az-2".to_owned()),
+            (Severity::Error, "not in clusters: Metal3MachineTemplate a".to_owned()),
+        ]
+    );
+    cluster.machine_parts = Ok(BTreeMap::from([("Cluster site".to_owned(), true)]));
+    cluster.resources = Ok([("machines.cluster.x-k8s.io".to_owned(), ["v1beta2".to_owned()].into())].into());
+    let policy = |kind: &str| live(kind, "poolkeeper-machines");
+    cluster.policies.as_mut().unwrap().push(read(policy("ValidatingAdmissionPolicy")));
+    cluster
+        .bindings
+        .as_mut()
+        .unwrap()
+        .push(read(policy("ValidatingAdmissionPolicyBinding")));
+    let worst = examine(&config, &cluster, &Known::default())
+        .into_iter()
+        .map(|finding| finding.severity)
+        .max();
+    assert_eq!(worst, Some(Severity::Ok));
+    assert_eq!(of(&super::tests::config(), &sound(), "machines"), []);
 }

@@ -3,6 +3,7 @@
 use super::{annotate, label};
 use crate::mark::{self, ClaimNote, Hold, Replaced, Restore};
 use crate::taint;
+use domain::meta::Uid;
 use fleet::{NodeRequest, PoolMark};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
@@ -29,7 +30,7 @@ pub fn claim(node: &mut Node, claim: &Claim<'_>) {
         (mark::FLAVOR, mark::own_slug(request.flavor.as_str())),
         (
             mark::NODE_GROUP,
-            mark::node_group(&request.pool.uid, &mark::own_slug(request.flavor.as_str())),
+            mark::node_group(&request.pool.uid, &mark::own_slug(request.flavor.as_str()), None),
         ),
     ];
     marks.extend(driver_label.zip(request.driver.clone()));
@@ -78,12 +79,23 @@ pub(super) fn restore(node: &Node) -> Restore {
     mark::read(node.metadata.annotations.as_ref(), mark::RESTORE).unwrap_or_default()
 }
 
+/// Keeps a Node for a logical pool, or for everybody in its own.
+pub fn dedicate(node: &mut Node, root: &Uid, to: Option<&Uid>) {
+    match to {
+        Some(uid) => set_label(node, mark::QUOTA, uid.as_str()),
+        None => super::remove_label(node, mark::QUOTA),
+    }
+    if let Some(flavor) = label(node, mark::FLAVOR).map(str::to_owned) {
+        set_label(node, mark::NODE_GROUP, &mark::node_group(root, &flavor, to));
+    }
+}
+
 /// Puts the marks of another pool on a Node that has departed from its own.
 pub fn arrive(node: &mut Node, pool: &PoolMark) {
     set_label(node, mark::POOL, pool.uid.as_str());
     set_label(node, mark::POOL_NAME, &mark::pool_slug(pool));
     if let Some(flavor) = label(node, mark::FLAVOR).map(str::to_owned) {
-        set_label(node, mark::NODE_GROUP, &mark::node_group(&pool.uid, &flavor));
+        set_label(node, mark::NODE_GROUP, &mark::node_group(&pool.uid, &flavor, None));
     }
     if let Some(mut note) = super::note(node) {
         note.pool = pool.clone();

@@ -1,7 +1,7 @@
 //! A node of a pool becomes a free Node again.
 
 use super::claim::restore;
-use super::{annotate, hold, label};
+use super::{annotate, hold, label, remove_label};
 use crate::mark::{self, Hold};
 use crate::taint;
 use k8s_openapi::api::core::v1::Node;
@@ -41,10 +41,4 @@ pub fn depart(node: &mut Node) {
     }
     taint::remove(node, mark::TAINT_POOL);
     hold(node, Hold::Release);
-}
-
-fn remove_label(node: &mut Node, key: &str) {
-    if let Some(labels) = &mut node.metadata.labels {
-        labels.remove(key);
-    }
 }

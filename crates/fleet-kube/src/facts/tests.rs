@@ -26,6 +26,8 @@ fn node(change: impl FnOnce(&mut Value)) -> Node {
 fn told(node: &Node, pods: &[&Pod], now: Timestamp) -> Told {
     let config = KubeConfig::default();
     tell(&Seen {
+        install: None,
+        sick: None,
         node,
         pods,
         flavor: None,

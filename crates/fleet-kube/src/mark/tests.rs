@@ -29,6 +29,7 @@ fn objects_of_a_pool_are_named_by_its_uid() {
 #[test]
 fn annotations_are_read_as_they_were_written() {
     let action = Action {
+        is_heard: true,
         id: 3,
         kind: ActionKind::Reboot,
         step: Step::Empty,

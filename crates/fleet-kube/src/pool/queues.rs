@@ -24,10 +24,18 @@ impl Queues {
     /// Of the pools of a tree; of none, where it is empty. `Err` says why there cannot be any.
     pub fn of(config: &KubeConfig, root: &Uid, tree: &QuotaTree) -> Result<Self, String> {
         if let Some(flavor) = tree.unknown_flavors().first().filter(|_| config.scheduler != Scheduler::None) {
-            return Err(format!("the configuration does not say what a node of flavor {flavor} counts"));
+            return Err(format!(
+                "the configuration does not say what a node of flavor {flavor} counts, and no node of it is well"
+            ));
         }
         match config.scheduler {
-            Scheduler::Volcano => Ok(Self::Volcano(volcano::wanted(tree))),
+            Scheduler::Volcano => {
+                let mut wanted = volcano::wanted(tree);
+                if config.volcano_group_limits {
+                    volcano::limit(&mut wanted, tree);
+                }
+                Ok(Self::Volcano(wanted))
+            }
             Scheduler::Kueue => {
                 let spaces = spaces::names(root, tree.pools().iter().map(|pool| pool.mark.uid.clone()));
                 kueue::wanted(tree, &spaces).map(Self::Kueue).map_err(|error| error.to_string())
@@ -68,7 +76,7 @@ impl Queues {
 pub fn is_part(key: &Key) -> bool {
     match key.kind {
         Kind::Queue | Kind::Cohort | Kind::ClusterQueue | Kind::LocalQueue | Kind::ResourceFlavor => true,
-        Kind::Namespace | Kind::QueueCommand | Kind::HelmRelease => false,
+        Kind::Namespace | Kind::QueueCommand | Kind::HelmRelease | Kind::NvidiaDriver => false,
     }
 }
 
@@ -84,6 +92,11 @@ fn volcano_queue(queue: &Arc<DynamicObject>) -> Option<SeenQueue> {
     Some(SeenQueue {
         pool: spaces::pool_of(queue)?,
         spec: serde_json::from_value(queue.data["spec"].clone()).unwrap_or_default(),
+        limits: queue
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(volcano::LIMITS).cloned()),
         state: serde_json::from_value(queue.data["status"]["state"].clone()).unwrap_or_default(),
         is_deleting: queue.metadata.deletion_timestamp.is_some(),
     })
@@ -92,7 +105,13 @@ fn volcano_queue(queue: &Arc<DynamicObject>) -> Option<SeenQueue> {
 fn change(config: &KubeConfig, root: &Uid, seen: &SeenObjects, step: Step) -> Option<Change> {
     let key = |name: &str| Key::cluster(Kind::Queue, name);
     match step {
-        Step::Put { name, pool, spec } => Some(Change::Put(Object::of_pool(key(&name), root, &pool).with("spec", json!(spec)))),
+        Step::Put { name, pool, spec, limits } => {
+            let object = Object::of_pool(key(&name), root, &pool).with("spec", json!(spec));
+            Some(Change::Put(match limits {
+                Some(limits) => object.annotation(volcano::LIMITS, limits),
+                None => object,
+            }))
+        }
         Step::Delete { name } => Some(Change::Delete(key(&name))),
         Step::Close { name } => command(config, root, seen.get(&key(&name))?, "CloseQueue"),
         Step::Open { name } => command(config, root, seen.get(&key(&name))?, "OpenQueue"),

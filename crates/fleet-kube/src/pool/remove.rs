@@ -41,7 +41,13 @@ impl Inner {
         let is_there = |key: &&Key| seen[*key].metadata.deletion_timestamp.is_none();
         let releases = seen.keys().filter(|key| key.kind == Kind::HelmRelease).filter(is_there);
         changes.extend(releases.cloned().map(Change::Delete));
-        if is_idle {
+        let drivers: Vec<&Key> = seen.keys().filter(|key| key.kind == Kind::NvidiaDriver).collect();
+        // Without its object the driver goes, while work that ends may still need it.
+        let keeps_driver = !drivers.is_empty() && self.work.has_nodes(root);
+        if !keeps_driver {
+            changes.extend(drivers.into_iter().filter(is_there).cloned().map(Change::Delete));
+        }
+        if is_idle && !keeps_driver {
             let first = Key::cluster(Kind::Namespace, &spaces::first(root));
             let spaces = spaces::of(&seen).map(|(key, _)| key).filter(|key| **key != first).filter(is_there);
             changes.extend(spaces.cloned().map(Change::Delete));

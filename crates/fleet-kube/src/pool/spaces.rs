@@ -4,6 +4,7 @@ use crate::kueue::SeenObjects;
 use crate::mark;
 use crate::object::{Key, Kind, Object};
 use crate::plugins::Users;
+use crate::quota::PerNode;
 use crate::workloads::Space;
 use domain::meta::Uid;
 use domain::pool::JobType;
@@ -14,8 +15,12 @@ use std::collections::BTreeMap;
 
 /// Annotation: the quota of the pool as it was asked for last.
 const QUOTA: &str = "poolkeeper.io/quota";
+/// Annotation: what one node of each flavor counts in the queues of the pool, where the configuration does not say it.
+const COUNTS: &str = "poolkeeper.io/counts";
 /// Annotation: [`Users`].
 const PLUGINS: &str = "poolkeeper.io/plugins";
+/// Label: the pool is no longer wanted.
+const ENDING: &str = "poolkeeper.io/ending";
 /// Label: the physical pool is being removed.
 const REMOVING: &str = "poolkeeper.io/removing";
 const SECURITY: &str = "pod-security.kubernetes.io/enforce";
@@ -34,6 +39,8 @@ fn name(uid: &Uid, job_type: JobType) -> String {
 pub struct Note {
     pub quota: Option<Quota>,
     pub plugins: Users,
+    /// Of a physical pool: what one node of a flavor counts, where it was read off Nodes.
+    pub counts: PerNode,
 }
 
 /// What is said on a name space. What cannot be read is as good as not there: it is asked for again.
@@ -42,10 +49,12 @@ pub fn note(space: &DynamicObject) -> Note {
     Note {
         quota: mark::read(annotations, QUOTA),
         plugins: mark::read(annotations, PLUGINS).unwrap_or_default(),
+        counts: mark::read(annotations, COUNTS).unwrap_or_default(),
     }
 }
 
-/// A pool's name spaces: one for each job type, or for training only in a logical pool. They are open where it has a quota.
+/// A pool's name spaces: one for each job type, or for training only in a logical pool. They are open where it has a quota, and
+/// workloads may start in it.
 pub fn wanted(root: &PoolMark, pool: &PoolMark, note: &Note, security: Option<&str>) -> Vec<Object> {
     let is_root = root.uid == pool.uid;
     let types = JobType::ALL.into_iter().filter(|job_type| is_root || *job_type == JobType::Train);
@@ -62,7 +71,15 @@ fn space(root: &PoolMark, pool: &PoolMark, job_type: JobType, note: &Note, secur
     let mut object = Object::of_pool(key, &root.uid, &pool.uid)
         .label(mark::POOL_NAME, mark::pool_slug(root))
         .label(mark::TYPE, job_type.as_str())
-        .label(mark::CLOSING, if note.quota.is_some() { "false" } else { "true" })
+        .label(
+            mark::CLOSING,
+            if note.quota.as_ref().is_some_and(|quota| !quota.is_shut) {
+                "false"
+            } else {
+                "true"
+            },
+        )
+        .label(ENDING, "false")
         .label(REMOVING, "false");
     if let Some(level) = security {
         object = object.label(SECURITY, level);
@@ -70,6 +87,9 @@ fn space(root: &PoolMark, pool: &PoolMark, job_type: JobType, note: &Note, secur
     if job_type == JobType::Train {
         if let Some(quota) = &note.quota {
             object = object.annotation(QUOTA, mark::write(quota));
+        }
+        if !note.counts.is_empty() {
+            object = object.annotation(COUNTS, mark::write(&note.counts));
         }
         object = object.annotation(PLUGINS, mark::write(&note.plugins));
     }
@@ -89,7 +109,9 @@ pub fn closed(key: &Key, space: &DynamicObject, is_removing: bool) -> Option<Obj
         annotations: ours(&space.metadata.annotations),
         body: serde_json::Map::new(),
     };
-    object.labels.insert(mark::CLOSING.to_owned(), "true".to_owned());
+    for label in [mark::CLOSING, ENDING] {
+        object.labels.insert(label.to_owned(), "true".to_owned());
+    }
     if is_removing {
         object.labels.insert(REMOVING.to_owned(), "true".to_owned());
     }
@@ -105,8 +127,9 @@ pub fn pool_of(object: &DynamicObject) -> Option<Uid> {
     label(object, mark::POOL).map(Uid::from_text)
 }
 
-pub fn is_closed(space: &DynamicObject) -> bool {
-    label(space, mark::CLOSING) == Some("true")
+/// Whether the pool is no longer wanted, and is told only for as long as something of it is left.
+pub fn is_ending(space: &DynamicObject) -> bool {
+    label(space, ENDING) == Some("true")
 }
 
 pub fn is_removing(space: &DynamicObject) -> bool {

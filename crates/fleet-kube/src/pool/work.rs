@@ -1,13 +1,16 @@
 //! What is known of the objects that workloads consist of.
 
 use super::index::Index;
+use crate::amount::Amounts;
 use crate::cache::{Cache, Selection, Task};
 use crate::context::Context;
 use crate::nodes::Nodes;
 use crate::workloads::{self, Host, Input, Space, WorkKind, WorkObject};
 use domain::meta::Uid;
+use domain::name::FlavorName;
 use fleet::{FleetError, Workloads};
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
 use std::collections::BTreeMap;
@@ -17,20 +20,22 @@ use tokio::sync::Notify;
 /// The name spaces of pools begin like this: of objects elsewhere nothing is kept.
 const SPACES: &str = "pk-";
 
-/// Objects of pools' name spaces by name space and key.
-type BySpace = BTreeMap<String, BTreeMap<(WorkKind, String), WorkObject>>;
+/// What is inside of pools' name spaces, by name space and key.
+type Filed<K, V> = Arc<Mutex<BTreeMap<String, BTreeMap<K, V>>>>;
 
-/// Pods without a Node by name space and name.
-type PodsBySpace = BTreeMap<String, BTreeMap<String, Arc<Pod>>>;
+type BySpace = Filed<(WorkKind, String), WorkObject>;
+
+/// Pods without a Node.
+type PodsBySpace = Filed<String, Arc<Pod>>;
 
 pub struct Work {
     context: Arc<Context>,
     nodes: Arc<Nodes>,
     objects: Vec<Arc<Cache<DynamicObject>>>,
-    by_space: Arc<Mutex<BySpace>>,
+    by_space: BySpace,
     /// Pods without a Node.
     pods: Arc<Cache<Pod>>,
-    pods_by_space: Arc<Mutex<PodsBySpace>>,
+    pods_by_space: PodsBySpace,
     lists: Mutex<BTreeMap<Uid, List>>,
 }
 
@@ -58,15 +63,17 @@ pub struct Target {
 
 impl Work {
     pub fn start(context: &Arc<Context>, nodes: &Arc<Nodes>, index: &Arc<Index>, woken: &Arc<Notify>) -> (Self, Vec<Task>) {
-        let by_space: Arc<Mutex<BySpace>> = Arc::default();
+        let by_space = BySpace::default();
         let (mut objects, mut tasks) = (Vec::new(), Vec::new());
         for kind in WorkKind::ALL {
-            let (cache, task) = Cache::start(context, select(context, kind, index, &by_space, woken));
+            let filing = Filing::new(context, index, &by_space, woken);
+            let (cache, task) = Cache::start(context, select(kind, filing));
             objects.push(cache);
             tasks.push(task);
         }
-        let pods_by_space: Arc<Mutex<PodsBySpace>> = Arc::default();
-        let (pods, task) = Cache::start(context, select_pods(context, index, &pods_by_space, woken));
+        let pods_by_space = PodsBySpace::default();
+        let filing = Filing::new(context, index, &pods_by_space, woken);
+        let (pods, task) = Cache::start(context, select_pods(filing));
         tasks.push(task);
         let work = Self {
             context: Arc::clone(context),
@@ -78,6 +85,16 @@ impl Work {
             lists: Mutex::default(),
         };
         (work, tasks)
+    }
+
+    /// What one Node of a flavor counts in queues, as Nodes show it.
+    pub fn least(&self, flavor: &FlavorName) -> Amounts {
+        self.nodes.view(|view| view.least(flavor, &self.context.config))
+    }
+
+    /// Whether a Node has the mark of a pool.
+    pub fn has_nodes(&self, root: &Uid) -> bool {
+        !self.nodes.of_pool(root).is_empty()
     }
 
     pub async fn synced(&self) {
@@ -143,7 +160,7 @@ impl Work {
         let from = self.sources(root, spaces);
         let hosts = BTreeMap::new();
         let tops = workloads::tops(&from.input(&hosts));
-        let target = |(kind, meta): &(Option<WorkKind>, &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta)| {
+        let target = |(kind, meta): &(Option<WorkKind>, &ObjectMeta)| {
             let resource = kind.map_or_else(|| ApiResource::erase::<Pod>(&()), |kind| kind.resource().into());
             Some(Target {
                 resource,
@@ -195,69 +212,70 @@ fn is_same<T>(one: &[Arc<T>], other: &[Arc<T>]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| Arc::ptr_eq(one, other))
 }
 
-fn select(
-    context: &Arc<Context>,
-    kind: WorkKind,
-    index: &Arc<Index>,
-    by_space: &Arc<Mutex<BySpace>>,
-    woken: &Arc<Notify>,
-) -> Selection<DynamicObject> {
-    let (teller, index, by_space, woken) = (Arc::clone(context), Arc::clone(index), Arc::clone(by_space), Arc::clone(woken));
+/// Files what is inside of pools' name spaces by name space and key, and tells who reads it.
+struct Filing<K, V> {
+    context: Arc<Context>,
+    index: Arc<Index>,
+    by_space: Filed<K, V>,
+    woken: Arc<Notify>,
+}
+
+impl<K: Ord, V> Filing<K, V> {
+    fn new(context: &Arc<Context>, index: &Arc<Index>, by_space: &Filed<K, V>, woken: &Arc<Notify>) -> Self {
+        Self {
+            context: Arc::clone(context),
+            index: Arc::clone(index),
+            by_space: Arc::clone(by_space),
+            woken: Arc::clone(woken),
+        }
+    }
+
+    fn file(&self, meta: &ObjectMeta, key: impl FnOnce(String) -> K, value: Option<V>) {
+        let Some(space) = meta.namespace.as_ref().filter(|space| space.starts_with(SPACES)) else {
+            return;
+        };
+        let key = key(meta.name.clone().unwrap_or_default());
+        let mut known = self.by_space.lock().unwrap_or_else(PoisonError::into_inner);
+        let inside = known.entry(space.clone()).or_default();
+        match value {
+            Some(value) => drop(inside.insert(key, value)),
+            None => drop(inside.remove(&key)),
+        }
+        if inside.is_empty() {
+            known.remove(space);
+        }
+        drop(known);
+        if let Some(root) = self.index.root_of_space(space) {
+            self.context.touch(&root);
+        }
+        self.woken.notify_one();
+    }
+}
+
+fn select(kind: WorkKind, filing: Filing<(WorkKind, String), WorkObject>) -> Selection<DynamicObject> {
+    let api = Api::all_with(filing.context.client.clone(), &kind.resource().into());
     Selection {
         trim: trim_object,
         listener: Box::new(move |before, after| {
             let Some(object) = after.or(before) else { return };
-            let Some(space) = object.metadata.namespace.as_ref().filter(|space| space.starts_with(SPACES)) else {
-                return;
-            };
-            let key = (kind, object.metadata.name.clone().unwrap_or_default());
-            let mut known = by_space.lock().unwrap_or_else(PoisonError::into_inner);
-            let inside = known.entry(space.clone()).or_default();
-            match after {
-                Some(after) => drop(inside.insert(key, (kind, Arc::clone(after)))),
-                None => drop(inside.remove(&key)),
-            }
-            if inside.is_empty() {
-                known.remove(space);
-            }
-            drop(known);
-            if let Some(root) = index.root_of_space(space) {
-                teller.touch(&root);
-            }
-            woken.notify_one();
+            let value = after.map(|object| (kind, Arc::clone(object)));
+            filing.file(&object.metadata, |name| (kind, name), value);
         }),
         is_optional: true,
-        ..Selection::all(Api::all_with(context.client.clone(), &kind.resource().into()))
+        ..Selection::all(api)
     }
 }
 
-fn select_pods(context: &Arc<Context>, index: &Arc<Index>, by_space: &Arc<Mutex<PodsBySpace>>, woken: &Arc<Notify>) -> Selection<Pod> {
-    let (teller, index, by_space, woken) = (Arc::clone(context), Arc::clone(index), Arc::clone(by_space), Arc::clone(woken));
+fn select_pods(filing: Filing<String, Arc<Pod>>) -> Selection<Pod> {
+    let api = Api::all(filing.context.client.clone());
     Selection {
         fields: Some("spec.nodeName=".to_owned()),
         trim: trim_pod,
         listener: Box::new(move |before, after| {
             let Some(pod) = after.or(before) else { return };
-            let Some(space) = pod.metadata.namespace.as_ref().filter(|space| space.starts_with(SPACES)) else {
-                return;
-            };
-            let name = pod.metadata.name.clone().unwrap_or_default();
-            let mut known = by_space.lock().unwrap_or_else(PoisonError::into_inner);
-            let inside = known.entry(space.clone()).or_default();
-            match after {
-                Some(after) => drop(inside.insert(name, Arc::clone(after))),
-                None => drop(inside.remove(&name)),
-            }
-            if inside.is_empty() {
-                known.remove(space);
-            }
-            drop(known);
-            if let Some(root) = index.root_of_space(space) {
-                teller.touch(&root);
-                woken.notify_one();
-            }
+            filing.file(&pod.metadata, |name| name, after.cloned());
         }),
-        ..Selection::all(Api::all(context.client.clone()))
+        ..Selection::all(api)
     }
 }
 

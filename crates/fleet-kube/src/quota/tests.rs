@@ -38,6 +38,7 @@ pub fn quota(number: usize, parent: Option<usize>, amounts: &[(&str, u64, u64)])
     Quota {
         pool: mark(number),
         parent: parent.map(|number| mark(number).uid),
+        is_shut: false,
         amounts: amounts.iter().map(read).collect(),
     }
 }

@@ -3,6 +3,8 @@ use crate::quota::tests::{mark, per_node, quota, quotas};
 use fleet::Quota;
 use proptest::prelude::*;
 
+mod limits;
+
 fn tree(quotas: &[Quota]) -> Vec<WantedQueue> {
     wanted(&QuotaTree::new(quotas, &per_node()))
 }
@@ -60,12 +62,13 @@ fn judge_put(queues: &SeenQueues, name: &str, spec: &QueueSpec) -> Result<(), St
 fn carry_out(queues: &mut SeenQueues, step: &Step) {
     judge(queues, step).unwrap_or_else(|reason| panic!("{step:?} is refused: {reason}\n{queues:#?}"));
     match step {
-        Step::Put { name, pool, spec } => {
+        Step::Put { name, pool, spec, limits } => {
             let known = queues.remove(name);
             let state = known.map_or(QueueState::Open, |queue| queue.state);
             let queue = SeenQueue {
                 pool: pool.clone(),
                 spec: spec.clone(),
+                limits: limits.clone(),
                 state,
                 is_deleting: false,
             };
@@ -106,7 +109,7 @@ fn a_pool_is_an_inner_queue_and_a_leaf() {
     assert_eq!(queues[0].spec.parent, ROOT);
     assert_eq!((&queues[1].spec.parent, &queues[2].spec.parent), (&inner(&root), &inner(&root)));
     let text = serde_json::to_string_pretty(&queues[1].spec).unwrap();
-    let group = node_group(&mark(0).uid, "a100");
+    let group = node_group(&mark(0).uid, "a100", None);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&text).unwrap(),
         serde_json::json!({

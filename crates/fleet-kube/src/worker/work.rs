@@ -1,7 +1,7 @@
 //! What is done to a Node that is empty.
 
 use super::{Next, Running, Worker};
-use crate::config::Provider;
+use crate::config::{Provider, filled};
 use crate::edit::{self, annotate};
 use crate::failure::Failure;
 use crate::inventory::is_ready;
@@ -19,10 +19,17 @@ const PATIENCE: Duration = Duration::from_mins(30);
 impl Worker {
     /// Goes on with an action whose Node is empty.
     pub(super) async fn emptied(&self, running: &Running) -> Next {
+        if running.action.kind == ActionKind::Release
+            && let Some(object) = self.made(running)
+        {
+            // With its Machine the Node goes.
+            self.side.release_machine(object, running.epoch).await?;
+            return Ok(None);
+        }
         match running.action.kind {
             ActionKind::Evict => self.change(running, |it| annotate::<()>(it, mark::ACTION, None)).await?,
             ActionKind::Reboot | ActionKind::Reset => self.begin_work(running, false).await?,
-            ActionKind::Release if self.provider(running.action.kind) == &Provider::None => self.change(running, edit::free).await?,
+            ActionKind::Release if self.provider(running) == &Provider::None => self.change(running, edit::free).await?,
             ActionKind::Release => self.begin_work(running, true).await?,
             ActionKind::Move => {
                 let mut next = running.action.clone();
@@ -43,7 +50,7 @@ impl Worker {
         next.step = Step::Work;
         next.since = self.side.context.now();
         next.before = boot_id(&running.node);
-        let asks = *self.provider(next.kind) == Provider::Annotation;
+        let asks = *self.provider(running) == Provider::Annotation;
         let ask = Ask {
             kind: next.kind,
             number: next.id,
@@ -78,6 +85,15 @@ impl Worker {
             }
             ActionKind::Reboot | ActionKind::Reset | ActionKind::Release => {}
         }
+        if let Some(object) = self.made(running) {
+            return match running.action.kind {
+                ActionKind::Reset => self.replace(running, object).await,
+                ActionKind::Release | ActionKind::Reboot | ActionKind::Evict | ActionKind::Move => {
+                    self.side.release_machine(object, running.epoch).await?;
+                    Ok(None)
+                }
+            };
+        }
         let has_rebooted = boot_id(&running.node) != running.action.before && is_ready(&running.node);
         let is_clean = running.action.kind == ActionKind::Release && self.has_succeeded(running).await?;
         if has_rebooted || is_clean {
@@ -90,15 +106,17 @@ impl Worker {
             self.finish(running, Progress::Failed(reason)).await?;
             return Ok(None);
         }
-        if let Provider::Pod { template } = self.provider(running.action.kind) {
-            self.make_pod(running, template).await?;
+        match self.provider(running) {
+            Provider::Pod { template } => self.make_pod(running, template).await?,
+            Provider::Webhook(hook) => return self.ask_service(running, hook, over).await,
+            Provider::None | Provider::Annotation => {}
         }
         // A Node that is not freed stays dirty, and is looked at when something changes.
         Ok((running.action.kind != ActionKind::Release).then_some(over))
     }
 
-    async fn finish(&self, running: &Running, progress: Progress) -> Result<(), Failure> {
-        if let Provider::Pod { .. } = self.provider(running.action.kind) {
+    pub(super) async fn finish(&self, running: &Running, progress: Progress) -> Result<(), Failure> {
+        if let Provider::Pod { .. } = self.provider(running) {
             self.remove_pod(running).await?;
         }
         if running.action.kind == ActionKind::Release {
@@ -120,7 +138,7 @@ impl Worker {
     }
 
     /// One patch, as long as the action stands where this step began.
-    async fn change(&self, running: &Running, edit: impl Fn(&mut Node) + Send + Sync) -> Result<(), Failure> {
+    pub(super) async fn change(&self, running: &Running, edit: impl Fn(&mut Node) + Send + Sync) -> Result<(), Failure> {
         let node = std::sync::Arc::clone(&running.node);
         self.side
             .edit(running.epoch, node, |it| {
@@ -131,9 +149,11 @@ impl Worker {
             .await
     }
 
-    fn provider(&self, kind: ActionKind) -> &Provider {
+    /// Who works on the machine of a Node. One that was made is not installed anew but made anew, and not cleaned but deleted.
+    fn provider(&self, running: &Running) -> &Provider {
         let config = &self.side.context.config;
-        match kind {
+        match running.action.kind {
+            ActionKind::Reset | ActionKind::Release if self.side.machine_of(&running.node).is_some() => &Provider::None,
             ActionKind::Reset => &config.reset,
             ActionKind::Release => &config.release.clean,
             ActionKind::Reboot | ActionKind::Evict | ActionKind::Move => &config.reboot,
@@ -146,7 +166,7 @@ impl Worker {
     }
 
     async fn has_succeeded(&self, running: &Running) -> Result<bool, Failure> {
-        if !matches!(self.provider(running.action.kind), Provider::Pod { .. }) {
+        if !matches!(self.provider(running), Provider::Pod { .. }) {
             return Ok(false);
         }
         let found = self.side.context.call(self.pods().get_opt(&pod_name(running))).await?;
@@ -185,14 +205,23 @@ fn boot_id(node: &Node) -> Option<String> {
 
 /// The same for every attempt at one step.
 fn pod_name(running: &Running) -> String {
-    let action = &running.action;
-    let kind = match action.kind {
+    format!("pk-{}-{}", kind(running), step_id(running, 10))
+}
+
+/// What is done to the machine, in one word.
+pub(super) fn kind(running: &Running) -> &'static str {
+    match running.action.kind {
         ActionKind::Reset => "reset",
         ActionKind::Release => "clean",
         ActionKind::Reboot | ActionKind::Evict | ActionKind::Move => "reboot",
-    };
-    let digest = mark::digest(&[&running.name(), kind, &action.id.to_string(), &timestamp(action.since)], 10);
-    format!("pk-{kind}-{digest}")
+    }
+}
+
+/// Digits that tell a step from all others.
+pub(super) fn step_id(running: &Running, digits: usize) -> String {
+    let action = &running.action;
+    let texts = [&running.name(), kind(running), &action.id.to_string(), &timestamp(action.since)];
+    mark::digest(&texts, digits)
 }
 
 fn timestamp(at: Timestamp) -> String {
@@ -218,14 +247,4 @@ fn pod(running: &Running, template: &Value) -> Result<Pod, Failure> {
     let annotations = json!({mark::EPOCH: running.epoch.number().to_string()});
     let pod = json!({"metadata": {"name": pod_name(running), "labels": labels, "annotations": annotations}, "spec": spec});
     serde_json::from_value(pod).map_err(|error| Failure::Refused(format!("the template of the pod is wrong: {error}")))
-}
-
-/// The template with its words replaced in all texts.
-fn filled(template: &Value, words: &[(&str, String)]) -> Value {
-    match template {
-        Value::String(text) => Value::String(words.iter().fold(text.clone(), |text, (word, value)| text.replace(word, value))),
-        Value::Array(all) => Value::Array(all.iter().map(|one| filled(one, words)).collect()),
-        Value::Object(all) => Value::Object(all.iter().map(|(key, one)| (key.clone(), filled(one, words))).collect()),
-        Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
-    }
 }

@@ -1,6 +1,5 @@
 //! The suite that every fleet must pass, over the real server.
 
-use crate::dying::Life;
 use crate::lab::{Lab, flavor, live, start, with_lab, zone};
 use crate::server::Server;
 use crate::site::{pause, release_type};
@@ -12,6 +11,7 @@ use futures::FutureExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::{Api, Client};
+use kube_fake::Life;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;

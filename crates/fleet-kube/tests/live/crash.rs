@@ -1,19 +1,19 @@
 //! A process that ends after any single one of its writes, over the real server.
 
-use crate::dying::Life;
 use crate::lab::{Lab, fence, is_ready, live, node, with_lab};
 use crate::server::Server;
 use crate::site::pause;
 use fleet::{Command, Fleet, Observation, RequestProgress};
 use futures::stream::{self, StreamExt};
+use kube_fake::Life;
 use poolkeeper_fleet_kube::KubeFleet;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Stories that are told side by side.
 const AT_ONCE: usize = 4;
 /// The story takes less writes.
-const MOST: i64 = 60;
+const MOST: u32 = 60;
 
 /// A step of a node's life, and how it is seen that it is over, from the observations of both pools.
 struct Chapter {
@@ -29,6 +29,7 @@ fn story(lab: &Lab) -> Vec<Chapter> {
         pool: one.clone(),
         node: node.clone(),
         version: "550.90.07".to_owned(),
+        is_own: false,
     };
     let hold = Command::HoldNode {
         pool: one.clone(),
@@ -94,7 +95,7 @@ struct Process {
 }
 
 /// Tells the story with a first process that makes so many writes and no more. `true`: it never got to its end.
-async fn tell(lab: &Lab, writes: i64) -> bool {
+async fn tell(lab: &Lab, writes: u32) -> bool {
     lab.add_nodes("a", 3).await;
     let before = lab.foreign().await;
     let life = Life::of(writes);
@@ -151,7 +152,7 @@ async fn go(lab: &Lab, process: &mut Process, chapter: &Chapter) {
 #[test]
 fn a_crash_after_any_write_of_a_nodes_life_loses_nothing() {
     live(async |server: Server| {
-        let told = |writes: i64| {
+        let told = |writes: u32| {
             let server = &server;
             async move {
                 let mut is_dead = false;
@@ -159,7 +160,7 @@ fn a_crash_after_any_write_of_a_nodes_life_loses_nothing() {
                 (writes, is_dead)
             }
         };
-        let whole = AtomicI64::new(MOST);
+        let whole = AtomicU32::new(MOST);
         let stories = stream::iter(0..MOST).take_while(|writes| std::future::ready(*writes < whole.load(Ordering::SeqCst)));
         let mut stories = std::pin::pin!(stories.map(told).buffered(AT_ONCE));
         while let Some((writes, is_dead)) = stories.next().await {

@@ -1,6 +1,5 @@
 //! A test's own part of the server: names, labels, Nodes, a site, and controllers.
 
-use crate::dying::Life;
 use crate::scope::Scope;
 use crate::server::Server;
 use crate::site::{GPU, RUN, Site, pause, time};
@@ -14,6 +13,7 @@ use futures::stream::{self, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
+use kube_fake::Life;
 use poolkeeper_fleet_kube::config::{AcceleratorRule, FlavorRule, Provider};
 use poolkeeper_fleet_kube::{KubeConfig, KubeFleet, mark};
 use serde_json::{Value, json};
@@ -105,6 +105,7 @@ pub fn config(prefix: &str) -> KubeConfig {
             }),
             least: BTreeMap::new(),
             quota: BTreeMap::new(),
+            provision: None,
         }],
         reboot: Provider::Annotation,
         reset: Provider::Annotation,

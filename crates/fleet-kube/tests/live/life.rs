@@ -253,6 +253,7 @@ fn a_driver_is_upgraded_and_a_machine_started_anew_over_restarts() {
                 pool: pool.clone(),
                 node: node(1),
                 version: version.to_owned(),
+                is_own: false,
             };
             controller.run_over_restart(&[set]).await;
             let has_it = |seen: &Observation| {

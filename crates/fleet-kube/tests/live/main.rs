@@ -8,7 +8,6 @@
 
 mod conformance;
 mod crash;
-mod dying;
 mod lab;
 mod life;
 mod outage;

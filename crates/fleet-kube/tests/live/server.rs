@@ -1,11 +1,11 @@
 //! The server under test.
 
-use crate::dying::Life;
 use crate::scope::Scope;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
+use kube_fake::Life;
 use poolkeeper_fleet_kube::connect;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -8,26 +8,17 @@ use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName, PoolName, ProjectId, ZoneName};
 use domain::pool::PoolRef;
 use fleet::{Command, Fleet, FleetError, NodeRequest, Observation, PoolMark};
-use futures::future::BoxFuture;
-use http::{Method, Request};
 use jiff::Timestamp;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
-use kube::client::Body;
-use kube_fake::{FakeCluster, FakeServer, NodeSpec, TwinOptions};
+use kube::api::PostParams;
+use kube_fake::{FakeCluster, NodeSpec, TwinOptions};
 use poolkeeper_fleet_kube::config::{AcceleratorRule, FlavorRule, Provider};
 use poolkeeper_fleet_kube::mark::{self, Ask};
 use poolkeeper_fleet_kube::{KubeConfig, KubeFleet};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use tower::{BoxError, Service};
-
-/// Whose writes the fence lets through.
-const OWN_USER: &str = "system:serviceaccount:poolkeeper-system:poolkeeper";
 
 #[derive(Clone)]
 pub struct World {
@@ -106,7 +97,10 @@ impl World {
         let cluster = FakeCluster::new(Arc::clone(&clock), seed);
         cluster.set_twins(TwinOptions::all());
         cluster.set_fence_rules(true);
-        define(&cluster, "helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases").await;
+        cluster
+            .define("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases")
+            .await
+            .unwrap();
         let actors = [
             tokio::spawn(cluster.clone().run()).abort_handle(),
             tokio::spawn(serve_machines(cluster.clone(), Arc::clone(&clock))).abort_handle(),
@@ -121,6 +115,7 @@ impl World {
                 }),
                 least: BTreeMap::new(),
                 quota: BTreeMap::new(),
+                provision: None,
             }],
             reboot: Provider::Annotation,
             reset: Provider::Annotation,
@@ -148,12 +143,8 @@ impl World {
     }
 
     /// A fleet whose process loses its connection after so many writes.
-    pub async fn dying(&self, writes: i64) -> KubeFleet {
-        let server = Dying {
-            inner: self.cluster.server_as(OWN_USER),
-            left: Arc::new(AtomicI64::new(writes)),
-        };
-        let client = kube::Client::new(server, "default");
+    pub async fn dying(&self, writes: u32) -> KubeFleet {
+        let client = self.cluster.dying_client(writes);
         KubeFleet::start(client, self.config.clone(), Arc::clone(&self.clock))
             .await
             .unwrap()
@@ -231,46 +222,6 @@ impl World {
         let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(pod).unwrap();
         let api = kube::Api::namespaced(self.cluster.client_as("somebody"), "default");
         api.create(&PostParams::default(), &pod).await.unwrap();
-    }
-}
-
-/// Serves a kind of objects.
-async fn define(cluster: &FakeCluster, group: &str, version: &str, kind: &str, plural: &str) {
-    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
-    let version = json!({"name": version, "served": true, "storage": true, "schema": schema, "subresources": {"status": {}}});
-    let names = json!({"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")});
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
-        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
-    });
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
-    let api: kube::Api<DynamicObject> = kube::Api::all_with(cluster.client_as("admin"), &resource);
-    api.create(&PostParams::default(), &serde_json::from_value(definition).unwrap())
-        .await
-        .unwrap();
-}
-
-/// A server that cannot be reached any more after so many writes: what is sent then gets no answer and is not done.
-#[derive(Clone)]
-struct Dying {
-    inner: FakeServer,
-    left: Arc<AtomicI64>,
-}
-
-impl Service<Request<Body>> for Dying {
-    type Response = <FakeServer as Service<Request<Body>>>::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Service::<Request<Body>>::poll_ready(&mut self.inner, context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.method() != Method::GET && self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
-            return Box::pin(async { Err(BoxError::from("the connection is broken")) });
-        }
-        self.inner.call(request)
     }
 }
 

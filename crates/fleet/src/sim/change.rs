@@ -121,6 +121,8 @@ impl<'a> Change<'a> {
                 self.edit_node(&pool.uid, node, |bound, now| bound.held_at = bound.held_at.or(Some(now)));
             }
             Command::OpenNode { pool, node } => self.edit_node(&pool.uid, node, |bound, _| bound.held_at = None),
+            // Nobody else takes its machines away.
+            Command::LockNode { .. } => {}
             Command::EvictNode { pool, node } => self.evict(&pool.uid, node),
             Command::RebootNode { pool, node, number } => {
                 let mut has_begun = false;
@@ -146,11 +148,15 @@ impl<'a> Change<'a> {
                     self.edit_node(&from.uid, node, |bound, _| {
                         if bound.releasing_at.is_none() {
                             bound.pool = pool.clone();
+                            bound.dedicated_to = None;
                         }
                     });
                 }
             }
-            Command::SetDriver { pool, node, version } => {
+            Command::DedicateNode { pool, node, to } => {
+                self.edit_node(&pool.uid, node, |bound, _| bound.dedicated_to.clone_from(to));
+            }
+            Command::SetDriver { pool, node, version, .. } => {
                 if let Some(id) = self.machine_of(&pool.uid, node) {
                     self.edit_machine(&id, |machine, now, rules| machine.install(version, now, rules));
                 }
@@ -180,7 +186,8 @@ impl<'a> Change<'a> {
             return Ok(());
         }
         let quotas = self.pool(root).map(|state| state.quotas.as_slice()).unwrap_or_default();
-        let quota = quotas.iter().find(|quota| quota.pool.uid == *pool).ok_or(Refusal::Closed)?;
+        let quota = quotas.iter().find(|quota| quota.pool.uid == *pool && !quota.is_shut);
+        let quota = quota.ok_or(Refusal::Closed)?;
         let at_most = quota.amounts.get(&submission.flavor).map_or(0, |amount| amount.max_count);
         if u64::from(submission.nodes) > at_most {
             return Err(Refusal::TooLarge { at_most });

@@ -37,6 +37,7 @@ impl Shift {
 
     fn fact(&self, work: &Work, position: Option<u32>, floor: &Floor<'_>) -> WorkloadFact {
         let wait = self.waits.get(&work.submission.uid).copied().filter(|_| work.is_waiting());
+        let is_shut = work.is_waiting() && floor.is_shut(&work.pool.uid);
         let (ended_at, ending) = match &work.state {
             WorkState::Over { at, how, .. } => (Some(*at), how.reason()),
             WorkState::Waiting | WorkState::Placed { .. } => (None, None),
@@ -60,7 +61,10 @@ impl Shift {
             nodes: work.submission.nodes,
             resources: work.submission.resources.clone(),
             status: work.status(wait, floor.now, floor.rules),
-            reason: ending.map(str::to_owned).or_else(|| wait.map(|wait| explain(wait, floor.quotas))),
+            reason: ending
+                .map(str::to_owned)
+                .or_else(|| wait.map(|wait| explain(wait, floor.quotas)))
+                .or_else(|| is_shut.then(|| format!("pool {} lets no workloads start", work.pool.pool.name))),
             position,
             created_at: work.created_at,
             started_at: work.started_at(),

@@ -8,6 +8,7 @@ use super::timing::Step;
 use crate::command::PoolMark;
 use crate::observation::{DriverFact, DriverProgress, MachineState, NodeFact};
 use domain::catalogue::Flavor;
+use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName, ZoneName};
 use domain::pool::NodeOs;
 use domain::quantities::Quantities;
@@ -120,6 +121,9 @@ pub(super) struct Bound {
     /// The image that was asked for.
     #[serde(default)]
     pub image: Option<String>,
+    /// The logical pool that it is kept for.
+    #[serde(default)]
+    pub dedicated_to: Option<Uid>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -287,7 +291,9 @@ impl Machine {
             // Whether workloads run on it, the fleet knows.
             is_busy: false,
             is_held: bound.held_at.is_some(),
+            is_locked: None,
             request: bound.request.as_ref().map(|request| self.request_fact(bound, request, now, rules)),
+            dedicated_to: bound.dedicated_to.clone(),
         }
     }
 
@@ -347,6 +353,7 @@ impl Machine {
             releasing_at: None,
             request: None,
             image: None,
+            dedicated_to: None,
         });
     }
 

@@ -69,6 +69,26 @@ impl Floor<'_> {
     fn quota(&self, pool: &Uid) -> Option<usize> {
         self.quotas.iter().position(|quota| quota.pool.uid == *pool)
     }
+
+    /// Whether workloads of a pool may not start.
+    pub fn is_shut(&self, pool: &Uid) -> bool {
+        self.quota(pool).is_some_and(|at| self.quotas[at].is_shut)
+    }
+
+    /// Whom a node is kept for.
+    fn keeper(&self, node: &NodeName) -> Option<&Uid> {
+        self.node(node)?.machine.bound.as_ref()?.dedicated_to.as_ref()
+    }
+
+    /// A pool and those that it is inside of.
+    fn line(&self, pool: &Uid) -> BTreeSet<Uid> {
+        let mut line = BTreeSet::new();
+        let mut at = Some(pool);
+        while let Some(uid) = at.filter(|uid| line.insert((*uid).clone())) {
+            at = self.quota(uid).and_then(|at| self.quotas[at].parent.as_ref());
+        }
+        line
+    }
 }
 
 impl Shift {
@@ -309,15 +329,29 @@ impl Shift {
         let mut waits = BTreeMap::new();
         let mut has_changed = false;
         for flavor in flavors {
-            for (uid, step) in self.decide(&flavor, floor) {
-                has_changed |= self.take_step(&uid, step, floor, &mut waits);
+            // Whoever has no nodes, because they are kept for others, does not stand in the way of those.
+            let mut nodeless = BTreeSet::new();
+            loop {
+                let known = nodeless.len();
+                for (uid, step) in self.decide(&flavor, floor, &nodeless) {
+                    has_changed |= self.take_step(&uid, step, floor, (&mut waits, &mut nodeless));
+                }
+                if nodeless.len() == known {
+                    break;
+                }
             }
         }
         self.waits = waits;
         has_changed
     }
 
-    fn take_step(&mut self, uid: &Uid, step: Step, floor: &Floor<'_>, waits: &mut BTreeMap<Uid, Wait>) -> bool {
+    fn take_step(
+        &mut self,
+        uid: &Uid,
+        step: Step,
+        floor: &Floor<'_>,
+        (waits, nodeless): (&mut BTreeMap<Uid, Wait>, &mut BTreeSet<Uid>),
+    ) -> bool {
         let free = match step {
             Step::Start(_) => self.free_nodes(uid, floor),
             Step::GiveBack(_) | Step::Wait(..) => None,
@@ -325,17 +359,19 @@ impl Shift {
         let Some(work) = self.work.get(uid) else { return false };
         let mut next = work.clone();
         match step {
-            Step::Start(_) => match free {
-                Some(nodes) => {
+            Step::Start(_) => {
+                if let Some(nodes) = free {
                     next.is_promised = false;
                     next.state = WorkState::Placed {
                         at: floor.now,
                         nodes,
                         asked_at: None,
                     };
+                } else {
+                    nodeless.insert(uid.clone());
+                    waits.insert(uid.clone(), Wait::Nodes);
                 }
-                None => drop(waits.insert(uid.clone(), Wait::Nodes)),
-            },
+            }
             Step::GiveBack(_) => {
                 if let WorkState::Placed { asked_at, .. } = &mut next.state {
                     *asked_at = Some(floor.now);
@@ -358,12 +394,22 @@ impl Shift {
         let work = self.work.get(uid)?;
         let wanted = work.submission.nodes as usize;
         let free = floor.open(&work.submission.flavor).filter(|node| !self.hosts.contains_key(*node));
-        let found: BTreeSet<NodeName> = free.take(wanted).cloned().collect();
+        let line = floor.line(&work.pool.uid);
+        let (mut kept, mut common) = (Vec::new(), Vec::new());
+        for node in free {
+            match floor.keeper(node) {
+                None if common.len() < wanted => common.push(node),
+                Some(keeper) if line.contains(keeper) => kept.push(node),
+                None | Some(_) => {}
+            }
+        }
+        // Those that are kept for it first: the others are of use to everybody.
+        let found: BTreeSet<NodeName> = kept.into_iter().chain(common).take(wanted).cloned().collect();
         (found.len() == wanted).then_some(found)
     }
 
-    /// One round over the workloads of a flavor.
-    fn decide(&self, flavor: &FlavorName, floor: &Floor<'_>) -> Vec<(Uid, Step)> {
+    /// One round over the workloads of a flavor, without some of those that wait.
+    fn decide(&self, flavor: &FlavorName, floor: &Floor<'_>, without: &BTreeSet<Uid>) -> Vec<(Uid, Step)> {
         let Some(mut ledger) = self.ledger(flavor, floor) else {
             return Vec::new();
         };
@@ -375,6 +421,7 @@ impl Shift {
             let (id, size) = (work.number, u64::from(work.submission.nodes));
             let (priority, is_lasting) = (work.submission.priority, work.submission.lasting.is_none());
             match &work.state {
+                WorkState::Waiting if without.contains(&work.submission.uid) || floor.quotas[pool].is_shut => {}
                 WorkState::Waiting => waiting.push(Request {
                     id,
                     pool,

@@ -2,15 +2,17 @@ use super::*;
 use crate::command::NodeRequest;
 use crate::conformance::{CHECKS, Subject};
 use crate::observation::{ClusterFact, MachineState, PluginState};
+use crate::workload::WorkloadFact;
 use crate::{NodeFact, PluginRequest};
 use clock::RuntimeClock;
-use domain::name::{FlavorName, ProjectId, TemplateName, ZoneName};
+use domain::name::{FlavorName, PoolName, ProjectId, TemplateName, ZoneName};
 use domain::pool::{JobType, PoolRef};
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod kept;
 mod replicas;
 mod workloads;
 

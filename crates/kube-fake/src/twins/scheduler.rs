@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const USER: &str = "system:scheduler";
+const NODE_GROUP: &str = "volcano.sh/nodegroup-name";
 const VOLCANO_QUEUE: &str = "scheduling.volcano.sh/queue-name";
 const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";
 
@@ -44,9 +45,17 @@ pub(super) fn pass(state: &mut State) {
         if !is_admitted(state, &key, &pod, &wish, &used) {
             continue;
         }
+        let groups = node_groups(state, &pod);
+        let is_in_group = |node: &Value| {
+            groups
+                .as_ref()
+                .is_none_or(|groups| groups.iter().any(|group| label(node, NODE_GROUP) == Some(group)))
+        };
         let chosen = state.range("nodes", "").find(|(node_key, node)| {
             let room = free.get(&node_key.name);
-            fits(&pod, node) && room.is_some_and(|room| wish.iter().all(|(name, amount)| *amount <= room.get(name).copied().unwrap_or(0)))
+            fits(&pod, node)
+                && is_in_group(node)
+                && room.is_some_and(|room| wish.iter().all(|(name, amount)| *amount <= room.get(name).copied().unwrap_or(0)))
         });
         let Some(node) = chosen.map(|(node_key, _)| node_key.name.clone()) else {
             continue;
@@ -105,6 +114,14 @@ fn used_of_queues(state: &State) -> BTreeMap<String, Amounts> {
         }
     }
     used
+}
+
+/// The groups that Nodes of a pod's queue have to be in; `None`: any.
+fn node_groups(state: &State, pod: &Value) -> Option<Vec<String>> {
+    let queue = state.get("queues.scheduling.volcano.sh", "", queue(pod)?)?;
+    let required = "/spec/affinity/nodeGroupAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+    let groups = queue.pointer(required)?.as_array()?.iter();
+    Some(groups.filter_map(|group| group.as_str().map(str::to_owned)).collect())
 }
 
 /// The gate: a queue that is named exists, is open, and has room up to its capability.

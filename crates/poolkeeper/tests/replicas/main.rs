@@ -26,8 +26,8 @@ const PROJECT: &str = "6f5da086876d4cd084d36f8bd3346036";
 const TOKEN: &str = "replica-test-admin-token";
 const FLAVOR: &str = "modelarts.vm.cpu.8ud";
 const USERS: usize = 4;
-/// A write that was answered by one replica is seen on the others by then. It should be within a second, and is within a tenth of one
-/// on a machine that has time; what was measured is printed.
+/// A write that was answered by one replica is seen on the others by then. It should be within a second, and is, on a machine that
+/// has time (0.04 to 0.55 s were measured); what was measured is printed.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// From the end of the one that reconciles to the next step of another: the lease runs out, somebody asks for it, makes a step. About
 /// the length of the lease, on a machine that has time.

@@ -117,6 +117,8 @@ impl Work<'_> {
         let Some(target) = self.driver_target(node) else { return };
         let strategy = self.driver_strategy(node);
         let Some(driver) = &node.driver else { return };
+        let of_pool = self.pool.status.drivers.get(&driver.kind).map(|status| status.target.as_str());
+        let is_own = of_pool.is_some_and(|of_pool| of_pool != target);
         let seen = Seen {
             now: self.now,
             target: &target,
@@ -147,6 +149,7 @@ impl Work<'_> {
                     pool,
                     node,
                     version: target.clone(),
+                    is_own,
                 },
             });
         }

@@ -224,7 +224,9 @@ pub fn ready(node: &Node) -> NodeFact {
         }),
         is_busy: false,
         is_held: false,
+        is_locked: None,
         request: None,
+        dedicated_to: None,
     }
 }
 

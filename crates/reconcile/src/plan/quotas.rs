@@ -2,7 +2,7 @@
 
 use super::work::Work;
 use domain::pool::tree::amounts;
-use domain::pool::{Pool, PoolPhase, PoolRef};
+use domain::pool::{Pool, PoolPhase, PoolRef, Restricted};
 use fleet::observation::ClusterFact;
 use fleet::{Command, Observation, PoolMark, Quota};
 use std::collections::BTreeMap;
@@ -33,11 +33,11 @@ impl Work<'_> {
         let mut rest: BTreeMap<PoolRef, &Pool> = self.descendants.iter().flatten().map(|pool| (mark(pool).pool, pool)).collect();
         rest.retain(|_, pool| matches!(pool.status.phase, PoolPhase::Running | PoolPhase::Abnormal { .. }));
         let mut at = 0;
-        while let Some((parent, _)) = all.get(at).cloned() {
+        while let Some((parent, above)) = all.get(at).cloned() {
             let children = rest.extract_if(.., |_, pool| {
                 pool.logical().and_then(|spec| spec.parent.as_ref()) == Some(&parent.pool)
             });
-            all.extend(children.map(|(_, pool)| (mark(pool), quota(pool, Some(&parent)))));
+            all.extend(children.map(|(_, pool)| (mark(pool), quota(pool, Some(&above)))));
             at += 1;
         }
         all.into_iter().map(|(_, quota)| quota).collect()
@@ -54,11 +54,13 @@ fn mark(pool: &Pool) -> PoolMark {
     }
 }
 
-fn quota(pool: &Pool, parent: Option<&PoolMark>) -> Quota {
+/// What restricts a pool restricts those inside it too.
+fn quota(pool: &Pool, parent: Option<&Quota>) -> Quota {
     let amounts = amounts(&pool.spec.resources);
     Quota {
         pool: mark(pool),
-        parent: parent.map(|parent| parent.uid.clone()),
+        parent: parent.map(|parent| parent.pool.uid.clone()),
         amounts: amounts.into_iter().map(|(flavor, amount)| (flavor.clone(), amount)).collect(),
+        is_shut: pool.spec.control.refuses(Restricted::Service).is_some() || parent.is_some_and(|parent| parent.is_shut),
     }
 }

@@ -3,12 +3,14 @@
 
 use super::work::Work;
 use domain::job::{Job, JobNodeState};
-use domain::name::NodeName;
+use domain::meta::Uid;
+use domain::name::{NodeName, PoolName};
 use domain::node::{DRAIN_TAINT, DeleteCause, Node, NodeDriverState, NodePhase, NodeTask, NodeTemplate, TaskKind};
 use domain::order::ItemStatus;
+use domain::pool::PoolPhase;
 use fleet::{Command, MachineState, NodeFact, Observation, PoolMark, RequestProgress, ResetRequest};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Work<'_> {
     /// `None`: its machine is here, or was never elsewhere. Else whether its record stays while it is waited for.
@@ -209,6 +211,47 @@ impl Work<'_> {
                 Command::HoldNode { pool, node }
             } else {
                 Command::OpenNode { pool, node }
+            });
+        }
+    }
+
+    /// Keeps nodes for the logical pools that they are bound to.
+    pub fn dedicate_nodes(&mut self, observed: &Observation) {
+        let mark = self.mark();
+        let uids: BTreeMap<&PoolName, &Uid> = self
+            .descendants
+            .iter()
+            .flatten()
+            .filter(|pool| matches!(pool.status.phase, PoolPhase::Running | PoolPhase::Abnormal { .. }))
+            .map(|pool| (&pool.name, &pool.uid))
+            .collect();
+        for (node, fact) in self.nodes.with(&observed.nodes) {
+            let Some(fact) = fact.filter(|_| !node.phase.is_deleting()) else {
+                continue;
+            };
+            let wanted = node.quota.as_ref().and_then(|name| uids.get(name).copied());
+            if wanted != fact.dedicated_to.as_ref() {
+                self.commands.push(Command::DedicateNode {
+                    pool: mark.clone(),
+                    node: node.name.clone(),
+                    to: wanted.cloned(),
+                });
+            }
+        }
+    }
+
+    /// Tells fleets that can keep others from machines which ones are locked.
+    pub fn lock_nodes(&mut self, observed: &Observation) {
+        let mark = self.mark();
+        for (node, fact) in self.nodes.with(&observed.nodes) {
+            let is_told = |fact: &NodeFact| fact.is_locked.is_none_or(|known| known == node.is_locked);
+            if node.phase.is_deleting() || fact.is_none_or(is_told) {
+                continue;
+            }
+            self.commands.push(Command::LockNode {
+                pool: mark.clone(),
+                node: node.name.clone(),
+                is_locked: node.is_locked,
             });
         }
     }

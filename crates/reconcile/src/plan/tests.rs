@@ -1,5 +1,6 @@
 //! What the planner decides, case by case: each step of a story is one snapshot of the plan made.
 
+mod binding;
 mod create;
 mod delete;
 mod driver;

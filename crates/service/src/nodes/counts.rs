@@ -15,6 +15,15 @@ use domain::pool::{AzCount, Pool, PoolPhase, PoolResource, Restricted};
 use store::TypedBatch;
 use store::index::Versioned;
 
+/// How nodes leave a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// They stay its own until their machines are given back.
+    Deleted,
+    /// They are those of another pool at once.
+    Moved,
+}
+
 impl Service {
     /// `batch-delete`: nodes go, and the counts of their elements with them, in one commit. Those that are going already are
     /// passed over, so that the request can be repeated.
@@ -34,7 +43,7 @@ impl Service {
             }
             check_scalable(&pool, true)?;
             refuse_locked(&going)?;
-            let (mut batch, _) = self.send_away(ctx, &pool, &going, offers)?;
+            let (mut batch, _) = self.send_away(ctx, &pool, (&going, Leaving::Deleted), offers)?;
             for found in &going {
                 let mut next = Node::clone(found);
                 next.phase = requested(self.now());
@@ -50,7 +59,7 @@ impl Service {
         &self,
         ctx: &CallContext,
         pool: &Versioned<Pool>,
-        going: &[Versioned<Node>],
+        (going, leaving): (&[Versioned<Node>], Leaving),
         offers: &Offers,
     ) -> Result<(TypedBatch, Pool), ServiceError> {
         let mut nodes = self.nodes_under(pool);
@@ -70,8 +79,14 @@ impl Service {
         }
         let change = PoolChange::of_resources(next, Scaling::In);
         self.check_sums(pool, &change)?;
-        for node in nodes.iter_mut().filter(|node| names.contains(&node.name)) {
-            node.phase = requested(self.now());
+        match leaving {
+            Leaving::Deleted => {
+                for node in nodes.iter_mut().filter(|node| names.contains(&node.name)) {
+                    node.phase = requested(self.now());
+                }
+            }
+            // From the same commit on they are counted where they go.
+            Leaving::Moved => nodes.retain(|node| !names.contains(&node.name)),
         }
         let decision = self.carry_out_with(ctx, pool, change, &nodes, offers)?;
         let mut batch = decision.batch;

@@ -1,7 +1,7 @@
 //! `batch-migrate`: nodes go to another pool of the project, with their machines.
 
 use super::batch::{Asked, add_items, check_can_be_asked, decided, put_node};
-use super::counts::{check_scalable, check_whole_batches, raise, refuse_locked};
+use super::counts::{Leaving, check_scalable, check_whole_batches, raise, refuse_locked};
 use crate::Outcome;
 use crate::admission;
 use crate::context::{CallContext, Service};
@@ -104,7 +104,7 @@ impl Service {
                 ));
             }
         }
-        let (mut batch, _) = self.send_away(ctx, pool, &moving, offers)?;
+        let (mut batch, _) = self.send_away(ctx, pool, (&moving, Leaving::Moved), offers)?;
         let job = self.new_job(JobKind::MigrateNodes, pool, &target.uid, &wants.names, wants.inputs.clone());
         let mut next = Pool::clone(target);
         let arrived: Vec<Node> = moving

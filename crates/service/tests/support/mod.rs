@@ -139,33 +139,11 @@ impl World {
             message: String::new(),
             at: now,
         };
-        let element = &pool.spec.resources[0];
-        let node = Node {
-            care: domain::node::Care::default(),
-            name: NodeName::parse("os-node-created-abcde").unwrap(),
-            uid: Uid::from_text("node"),
-            project: project(),
-            pool: pool.name.clone(),
-            pool_uid: pool.uid.clone(),
-            flavor: element.flavor.clone(),
-            node_pool: element.node_pool(),
-            az: ZoneName::parse("az-1").unwrap(),
-            created_at: now,
-            order: pool.last_order.clone(),
-            phase: NodePhase::Deleting {
-                cause: DeleteCause::GivenUp,
-                since: now,
-            },
-            was_available: false,
-            driver: None,
-            machine: None,
-            template: None,
-            is_locked: false,
-            domain: None,
-            is_ha_spare: false,
-            quota: None,
-            batch: None,
+        let going = NodePhase::Deleting {
+            cause: DeleteCause::GivenUp,
+            since: now,
         };
+        let node = node_of(&pool, "os-node-created-abcde", going, now);
         batch.put(node, Expect::Absent);
         batch.put(pool, Expect::At(found.revision()));
         self.service.state().commit(batch).await.unwrap();
@@ -185,6 +163,34 @@ impl World {
         let mut batch = TypedBatch::default();
         batch.put(pool, Expect::At(found.revision()));
         self.service.state().commit(batch).await.unwrap();
+    }
+}
+
+/// A node of a pool.
+pub fn node_of(pool: &domain::pool::Pool, name: &str, phase: NodePhase, now: Timestamp) -> Node {
+    let element = &pool.spec.resources[0];
+    Node {
+        care: domain::node::Care::default(),
+        name: NodeName::parse(name).unwrap(),
+        uid: Uid::from_text(name),
+        project: project(),
+        pool: pool.name.clone(),
+        pool_uid: pool.uid.clone(),
+        flavor: element.flavor.clone(),
+        node_pool: element.node_pool(),
+        az: ZoneName::parse("az-1").unwrap(),
+        created_at: now,
+        order: pool.last_order.clone(),
+        phase,
+        was_available: false,
+        driver: None,
+        machine: None,
+        template: None,
+        is_locked: false,
+        domain: None,
+        is_ha_spare: false,
+        quota: None,
+        batch: None,
     }
 }
 

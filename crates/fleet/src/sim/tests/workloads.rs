@@ -24,11 +24,12 @@ fn quota(uid: &str, parent: Option<&str>, count: u64, max_count: u64) -> Quota {
         pool: pool(uid),
         parent: parent.map(Uid::from_text),
         amounts: BTreeMap::from([(FlavorName::parse("gpu").unwrap(), Amount { count, max_count })]),
+        is_shut: false,
     }
 }
 
 /// Three nodes, of which `low` is guaranteed one and may use three, and `high` is guaranteed two.
-fn quotas() -> Vec<Quota> {
+pub(super) fn quotas() -> Vec<Quota> {
     vec![
         quota("0190", None, 3, 3),
         quota("high", Some("0190"), 2, 2),
@@ -64,7 +65,7 @@ impl Fixture {
         fixture
     }
 
-    async fn set_quotas(&self, quotas: Vec<Quota>) {
+    pub(super) async fn set_quotas(&self, quotas: Vec<Quota>) {
         self.command(Command::SetQuotas { pool: mark(), quotas }).await.unwrap();
     }
 
@@ -72,16 +73,16 @@ impl Fixture {
         self.fleet.submit(&mark().uid, &Uid::from_text(to), job).await.unwrap().unwrap();
     }
 
-    async fn work(&self, uid: &str) -> WorkloadFact {
+    pub(super) async fn work(&self, uid: &str) -> WorkloadFact {
         let all = self.fleet.workloads(&mark().uid).await.unwrap();
         all.facts().find(|fact| fact.uid.as_str() == uid).expect("the workload").clone()
     }
 
-    async fn status(&self, uid: &str) -> WorkloadStatus {
+    pub(super) async fn status(&self, uid: &str) -> WorkloadStatus {
         self.work(uid).await.status
     }
 
-    async fn busy(&self) -> Vec<String> {
+    pub(super) async fn busy(&self) -> Vec<String> {
         let seen = self.seen().await;
         let busy = seen.nodes.iter().filter(|(_, fact)| fact.is_busy);
         busy.map(|(node, _)| node.to_string()).collect()
@@ -224,6 +225,7 @@ async fn a_driver_installation_interrupts_what_runs() {
         pool: mark(),
         node: NodeName::parse("node-1").unwrap(),
         version: "2".to_owned(),
+        is_own: false,
     };
     fixture.pause(60).await;
     fixture.command(set).await.unwrap();

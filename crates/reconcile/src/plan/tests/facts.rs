@@ -43,9 +43,9 @@ fn request_fact() -> impl Strategy<Value = RequestFact> {
 
 fn node_fact() -> impl Strategy<Value = NodeFact> {
     let silence = option::weighted(0.3, select(vec![-3600, -60, -59, 0, 60]).prop_map(SignedDuration::from_secs));
-    let flags = (any::<bool>(), any::<bool>(), option::of(request_fact()));
+    let flags = (any::<bool>(), any::<bool>(), option::of(any::<bool>()), option::of(request_fact()));
     (machine_state(), select(&ZONES), moment(), silence, option::of(driver_fact()), flags).prop_map(
-        |(state, az, at, silence, driver, (is_busy, is_held, request))| NodeFact {
+        |(state, az, at, silence, driver, (is_busy, is_held, is_locked, request))| NodeFact {
             state,
             az: zone(az),
             silent_since: silence.map(|offset| at + offset),
@@ -57,7 +57,9 @@ fn node_fact() -> impl Strategy<Value = NodeFact> {
             driver,
             is_busy,
             is_held,
+            is_locked,
             request,
+            dedicated_to: None,
         },
     )
 }

@@ -124,10 +124,12 @@ fn check_commands(tree: &Tree, plan: &Plan) -> Result<(), TestCaseError> {
             }
             Command::HoldNode { node, .. }
             | Command::OpenNode { node, .. }
+            | Command::LockNode { node, .. }
             | Command::EvictNode { node, .. }
             | Command::RebootNode { node, .. }
             | Command::ResetNode(ResetRequest { node, .. })
             | Command::MoveNode { node, .. }
+            | Command::DedicateNode { node, .. }
             | Command::SetDriver { node, .. } => {
                 prop_assert!(after.contains_key(node), "{node} is unknown");
             }

@@ -262,8 +262,12 @@ fn command(command: &Command) -> String {
         | Command::MoveNode { node, .. } => {
             format!("{name} {node}")
         }
+        Command::LockNode { node, is_locked, .. } => format!("{name} {node} {is_locked}"),
         Command::RebootNode { node, number, .. } => format!("{name} {node} {number}"),
         Command::ResetNode(request) => format!("{name} {} {}", request.node, request.number),
+        Command::DedicateNode { node, to, .. } => {
+            format!("{name} {node} {}", to.as_ref().map_or("nobody", |uid| uid.as_str()))
+        }
         Command::SetDriver { node, version, .. } => format!("{name} {node} {version}"),
         Command::EnsurePlugin { plugin, .. } => format!("{name} {} {}", plugin.template, plugin.version),
         Command::RemovePlugin { template, .. } => format!("{name} {template}"),
@@ -273,7 +277,8 @@ fn command(command: &Command) -> String {
                     .amounts
                     .iter()
                     .map(|(flavor, amount)| format!("{}-{} {flavor}", amount.count, amount.max_count));
-                format!(" {}: {}", quota.pool.pool.name, amounts.collect::<Vec<_>>().join(", "))
+                let shut = if quota.is_shut { " shut" } else { "" };
+                format!(" {}: {}{shut}", quota.pool.pool.name, amounts.collect::<Vec<_>>().join(", "))
             };
             format!("{name}{}", quotas.iter().map(quota).collect::<String>())
         }

@@ -292,3 +292,19 @@ fn nothing_is_repaired_where_many_are_ill_or_nobody_wants_it() {
     world.settle();
     assert!(world.nodes().iter().all(|node| node.care.task.is_none()));
 }
+
+#[test]
+fn a_lock_is_told_to_a_fleet_that_can_keep_one() {
+    let mut world = World::running(&[("cpu", 2)]);
+    world.edit_node("n1", |node| node.is_locked = true);
+    assert_eq!(commands(&world), Vec::<String>::new(), "this one cannot");
+    for name in ["n1", "n2"] {
+        world.fact(name).is_locked = Some(false);
+    }
+    assert_eq!(commands(&world), ["lock-node n1"]);
+    run(&mut world);
+    assert_eq!((world.fact("n1").is_locked, commands(&world)), (Some(true), Vec::new()));
+    world.edit_node("n1", |node| node.is_locked = false);
+    run(&mut world);
+    assert_eq!((world.fact("n1").is_locked, world.fact("n2").is_locked), (Some(false), Some(false)));
+}

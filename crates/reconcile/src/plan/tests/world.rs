@@ -438,16 +438,22 @@ impl World {
                             driver,
                             is_busy: false,
                             is_held: false,
+                            is_locked: None,
                             request: None,
+                            dedicated_to: None,
                         })
                     });
                 }
                 Command::DeleteNode { node, .. } => change(fleet, node, |fact| fact.state = MachineState::Releasing),
                 Command::HoldNode { node, .. } => change(fleet, node, |fact| fact.is_held = true),
                 Command::OpenNode { node, .. } => change(fleet, node, |fact| fact.is_held = false),
+                Command::LockNode { node, is_locked, .. } => change(fleet, node, |fact| {
+                    fact.is_locked = fact.is_locked.map(|_| *is_locked);
+                }),
                 Command::EvictNode { node, .. } => change(fleet, node, |fact| fact.is_busy = false),
                 Command::RebootNode { node, number, .. } => change(fleet, node, |fact| ask(fact, *number)),
                 Command::ResetNode(request) => change(fleet, &request.node, |fact| ask(fact, request.number)),
+                Command::DedicateNode { node, to, .. } => change(fleet, node, |fact| fact.dedicated_to.clone_from(to)),
                 Command::SetDriver { node, version, .. } => change(fleet, node, |fact| {
                     let installed = fact.driver.as_ref().and_then(|driver| driver.installed.clone());
                     let progress = DriverProgress::Installing { version: version.clone() };

@@ -8,14 +8,19 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
 use tower::{BoxError, Layer, Service};
 
-/// How many writes a process has left to make.
-#[derive(Clone)]
+/// How many writes a process has left to make: a layer for a client of this or of any other server.
+#[derive(Debug, Clone)]
 pub struct Life {
     left: Arc<AtomicI64>,
 }
 
 impl Life {
-    pub fn of(writes: i64) -> Self {
+    /// It ends instead of making a write more than these. Events, which nobody waits for, are not counted.
+    pub fn of(writes: u32) -> Self {
+        Self::counting(writes.into())
+    }
+
+    fn counting(writes: i64) -> Self {
         Self {
             left: Arc::new(AtomicI64::new(writes)),
         }
@@ -23,7 +28,7 @@ impl Life {
 
     /// It never ends.
     pub fn endless() -> Self {
-        Self::of(i64::MAX)
+        Self::counting(i64::MAX)
     }
 
     /// It would have made one write more.
@@ -40,7 +45,8 @@ impl<S> Layer<S> for Life {
     }
 }
 
-/// Lets nothing through once the life is over. Events, which nobody waits for, are not counted.
+/// Lets nothing through once the life is over.
+#[derive(Debug, Clone)]
 pub struct Dying<S> {
     inner: S,
     life: Life,

@@ -1,0 +1,53 @@
+//! The suite that every fleet must pass, where machines are made: with free ones besides, and with none.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod making;
+mod world;
+
+use domain::name::TemplateName;
+use fleet::Fleet;
+use fleet::conformance::{CHECKS, Subject};
+use futures::FutureExt;
+use std::sync::Arc;
+use std::time::Duration;
+use world::World;
+
+/// A machine that is made anew is another one, of the image of its template.
+const OTHERWISE: &str = "a reset node comes up with what was asked for";
+
+async fn check_all(nodes: usize, limit: u32, is_for_us: fn(&str) -> bool) {
+    for (name, check) in CHECKS.iter().filter(|(name, _)| is_for_us(name)) {
+        let mut world = making::making(limit).await;
+        making::configure(&mut world.config, &[("a", limit), ("b", limit)]);
+        world.add_nodes("a", nodes);
+        world.add_nodes("b", nodes);
+        let again = world.clone();
+        let subject = Subject {
+            fleet: Arc::new(world.fleet().await),
+            flavor: world::flavor(),
+            zones: [world::zone("a"), world::zone("b")],
+            drivers: ["550.90.07", "570.10.01"],
+            plugin: (TemplateName::parse("metrics").unwrap(), ["1.0.0", "1.1.0"]),
+            reopen: Box::new(move || {
+                let world: World = again.clone();
+                async move { Arc::new(world.fleet().await) as Arc<dyn Fleet> }.boxed()
+            }),
+        };
+        eprintln!("{name}");
+        tokio::time::timeout(Duration::from_hours(3), check(&subject))
+            .await
+            .unwrap_or_else(|_| panic!("{name}: never came to an end"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_conforms_with_machines_that_are_free_and_some_that_can_be_made() {
+    check_all(1, 2, |_| true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_conforms_where_every_machine_is_made() {
+    assert!(CHECKS.iter().any(|(name, _)| *name == OTHERWISE));
+    check_all(0, 3, |name| name != OTHERWISE).await;
+}

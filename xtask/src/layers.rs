@@ -80,7 +80,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("sqlx", &["store-sql", "bench"]),
     ("kube", &["fleet-kube", "kube-fake"]),
     ("k8s-openapi", &["fleet-kube", "kube-fake"]),
-    ("reqwest", &["identity", "testkit", "tests", "bench"]),
+    ("reqwest", &["identity", "fleet-kube", "testkit", "tests", "bench"]),
     ("ring", &["identity", "testkit"]),
     ("clap", &["poolkeeper", "sim", "bench", "xtask"]),
     ("rustls", &["http", "poolkeeper", "testkit"]),

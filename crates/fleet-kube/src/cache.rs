@@ -71,6 +71,8 @@ struct Known<K> {
     objects: BTreeMap<String, Arc<K>>,
     /// Versions that we have written and the watch has not come to.
     ahead: BTreeMap<String, u64>,
+    /// The version that the list or the watch has come to.
+    reached: u64,
     /// The last sign of life of the server.
     heard_at: Option<Timestamp>,
 }
@@ -94,6 +96,7 @@ impl<K: Cached> Cache<K> {
             state: Mutex::new(Known {
                 objects: BTreeMap::new(),
                 ahead: BTreeMap::new(),
+                reached: 0,
                 heard_at: None,
             }),
             synced: watch::Sender::new(false),
@@ -137,14 +140,15 @@ impl<K: Cached> Cache<K> {
         }
     }
 
-    /// Takes an object that the server has answered with, unless a newer one is known.
+    /// Takes an object that the server has answered with, unless a newer one is known. An answer may come after the watch has told
+    /// what became of the object, even that it is gone: of what the watch has come past, nothing is news.
     pub fn note(&self, mut object: K) {
         (self.what.trim)(&mut object);
         let Some(written) = version(&object) else { return };
         let key = key(&object);
         let mut state = self.state();
         let known = state.objects.get(&key).and_then(|known| version(known.as_ref())).unwrap_or(0);
-        if written > known {
+        if written > known.max(state.reached) {
             state.ahead.insert(key.clone(), written);
             self.put(&mut state, key, object);
         }
@@ -252,6 +256,7 @@ impl<K: Cached> Cache<K> {
                 self.remove(&mut state, &key);
             }
             state.ahead = ahead;
+            state.reached = listed_at;
         }
         self.heard();
         self.synced.send_replace(true);
@@ -305,6 +310,7 @@ impl<K: Cached> Cache<K> {
     fn take(&self, mut object: K, is_gone: bool) {
         let (key, seen) = (key(&object), version(&object));
         let mut state = self.state();
+        state.reached = state.reached.max(seen.unwrap_or(0));
         if let Some(written) = state.ahead.get(&key).copied() {
             if seen.is_some_and(|seen| seen < written) {
                 return;

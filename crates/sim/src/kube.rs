@@ -44,6 +44,7 @@ const LOOK: Duration = Duration::from_mins(1);
 
 /// What may go wrong in a world over a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 pub struct KubeFaults {
     pub store: FaultRates,
     /// Of the API server.
@@ -178,7 +179,9 @@ impl KubeWorld {
             tokio::spawn(site::agents(cluster.clone(), Arc::clone(&house.clock))).abort_handle(),
         ];
         let machines = site::machines();
-        machines.iter().for_each(|spec| cluster.add_node(spec));
+        for spec in &machines {
+            cluster.add_node(spec);
+        }
         let world = Self {
             house,
             cluster,

@@ -1,5 +1,7 @@
 //! Worlds that once broke.
 
+#![expect(clippy::unwrap_used, reason = "a file that cannot be read fails the test")]
+
 use poolkeeper_sim::{Kept, Outcome, run, run_kube};
 use std::fs;
 use std::path::Path;

@@ -67,7 +67,9 @@ fn a_fleet_that_lets_its_leader_wait_for_a_step_does_not_stop_the_controller() {
             speed: 1.0,
             failures: 0.0,
         };
-        let inner = SimFleet::open(config, Arc::new(MemoryJournal::default()), Arc::clone(&house.clock)).await.unwrap();
+        let inner = SimFleet::open(config, Arc::new(MemoryJournal::default()), Arc::clone(&house.clock))
+            .await
+            .unwrap();
         inner.register(place::machines()).await.unwrap();
         let fleet = Arc::new(OneAtATime {
             inner,

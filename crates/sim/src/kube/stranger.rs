@@ -246,7 +246,9 @@ impl KubeWorld {
             Scheduler::Volcano => {
                 let is_leaf = |queue: &Value| {
                     queue["metadata"]["labels"][mark::POOL] == pool.as_str()
-                        && !queue["metadata"]["name"].as_str().unwrap_or_default().ends_with(".tree")
+                        && queue["metadata"]["name"]
+                            .as_str()
+                            .is_some_and(|name| name.strip_suffix(".tree").is_none())
                 };
                 let queues = self.cluster.objects("queues.scheduling.volcano.sh");
                 if let Some(key) = queues.iter().find(|(_, queue)| is_leaf(queue)).map(|(key, _)| key) {
@@ -329,7 +331,7 @@ impl KubeWorld {
         let quota = node.quota.is_none().then(|| place::child_name(slot));
         let bind = Bind {
             nodes: vec![(node.name.clone(), quota)],
-            drain: at % 2 == 0,
+            drain: at.is_multiple_of(2),
         };
         let service = self.house.service(slot.user);
         let answer = service.bind_nodes(&place::context(), &node.pool, || Ok(bind.clone())).await;

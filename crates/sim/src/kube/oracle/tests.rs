@@ -108,7 +108,10 @@ fn a_fence_that_is_lowered_is_seen() {
 fn a_foreign_label_taint_or_cordon_that_is_lost_is_seen() {
     let patches = [
         (json!({"metadata": {"labels": {"site.example/a": null}}}), "the labels of"),
-        (json!({"metadata": {"annotations": {"site.example/note": null}}}), "the annotations of"),
+        (
+            json!({"metadata": {"annotations": {"site.example/note": null}}}),
+            "the annotations of",
+        ),
         (json!({"spec": {"taints": []}}), "the taints of"),
         (json!({"spec": {"unschedulable": null}}), "the stop of"),
     ];
@@ -133,7 +136,11 @@ fn a_label_that_is_not_put_back_is_seen() {
         let mut claim = claimed("a", 1);
         claim["metadata"]["labels"]["team"] = json!("pool");
         own(world, claim).await;
-        own(world, json!({"metadata": {"labels": {mark::POOL: null, mark::NODE: null, "team": null}}})).await;
+        own(
+            world,
+            json!({"metadata": {"labels": {mark::POOL: null, mark::NODE: null, "team": null}}}),
+        )
+        .await;
     });
     assert!(has(&found, "strangers had it at Some(\"vision\")"), "{found:?}");
 }

@@ -233,7 +233,7 @@ pub fn unchanged(pool: &Pool) -> PoolDraft {
     let physical = pool.physical();
     let resources = pool.spec.resources.iter().map(|element| ResourceDraft {
         max_count: Some(element.max_count),
-        labels: Some(element.labels.clone()),
+        labels: physical.is_some().then(|| element.labels.clone()),
         ..ResourceDraft::plain(element.flavor.clone(), element.count)
     });
     PoolDraft {

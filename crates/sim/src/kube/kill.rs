@@ -5,7 +5,7 @@ use super::line::Line;
 use super::{KubeFaults, KubeSettings, KubeWorld};
 use crate::act::{Act, Machines, Slot};
 use crate::house::in_virtual_time;
-use domain::pool::{JobType, UpdateStrategy};
+use domain::pool::UpdateStrategy;
 use fleet_kube::config::Scheduler;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -29,7 +29,6 @@ pub const KUBE_OPERATIONS: &[&str] = &[
     "create",
     "scale out",
     "scale in",
-    "enable a job type",
     "replace the driver",
     "grow a sub-pool",
     "shrink a sub-pool",
@@ -48,10 +47,6 @@ fn operation(name: &str) -> Vec<Move> {
         "create" => vec![act(create(Slot { user: 0, number: 2 }, 2))],
         "scale out" => vec![act(scale(5))],
         "scale in" => vec![act(scale(2))],
-        "enable a job type" => vec![act(Act::SetScope {
-            slot: SLOT,
-            scope: vec![JobType::Train, JobType::Notebook],
-        })],
         "replace the driver" => vec![act(Act::SetDriver {
             slot: SLOT,
             version: "1",

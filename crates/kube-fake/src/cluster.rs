@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// An API server and what is in it. Copies are handles on the same one.
 #[derive(Clone)]
@@ -23,7 +23,8 @@ pub struct FakeCluster {
 struct Shared {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    version: watch::Sender<u64>,
+    /// Told of each new version.
+    told: Notify,
 }
 
 /// A machine to be put into the cluster.
@@ -86,12 +87,11 @@ impl FakeCluster {
     /// An empty cluster. The same seed and the same calls at the same times give the same answers.
     pub fn new(clock: Arc<dyn Clock>, seed: u64) -> Self {
         let state = State::new(clock.now(), seed);
-        let version = watch::Sender::new(state.version);
         Self {
             shared: Arc::new(Shared {
                 clock,
                 state: Mutex::new(state),
-                version,
+                told: Notify::new(),
             }),
         }
     }
@@ -259,19 +259,27 @@ impl FakeCluster {
     pub(crate) fn with_state<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now = self.shared.clock.now();
+        let before = state.version;
         let result = act(&mut state);
-        let version = state.version;
+        let is_new = state.version != before;
         drop(state);
-        self.shared.version.send_if_modified(|known| {
-            let is_new = *known != version;
-            *known = (*known).max(version);
-            is_new
-        });
+        if is_new {
+            self.shared.told.notify_waiters();
+        }
         result
     }
 
-    pub(crate) fn versions(&self) -> watch::Receiver<u64> {
-        self.shared.version.subscribe()
+    /// Waits for a version after one. Who waits first is woken first, in every run: tokio's `watch` wakes in an order of chance.
+    pub(crate) async fn newer_than(&self, version: u64) {
+        loop {
+            let told = self.shared.told.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            if self.version() > version {
+                return;
+            }
+            told.await;
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

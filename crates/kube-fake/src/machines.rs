@@ -21,13 +21,12 @@ impl FakeCluster {
 
     /// Lets the actors work for ever: on every change, and when their time has come. To be spawned.
     pub async fn run(self) {
-        let mut versions = self.versions();
         loop {
-            versions.borrow_and_update();
+            let seen = self.version();
             let next = self.step().unwrap_or(Timestamp::MAX);
             tokio::select! {
                 biased;
-                changed = versions.changed() => if changed.is_err() { return },
+                () = self.newer_than(seen) => {}
                 () = self.sleep_until(next) => {}
             }
         }

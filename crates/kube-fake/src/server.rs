@@ -120,14 +120,13 @@ fn respond(cluster: FakeCluster, answer: Answer) -> Result<Response<AnswerBody>,
 
 /// The lines of a watch, until it ends.
 fn events(cluster: FakeCluster, start: WatchStart) -> impl futures::Stream<Item = Result<Frame<Bytes>, BoxError>> + Send {
-    let versions = cluster.versions();
     let next_bookmark = later(cluster.now(), BOOKMARKS);
     futures::stream::unfold(
-        (cluster, start, versions, next_bookmark),
-        |(cluster, mut watch, mut versions, mut next_bookmark)| async move {
+        (cluster, start, next_bookmark),
+        |(cluster, mut watch, mut next_bookmark)| async move {
             loop {
                 if let Some(line) = watch.first.pop_front() {
-                    return Some((Ok(Frame::data(line)), (cluster, watch, versions, next_bookmark)));
+                    return Some((Ok(Frame::data(line)), (cluster, watch, next_bookmark)));
                 }
                 if watch.is_over {
                     return None;
@@ -135,7 +134,7 @@ fn events(cluster: FakeCluster, start: WatchStart) -> impl futures::Stream<Item 
                 if let Some(until) = watch.silent_until.take_if(|until| cluster.now() < *until) {
                     cluster.sleep_until(until).await;
                 }
-                let version = *versions.borrow_and_update();
+                let version = cluster.version();
                 if version > watch.cursor {
                     cluster.with_state(|state| watch.catch_up(state, version));
                     continue;
@@ -158,7 +157,7 @@ fn events(cluster: FakeCluster, start: WatchStart) -> impl futures::Stream<Item 
                 };
                 tokio::select! {
                     biased;
-                    changed = versions.changed() => if changed.is_err() { return None },
+                    () = cluster.newer_than(version) => {}
                     () = cluster.sleep_until(wake) => {}
                 }
             }

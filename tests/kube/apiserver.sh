@@ -81,6 +81,9 @@ build() {
     mkdir -p "$cache"
     exec 9>"$cache/lock"
     flock 9
+    # What is not looked for ends the build too, and says so.
+    set -E
+    trap 'not_run 1 "line $LINENO of the script failed"' ERR
     if folder=$(built); then
         echo "$folder"
         return
@@ -112,7 +115,7 @@ unpack() {
     mkdir -p "$place" "$cache/build/source"
     (cd "$cache/build/source" && apt --download-only source "kubernetes=$1" >&2) || not_run 1 "the source package cannot be fetched"
     command -v dpkg-source >/dev/null || not_run 1 "dpkg-source is missing: install dpkg-dev"
-    dpkg-source --no-check -x "$cache"/work/source/kubernetes_*.dsc "$place/kubernetes" >/dev/null
+    dpkg-source --no-check -x "$cache"/build/source/kubernetes_*.dsc "$place/kubernetes" >/dev/null
     # The vendored copies of these two crash under Go 1.18 and later; Debian's packages do not.
     local name
     for name in modern-go/reflect2 json-iterator/go; do

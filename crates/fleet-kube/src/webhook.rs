@@ -1,6 +1,7 @@
 //! Machines that a service of the site starts, installs or cleans, asked over HTTP.
 
 use crate::config::Hook;
+use crate::failure::explained;
 use async_trait::async_trait;
 use reqwest::{Client, StatusCode};
 use serde::Serialize;
@@ -64,7 +65,7 @@ impl Caller for Http {
             let secret = secret.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
             request = request.bearer_auth(secret.trim());
         }
-        let response = request.send().await.map_err(|error| told(&error))?;
+        let response = request.send().await.map_err(|error| explained(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(if status == StatusCode::ACCEPTED {
@@ -90,17 +91,6 @@ impl Caller for Http {
             Err(reason)
         }
     }
-}
-
-/// An error with what caused it.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,17 +1,9 @@
 //! The suite that every fleet must pass, where machines are made: with free ones besides, and with none.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-
 mod making;
 mod world;
 
-use domain::name::TemplateName;
-use fleet::Fleet;
-use fleet::conformance::{CHECKS, Subject};
-use futures::FutureExt;
-use std::sync::Arc;
-use std::time::Duration;
-use world::World;
+use fleet::conformance::CHECKS;
 
 /// A machine that is made anew is another one, of the image of its template.
 const OTHERWISE: &str = "a reset node comes up with what was asked for";
@@ -22,22 +14,7 @@ async fn check_all(nodes: usize, limit: u32, is_for_us: fn(&str) -> bool) {
         making::configure(&mut world.config, &[("a", limit), ("b", limit)]);
         world.add_nodes("a", nodes);
         world.add_nodes("b", nodes);
-        let again = world.clone();
-        let subject = Subject {
-            fleet: Arc::new(world.fleet().await),
-            flavor: world::flavor(),
-            zones: [world::zone("a"), world::zone("b")],
-            drivers: ["550.90.07", "570.10.01"],
-            plugin: (TemplateName::parse("metrics").unwrap(), ["1.0.0", "1.1.0"]),
-            reopen: Box::new(move || {
-                let world: World = again.clone();
-                async move { Arc::new(world.fleet().await) as Arc<dyn Fleet> }.boxed()
-            }),
-        };
-        eprintln!("{name}");
-        tokio::time::timeout(Duration::from_hours(3), check(&subject))
-            .await
-            .unwrap_or_else(|_| panic!("{name}: never came to an end"));
+        world::conform(&world, name, *check).await;
     }
 }
 

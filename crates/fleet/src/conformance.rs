@@ -28,7 +28,8 @@ pub struct Subject {
     pub reopen: Box<dyn Fn() -> BoxFuture<'static, Arc<dyn Fleet>> + Send + Sync>,
 }
 
-type Check = for<'a> fn(&'a Subject) -> BoxFuture<'a, ()>;
+/// One rule that a fleet keeps; panics where it does not.
+pub type Check = for<'a> fn(&'a Subject) -> BoxFuture<'a, ()>;
 
 /// Every check by name. Each needs a fleet of its own.
 pub const CHECKS: &[(&str, Check)] = &[

@@ -1,34 +1,21 @@
-//! Many seeds, each run twice: nothing breaks, and the same seed gives the same trace.
+//! Many seeds, each run twice.
+
+mod twice;
 
 use poolkeeper_sim::{Faults, Settings, run};
+use std::ops::Range;
 
 const HOURS: u64 = 24;
 
-fn check(seeds: std::ops::Range<u64>) {
-    for seed in seeds {
-        let settings = Settings {
+fn check(seeds: Range<u64>) {
+    twice::check(seeds, 100, |seed| {
+        run(&Settings {
             seed,
             hours: HOURS,
             faults: Faults::USUAL,
             keep: None,
-        };
-        let first = run(&settings);
-        let trace = first.trace.join("\n");
-        assert!(first.violations.is_empty(), "seed {seed}: {:#?}\n{trace}", first.violations);
-        assert!(first.trace.len() > 100, "seed {seed}: nothing happened\n{trace}");
-        assert_eq!(run(&settings), first, "seed {seed} ran otherwise the second time");
-    }
-}
-
-macro_rules! seeds {
-    ($($name:ident: $seeds:expr;)*) => {
-        $(
-            #[test]
-            fn $name() {
-                check($seeds);
-            }
-        )*
-    };
+        })
+    });
 }
 
 seeds! {

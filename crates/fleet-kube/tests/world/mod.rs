@@ -5,9 +5,11 @@
 
 use clock::{Clock, RuntimeClock};
 use domain::meta::{Fence, Uid};
-use domain::name::{FlavorName, NodeName, PoolName, ProjectId, ZoneName};
+use domain::name::{FlavorName, NodeName, PoolName, ProjectId, TemplateName, ZoneName};
 use domain::pool::PoolRef;
+use fleet::conformance::{Check, Subject};
 use fleet::{Command, Fleet, FleetError, NodeRequest, Observation, PoolMark};
+use futures::FutureExt;
 use jiff::Timestamp;
 use kube::api::PostParams;
 use kube_fake::{FakeCluster, NodeSpec, TwinOptions};
@@ -223,6 +225,26 @@ impl World {
         let api = kube::Api::namespaced(self.cluster.client_as("somebody"), "default");
         api.create(&PostParams::default(), &pod).await.unwrap();
     }
+}
+
+/// Holds a fleet over the cluster to a rule of all fleets.
+pub async fn conform(world: &World, name: &str, check: Check) {
+    let again = world.clone();
+    let subject = Subject {
+        fleet: Arc::new(world.fleet().await),
+        flavor: flavor(),
+        zones: [zone("a"), zone("b")],
+        drivers: ["550.90.07", "570.10.01"],
+        plugin: (TemplateName::parse("metrics").unwrap(), ["1.0.0", "1.1.0"]),
+        reopen: Box::new(move || {
+            let world = again.clone();
+            async move { Arc::new(world.fleet().await) as Arc<dyn Fleet> }.boxed()
+        }),
+    };
+    eprintln!("{name}");
+    tokio::time::timeout(Duration::from_hours(3), check(&subject))
+        .await
+        .unwrap_or_else(|_| panic!("{name}: never came to an end"));
 }
 
 fn merge(into: &mut Value, more: &Value) {

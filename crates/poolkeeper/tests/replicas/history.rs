@@ -60,3 +60,10 @@ pub fn check(cluster: &Cluster) -> Result<Seen> {
     seen.nodes = machines.len();
     Ok(seen)
 }
+
+/// What became of the machines that were a node: a line for each write, with the epoch of the lease.
+pub fn of_node(cluster: &Cluster, node: &str) -> Result<String> {
+    let machines = format!("SELECT name FROM history WHERE body LIKE '%\"{node}\"%'");
+    let sql = format!("SELECT seq, epoch, name, body FROM history WHERE name IN ({machines}) ORDER BY seq");
+    Ok(format!("{node}:\n{}", cluster.postgres.query(&cluster.database, &sql)?))
+}

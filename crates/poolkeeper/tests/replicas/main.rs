@@ -11,13 +11,13 @@ mod users;
 
 use anyhow::{Context, Result, ensure};
 use clock::{Clock, Entropy, SystemClock, SystemEntropy};
-use cluster::{Cluster, REPLICAS, STALE, TTL, lasting, pools};
+use cluster::{Cluster, REPLICAS, Replica, STALE, TTL, lasting, pools};
 use proxy::Line;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::watch;
 use users::User;
@@ -225,13 +225,12 @@ async fn cut_all(cluster: &Cluster) -> Result<String> {
             refuses.await,
             "reads are answered, or it is ready, long after {STALE:?} without the database"
         );
-        let body = json!({"kind": "Pool"});
-        let write = replica.client.post(&pools(), &body).await;
-        ensure!(
-            write.status == 503 && write.header("retry-after") == "1",
-            "a write without the database: {}",
-            write.text
-        );
+        // The store may have been heard of a little after the index last had everything.
+        let refuses = within(left(), async || {
+            let write = replica.client.post(&pools(), &json!({"kind": "Pool"})).await;
+            write.status == 503 && write.header("retry-after") == "1"
+        });
+        ensure!(refuses.await, "writes are not refused long after {STALE:?} without the database");
         ensure!(
             replica.get("/healthz").await.is_some_and(|answer| answer.status == 200),
             "it does not live"
@@ -251,32 +250,76 @@ async fn cut_all(cluster: &Cluster) -> Result<String> {
 /// All replicas show the same pools, and the fleet has a machine for each node, and no others.
 async fn agree(cluster: &Cluster, wanted: u64) -> Result<()> {
     let mut bound = Vec::new();
+    let mut differing = Vec::new();
     let all_agree = within(Duration::from_secs(30), async || {
         let (mut lists, mut machines) = (Vec::new(), Vec::new());
         for replica in &cluster.replicas {
             lists.push(replica.get(&pools()).await.map(|answer| answer.body));
-            machines.push(replica.get("/admin/v1/machines").await.map(|answer| answer.body));
+            machines.push(machines_of(replica).await);
         }
-        let nodes = machines[0]
-            .as_ref()
-            .and_then(|all| all["machines"].as_array().cloned())
-            .unwrap_or_default();
-        bound = nodes
-            .iter()
-            .filter_map(|machine| machine["node"].as_str().map(ToOwned::to_owned))
-            .collect();
-        let is_same = |all: &[Option<serde_json::Value>]| all[0].is_some() && all.iter().all(|one| *one == all[0]);
-        is_same(&lists) && is_same(&machines) && bound.len() as u64 == wanted
+        bound = bound_to(machines[0].as_deref());
+        differing.clear();
+        differing.extend(differs(&lists).then_some("pools"));
+        differing.extend(differs(&machines).then_some("machines"));
+        differing.is_empty() && bound.len() as u64 == wanted
     });
-    ensure!(
-        all_agree.await,
-        "the replicas do not agree, or {} machines are bound where {wanted} are wanted",
-        bound.len()
-    );
+    if !all_agree.await {
+        let nodes = nodes_of(cluster).await;
+        let named = nodes.iter().flat_map(|(_, nodes)| nodes);
+        let lost: Vec<String> = named
+            .filter(|node| !bound.contains(*node))
+            .map(|node| history::of_node(cluster, node))
+            .collect::<Result<_>>()?;
+        anyhow::bail!(
+            "{} machines are bound where {wanted} are wanted; the replicas differ in {differing:?}\nbound: {bound:#?}\nnodes: {nodes:#?}\n{}",
+            bound.len(),
+            lost.join("\n")
+        );
+    }
     bound.sort();
     bound.dedup();
     ensure!(bound.len() as u64 == wanted, "a node has two machines");
     Ok(())
+}
+
+fn differs<T: PartialEq>(all: &[Option<T>]) -> bool {
+    all.iter().any(|one| one.is_none() || *one != all[0])
+}
+
+/// All machines, page after page: users register more than one page has.
+async fn machines_of(replica: &Replica) -> Option<Vec<Value>> {
+    let mut all = Vec::new();
+    let mut path = "/admin/v1/machines".to_owned();
+    loop {
+        let page = replica.get(&path).await?.body;
+        all.extend(page["machines"].as_array()?.iter().cloned());
+        let Some(next) = page["metadata"]["continue"].as_str() else {
+            return Some(all);
+        };
+        path = format!("/admin/v1/machines?continue={next}");
+    }
+}
+
+/// The nodes that have a machine.
+fn bound_to(machines: Option<&[Value]>) -> Vec<String> {
+    let nodes = machines.into_iter().flatten().filter_map(|machine| machine["node"].as_str());
+    nodes.map(ToOwned::to_owned).collect()
+}
+
+/// The nodes of each pool on the first replica, for who looks for what went wrong.
+async fn nodes_of(cluster: &Cluster) -> Vec<(String, Vec<String>)> {
+    let replica = &cluster.replicas[0];
+    let all = replica.get(&pools()).await.map(|answer| answer.body).unwrap_or_default();
+    let mut told = Vec::new();
+    for pool in all["items"].as_array().into_iter().flatten() {
+        let name = pool["metadata"]["name"].as_str().unwrap_or_default();
+        let nodes = replica.get(&format!("{}/{name}/nodes", pools())).await;
+        let nodes = nodes.map(|answer| answer.body).unwrap_or_default();
+        let each = nodes["items"].as_array().into_iter().flatten();
+        let each = each.filter_map(|node| node["metadata"]["name"].as_str().map(ToOwned::to_owned));
+        told.push((name.to_owned(), each.collect()));
+    }
+    told
 }
 
 /// Seconds until what one replica has acknowledged is seen on the others, without asking for it.

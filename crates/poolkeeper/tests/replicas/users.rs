@@ -172,6 +172,8 @@ impl User {
                 belief.known = wish.result;
                 self.acknowledged += 1;
             }
+            // An attempt whose answer was lost has deleted it.
+            Some((404, _)) if wish.result.is_none() && !is_certain => belief.known = None,
             Some((404, answer)) if belief.known.is_some() => {
                 anyhow::bail!("{} was acknowledged, and is not there: {}", wish.name, answer.text);
             }

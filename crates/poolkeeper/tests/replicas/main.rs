@@ -3,6 +3,7 @@
 //! Nothing that was acknowledged is lost, no node has two machines, every pool reaches its spec, no order of a holder whose
 //! lease is over is carried out, and whoever reads with a revision sees what was written elsewhere.
 
+mod autopsy;
 mod cluster;
 mod history;
 mod proxy;
@@ -84,8 +85,12 @@ async fn three_replicas_lose_nothing_and_double_nothing() -> Result<()> {
     let Some(mut cluster) = Cluster::start(0).await? else {
         return Ok(());
     };
-    let outcome = live(&mut cluster, seed).await;
-    outcome.with_context(|| format!("seed {seed}\n{}\nhistory: {:?}", cluster.logs(), history::check(&cluster)))
+    let Err(failure) = live(&mut cluster, seed).await else {
+        return Ok(());
+    };
+    let found = autopsy::look(&cluster, &format!("{failure:#}")).await;
+    let history = history::check(&cluster);
+    Err(failure.context(format!("seed {seed}\n{}\nhistory: {history:?}\n{found}", cluster.logs())))
 }
 
 async fn live(cluster: &mut Cluster, seed: u64) -> Result<()> {
@@ -264,17 +269,10 @@ async fn agree(cluster: &Cluster, wanted: u64) -> Result<()> {
         differing.is_empty() && bound.len() as u64 == wanted
     });
     if !all_agree.await {
+        let count = bound.len();
         let nodes = nodes_of(cluster).await;
-        let named = nodes.iter().flat_map(|(_, nodes)| nodes);
-        let lost: Vec<String> = named
-            .filter(|node| !bound.contains(*node))
-            .map(|node| history::of_node(cluster, node))
-            .collect::<Result<_>>()?;
-        anyhow::bail!(
-            "{} machines are bound where {wanted} are wanted; the replicas differ in {differing:?}\nbound: {bound:#?}\nnodes: {nodes:#?}\n{}",
-            bound.len(),
-            lost.join("\n")
-        );
+        let lost: Vec<_> = nodes.iter().filter(|(_, node)| !bound.contains(node)).collect();
+        anyhow::bail!("{count} machines are bound where {wanted} are wanted, and none to {lost:?}; the replicas differ in {differing:?}");
     }
     bound.sort();
     bound.dedup();
@@ -306,20 +304,20 @@ fn bound_to(machines: Option<&[Value]>) -> Vec<String> {
     nodes.map(ToOwned::to_owned).collect()
 }
 
-/// The nodes of each pool on the first replica, for who looks for what went wrong.
-async fn nodes_of(cluster: &Cluster) -> Vec<(String, Vec<String>)> {
+/// Pools and their nodes on the first replica.
+async fn nodes_of(cluster: &Cluster) -> Vec<(String, String)> {
     let replica = &cluster.replicas[0];
     let all = replica.get(&pools()).await.map(|answer| answer.body).unwrap_or_default();
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     for pool in all["items"].as_array().into_iter().flatten() {
         let name = pool["metadata"]["name"].as_str().unwrap_or_default();
         let nodes = replica.get(&format!("{}/{name}/nodes", pools())).await;
         let nodes = nodes.map(|answer| answer.body).unwrap_or_default();
-        let each = nodes["items"].as_array().into_iter().flatten();
-        let each = each.filter_map(|node| node["metadata"]["name"].as_str().map(ToOwned::to_owned));
-        told.push((name.to_owned(), each.collect()));
+        let nodes = nodes["items"].as_array().into_iter().flatten();
+        let nodes = nodes.filter_map(|node| node["metadata"]["name"].as_str());
+        found.extend(nodes.map(|node| (name.to_owned(), node.to_owned())));
     }
-    told
+    found
 }
 
 /// Seconds until what one replica has acknowledged is seen on the others, without asking for it.

@@ -1,7 +1,6 @@
 //! The Nodes and Pods of the cluster, as the server shows them, and which of them are whose.
 
 mod made;
-mod trim;
 
 use crate::cache::{Cache, Selection, Task};
 use crate::config::DeviceInfo;
@@ -25,7 +24,6 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::Notify;
-use trim::trim_node;
 
 /// Everything that is known of Nodes and Pods.
 pub struct Nodes {
@@ -269,6 +267,19 @@ pub fn pool_of(node: &Node) -> Option<Uid> {
 
 fn owner_of(node: &Node) -> Option<(Uid, String)> {
     Some((pool_of(node)?, edit::label(node, mark::NODE).unwrap_or_default().to_owned()))
+}
+
+/// Leaves out what is not needed, above all the times of signs of life.
+fn trim_node(node: &mut Node) {
+    node.metadata.managed_fields = None;
+    if let Some(status) = &mut node.status {
+        status.images = None;
+        for condition in status.conditions.iter_mut().flatten() {
+            condition.last_heartbeat_time = None;
+        }
+        status.volumes_attached = None;
+        status.volumes_in_use = None;
+    }
 }
 
 fn select_nodes(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Node> {

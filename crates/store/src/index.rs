@@ -223,11 +223,6 @@ impl Index {
         self.publish(up_to, inner);
     }
 
-    /// Everything up to `revision` has been applied, whether it changed anything here or not.
-    pub fn complete_up_to(&self, revision: Revision) {
-        self.advance(Vec::new(), revision);
-    }
-
     /// Takes over the whole state as it is at `revision`, in one step: what is not in it is gone, but for what newer
     /// commits wrote. Does nothing if the index is as far already.
     pub fn reset(&self, revision: Revision, objects: Vec<(Revision, Object)>, counters: Vec<(Revision, CounterKey, u64)>) {

@@ -319,6 +319,26 @@ async fn a_machine_that_somebody_takes_away_is_told() {
     world.until(&fleet, &pool(1), |seen| seen.nodes.is_empty()).await;
 }
 
+/// What holds for the Machine that was seen need not hold for what it has become.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_is_late_does_not_meet_a_machine_that_has_changed() {
+    let world = making(1).await;
+    let fleet = world.fleet().await;
+    run(&fleet, 1, &[ensure(1), create(1, 1)]).await;
+    let late = Fault::Slow(std::time::Duration::from_secs(5));
+    world.cluster.fail_next(FaultTarget::of("delete", "machines"), late, 1);
+    run(&fleet, 1, &[delete(1, 1)]).await;
+    world.pass(1).await;
+    let name = node(1).to_string();
+    world.cluster.edit(MACHINES, "clusters", &name, |machine| {
+        machine["metadata"]["annotations"].as_object_mut().unwrap().remove(mark::ACTION);
+    });
+    world.pass(60).await;
+    assert!(machine(&world, &name)["metadata"].get("deletionTimestamp").is_none());
+    run(&fleet, 1, &[delete(1, 1)]).await;
+    world.until(&fleet, &pool(1), |seen| seen.nodes.is_empty()).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_locked_machine_is_not_taken_away_by_others_but_goes_with_its_pool() {
     let world = making(1).await;

@@ -36,7 +36,7 @@ impl Inner {
         }
         let none = QuotaTree::new(&[], &self.per_node);
         let refused = |reason| FleetError::Refused { reason };
-        let queues = Queues::of(&self.context.config, root, &none).map_err(refused)?;
+        let queues = Queues::of(&self.context.config, &none, &seen).map_err(refused)?;
         let mut changes = queues.plan(&self.context.config, root, &seen, &idle);
         let is_there = |key: &&Key| seen[*key].metadata.deletion_timestamp.is_none();
         let releases = seen.keys().filter(|key| key.kind == Kind::HelmRelease).filter(is_there);

@@ -186,6 +186,7 @@ impl PoolSide {
 /// The kinds of objects that pools have.
 fn kinds(config: &KubeConfig) -> Vec<Kind> {
     let mut kinds = vec![Kind::Namespace, Kind::HelmRelease];
+    kinds.extend(config.pool.argo.is_some().then_some(Kind::Application));
     kinds.extend((config.driver.mode == DriverMode::Operator).then_some(Kind::NvidiaDriver));
     kinds.extend(match config.scheduler {
         Scheduler::Volcano => [Kind::Queue].as_slice(),
@@ -197,6 +198,13 @@ fn kinds(config: &KubeConfig) -> Vec<Kind> {
 
 fn select(context: &Arc<Context>, kind: Kind, index: &Arc<Index>, woken: &Arc<Notify>) -> Selection<DynamicObject> {
     let (teller, index, woken) = (Arc::clone(context), Arc::clone(index), Arc::clone(woken));
+    let (client, resource) = (context.client.clone(), kind.resource().into());
+    // The right to read Applications is given for one name space.
+    let argo = context.config.pool.argo.as_ref().filter(|_| kind == Kind::Application);
+    let api = match argo {
+        Some(argo) => Api::namespaced_with(client, &argo.namespace, &resource),
+        None => Api::all_with(client, &resource),
+    };
     Selection {
         labels: Some(crate::mark::ROOT.to_owned()),
         trim: |object| object.metadata.managed_fields = None,
@@ -207,7 +215,7 @@ fn select(context: &Arc<Context>, kind: Kind, index: &Arc<Index>, woken: &Arc<No
             woken.notify_one();
         }),
         is_optional: kind != Kind::Namespace,
-        ..Selection::all(Api::all_with(context.client.clone(), &kind.resource().into()))
+        ..Selection::all(api)
     }
 }
 
@@ -243,9 +251,8 @@ impl Inner {
         for fact in workloads.facts().filter(|fact| !fact.status.is_over()) {
             *observation.workloads.entry(fact.kind.job_type()).or_default() += 1;
         }
-        let releases = seen.iter().filter(|(key, _)| key.kind == Kind::HelmRelease);
-        for (key, release) in releases {
-            let Some((template, mut fact)) = plugins::fact(release) else {
+        for (key, release) in seen.iter().filter(|(key, _)| plugins::is_chart(key)) {
+            let Some((template, mut fact)) = plugins::fact(key, release) else {
                 continue;
             };
             if fact.running.is_some() {

@@ -76,7 +76,7 @@ impl Queues {
 pub fn is_part(key: &Key) -> bool {
     match key.kind {
         Kind::Queue | Kind::Cohort | Kind::ClusterQueue | Kind::LocalQueue | Kind::ResourceFlavor => true,
-        Kind::Namespace | Kind::QueueCommand | Kind::HelmRelease | Kind::NvidiaDriver => false,
+        Kind::Namespace | Kind::QueueCommand | Kind::HelmRelease | Kind::Application | Kind::NvidiaDriver => false,
     }
 }
 

@@ -112,6 +112,7 @@ pub fn closed(key: &Key, space: &DynamicObject, is_removing: bool) -> Option<Obj
         key: key.clone(),
         labels: ours(&space.metadata.labels),
         annotations: ours(&space.metadata.annotations),
+        finalizers: Vec::new(),
         body: serde_json::Map::new(),
     };
     for label in [mark::CLOSING, ENDING] {

@@ -4,14 +4,15 @@ use crate::amount::{Amounts, add};
 use crate::config::{FaultRule, KubeConfig};
 use crate::driver::installer::Install;
 use crate::mark::{self, ActionKind, Hold, Progress, Step};
-use crate::{driver, edit, inventory, pods, taint};
+use crate::pods::Pod;
+use crate::{driver, edit, inventory, taint};
 use domain::meta::Uid;
 use domain::name::{FlavorName, ZoneName};
 use domain::quantities::Quantities;
 use fleet::observation::DriverProgress;
 use fleet::{MachineState, NodeFact, RequestFact, RequestProgress};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use std::time::Duration;
 
 /// What a fact is made from.
@@ -61,7 +62,7 @@ pub fn tell(seen: &Seen<'_>) -> Told {
             .map(|info| info.os_image.clone())
             .filter(|image| !image.is_empty()),
         driver,
-        is_busy: seen.pods.iter().any(|pod| pods::is_work(pod)),
+        is_busy: seen.pods.iter().any(|pod| pod.is_work()),
         is_held: edit::holds(node).contains(&Hold::Drain),
         is_locked: None,
         request: edit::request(node).map(|request| RequestFact {
@@ -201,8 +202,8 @@ fn quantities(seen: &Seen<'_>) -> (Quantities, Quantities) {
         .filter(|(name, _)| is_shown(name))
         .collect();
     let mut used = Amounts::new();
-    for pod in seen.pods.iter().filter(|pod| !pods::is_finished(pod)) {
-        add(&mut used, &pods::requests(pod), 1);
+    for pod in seen.pods.iter().filter(|pod| !pod.is_finished()) {
+        add(&mut used, &pod.requests, 1);
     }
     let left = |name: &str| used.get(name).copied().unwrap_or_default();
     let key = |name: &str| seen.config.api_key(name).to_owned();

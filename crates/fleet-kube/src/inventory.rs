@@ -8,11 +8,11 @@
 use crate::amount::{Amount, Amounts};
 use crate::config::{FlavorRule, KubeConfig};
 use crate::edit::label;
-use crate::pods;
+use crate::pods::{self, Pod};
 use crate::{mark, taint};
 use domain::catalogue::{AcceleratorSpec, CpuArch, Flavor};
 use domain::name::{FlavorName, ZoneName};
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::core::{Selector, SelectorExt};
 use std::collections::BTreeMap;
@@ -200,7 +200,7 @@ pub fn is_candidate<'a>(node: &Node, flavor: &FlavorName, pods: impl IntoIterato
         && is_open
         && (config.adopt_provisioned || !is_provisioned)
         && is_complete(node, flavor, config)
-        && !pods.into_iter().any(pods::is_movable)
+        && !pods.into_iter().any(Pod::is_movable)
 }
 
 /// It has all that its flavor promises.

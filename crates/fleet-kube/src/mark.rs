@@ -113,10 +113,17 @@ pub fn own_slug(name: &str) -> String {
     slug(name, name)
 }
 
+const OBJECT: &str = "pk-";
+
+/// Whether a name space has a name of one of a pool's: of what is elsewhere little is kept.
+pub fn is_space(name: &str) -> bool {
+    name.starts_with(OBJECT)
+}
+
 /// `pk-`, twelve digits that stand for a uid, and the suffix: the name of an object of a pool. They are not the first ones of the uid,
 /// which pools made in one millisecond share.
 pub fn object_name(uid: &Uid, suffix: &str) -> String {
-    format!("pk-{}{suffix}", digest(&[uid.as_str()], 12))
+    format!("{OBJECT}{}{suffix}", digest(&[uid.as_str()], 12))
 }
 
 /// The group of a physical pool's Nodes of a flavor, by the slug of its name: of those kept for a logical pool, or of the others.

@@ -1,7 +1,6 @@
 //! The Nodes and Pods of the cluster, as the server shows them, and which of them are whose.
 
 mod made;
-mod trim;
 
 use crate::cache::{Cache, Selection, Task};
 use crate::config::DeviceInfo;
@@ -11,26 +10,26 @@ use crate::driver::installer;
 use crate::edit;
 use crate::machines::Machines;
 use crate::mark;
+use crate::pods::Pod;
 use crate::view::{Now, View};
 use domain::meta::Uid;
 use domain::name::NodeName;
 use fleet::FleetError;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::core::Selector;
 use kube::{Api, ResourceExt};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::Notify;
-use trim::{trim_node, trim_pod};
 
 /// Everything that is known of Nodes and Pods.
 pub struct Nodes {
     context: Arc<Context>,
     pub nodes: Arc<Cache<Node>>,
-    /// Pods that have a Node, without what is not needed of them.
+    /// All pods: one that gets a Node is never in neither of two lists.
     pub pods: Arc<Cache<Pod>>,
     /// Where machines are made.
     pub machines: Option<Machines>,
@@ -49,7 +48,11 @@ struct Shared {
     index: Mutex<Index>,
     /// Told when something may have to be done.
     woken: Notify,
+    waiting: OnceLock<Waiting>,
 }
+
+/// Told of the name space in which a pod waits for a Node, or no longer does.
+type Waiting = Box<dyn Fn(&str) + Send + Sync>;
 
 #[derive(Default)]
 struct Index {
@@ -61,6 +64,8 @@ struct Index {
     by_node: BTreeMap<(Uid, String), BTreeSet<String>>,
     /// Keys of the pods of a Node.
     pods: BTreeMap<String, BTreeSet<String>>,
+    /// Keys of the pods in a name space of a pool that have no Node yet.
+    waiting: BTreeMap<String, BTreeSet<String>>,
     /// Nodes that have changed, or the pods on them.
     dirty: BTreeSet<String>,
     /// Nodes on which an action runs.
@@ -168,6 +173,27 @@ impl Nodes {
         keys.iter().filter_map(|key| self.pods.get(key)).collect()
     }
 
+    /// The pods of some name spaces that wait for a Node, and all on Nodes of a pool, as they are at one moment.
+    pub fn pods_of<'a>(&self, pool: &Uid, spaces: impl Iterator<Item = &'a String>) -> Vec<Arc<Pod>> {
+        let keys: Vec<String> = {
+            let index = self.shared.index();
+            let on = index
+                .of_pool
+                .get(pool)
+                .into_iter()
+                .flatten()
+                .filter_map(|node| index.pods.get(node));
+            let waiting = spaces.filter_map(|space| index.waiting.get(space));
+            on.chain(waiting).flatten().cloned().collect()
+        };
+        keys.iter().filter_map(|key| self.pods.get(key)).collect()
+    }
+
+    /// Sets who is told of pods that wait for a Node. There is one.
+    pub fn tell_of_waiting(&self, told: impl Fn(&str) + Send + Sync + 'static) {
+        let _first = self.shared.waiting.set(Box::new(told));
+    }
+
     /// Which devices of a Node are sick. It is not waited for: a site may not have what tells.
     fn complaint(&self, node: &str) -> Option<String> {
         let rule = self.context.config.device_info.as_ref()?;
@@ -243,6 +269,19 @@ fn owner_of(node: &Node) -> Option<(Uid, String)> {
     Some((pool_of(node)?, edit::label(node, mark::NODE).unwrap_or_default().to_owned()))
 }
 
+/// Leaves out what is not needed, above all the times of signs of life.
+fn trim_node(node: &mut Node) {
+    node.metadata.managed_fields = None;
+    if let Some(status) = &mut node.status {
+        status.images = None;
+        for condition in status.conditions.iter_mut().flatten() {
+            condition.last_heartbeat_time = None;
+        }
+        status.volumes_attached = None;
+        status.volumes_in_use = None;
+    }
+}
+
 fn select_nodes(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Node> {
     let (teller, shared) = (Arc::clone(context), Arc::clone(shared));
     Selection {
@@ -275,21 +314,26 @@ fn select_nodes(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Node>
 fn select_pods(context: &Arc<Context>, shared: &Arc<Shared>) -> Selection<Pod> {
     let (teller, shared) = (Arc::clone(context), Arc::clone(shared));
     Selection {
-        fields: Some("spec.nodeName!=".to_owned()),
-        trim: trim_pod,
         listener: Box::new(move |before, after| {
             let mut index = shared.index();
+            let mut waiting = None;
             for (pod, is_there) in [(before, false), (after, true)] {
                 let Some(pod) = pod else { continue };
-                let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else {
-                    continue;
-                };
-                index.place(&node, crate::cache::key(pod.as_ref()), is_there);
-                if let Some((pool, _)) = index.owners.get(&node) {
-                    teller.touch(pool);
+                let key = crate::cache::key(pod.as_ref());
+                if let Some(node) = &pod.node {
+                    index.place(node, key, is_there);
+                    if let Some((pool, _)) = index.owners.get(node) {
+                        teller.touch(pool);
+                    }
+                } else if let Some(space) = pod.metadata.namespace.as_ref().filter(|space| mark::is_space(space)) {
+                    set(&mut index.waiting, space, key, is_there);
+                    waiting = Some(space);
                 }
             }
             drop(index);
+            if let (Some(space), Some(told)) = (waiting, shared.waiting.get()) {
+                told(space);
+            }
             shared.woken.notify_one();
         }),
         ..Selection::all(Api::all(context.client.clone()))
@@ -378,11 +422,16 @@ impl Index {
 
     fn place(&mut self, node: &str, pod: String, is_there: bool) {
         self.dirty.insert(node.to_owned());
-        if is_there {
-            self.pods.entry(node.to_owned()).or_default().insert(pod);
-        } else {
-            remove_from(&mut self.pods, node, &pod);
-        }
+        set(&mut self.pods, node, pod, is_there);
+    }
+}
+
+/// Puts a name into the set of a key, or takes it out.
+fn set(sets: &mut BTreeMap<String, BTreeSet<String>>, key: &str, name: String, is_there: bool) {
+    if is_there {
+        sets.entry(key.to_owned()).or_default().insert(name);
+    } else {
+        remove_from(sets, key, &name);
     }
 }
 

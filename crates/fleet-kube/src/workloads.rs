@@ -5,29 +5,26 @@ mod verdict;
 
 use crate::mark;
 use crate::object::Resource as ObjectType;
+use crate::pods::{GROUP, Pod};
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName};
 use domain::quantities::Quantities;
 use domain::workload::{WorkloadKind, WorkloadStatus};
 use fleet::{HostFact, PoolMark, WorkloadFact};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::DynamicObject;
 use needs::needs;
-pub use needs::requests;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use verdict::{is_over, node, verdict};
+use verdict::verdict;
 
 /// Label or annotation of an object or its pods: name and id of the job in the service that submitted it, its user, its flavor.
 const JOB_NAME: &str = "poolkeeper.io/job-name";
 const JOB_ID: &str = "poolkeeper.io/job-id";
 const USER: &str = "poolkeeper.io/user";
 const JOB_FLAVOR: &str = "poolkeeper.io/job-flavor";
-/// Annotation of pods: their PodGroup.
-const GROUP: &str = "scheduling.k8s.io/group-name";
 
 /// Kinds of objects that workloads consist of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -301,8 +298,8 @@ fn fact(group: &Group<'_>, words: &Words<'_>, hosts: &BTreeMap<String, Host>) ->
     let live: Vec<&Host> = group
         .pods
         .iter()
-        .filter(|pod| !is_over(pod))
-        .filter_map(|pod| hosts.get(node(pod)?))
+        .filter(|pod| !pod.is_finished())
+        .filter_map(|pod| hosts.get(pod.node.as_ref()?))
         .collect();
     let mut places: Vec<HostFact> = live
         .iter()
@@ -316,11 +313,8 @@ fn fact(group: &Group<'_>, words: &Words<'_>, hosts: &BTreeMap<String, Host>) ->
     let flavor = told(JOB_FLAVOR).and_then(|name| FlavorName::parse(&name).ok());
     let (nodes, resources) = needs(group);
     let uid = Uid::from_text(&group.meta.uid.replace('-', ""));
-    let starts = group
-        .pods
-        .iter()
-        .filter_map(|pod| Some(pod.status.as_ref()?.start_time.as_ref()?.0));
-    let priority = group.pods.iter().filter_map(|pod| pod.spec.as_ref()?.priority).max();
+    let starts = group.pods.iter().filter_map(|pod| pod.started_at);
+    let priority = group.pods.iter().filter_map(|pod| pod.priority).max();
     let priority = priority.or_else(|| i32::try_from(word?.1.data["spec"]["priority"].as_i64()?).ok());
     WorkloadFact {
         job_name: told(JOB_NAME).unwrap_or_else(|| group.meta.name.to_owned()),

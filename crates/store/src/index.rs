@@ -205,74 +205,62 @@ impl Index {
     /// Applies the writes of one commit, which every reader sees together. Does nothing if everything up to `revision`
     /// has been applied already. `revision` must be one that the commit got for itself ([`crate::Batch::is_writing`]).
     pub fn apply(&self, revision: Revision, changes: Vec<IndexChange>) {
-        let complete = {
-            let mut inner = self.write();
-            for change in changes {
-                inner.apply(revision, change);
-            }
-            inner.mark(revision);
-            inner.complete
-        };
-        self.publish(revision, complete);
+        let mut inner = self.write();
+        for change in changes {
+            inner.apply(revision, change);
+        }
+        inner.mark(revision);
+        self.publish(revision, inner);
     }
 
     /// Applies a stretch of history as a whole: everything that changed after what is complete, up to `up_to`.
     pub fn advance(&self, changes: Vec<(Revision, IndexChange)>, up_to: Revision) {
-        let complete = {
-            let mut inner = self.write();
-            for (revision, change) in changes {
-                inner.apply(revision, change);
-            }
-            inner.complete(up_to);
-            inner.complete
-        };
-        self.publish(up_to, complete);
-    }
-
-    /// Everything up to `revision` has been applied, whether it changed anything here or not.
-    pub fn complete_up_to(&self, revision: Revision) {
-        self.advance(Vec::new(), revision);
+        let mut inner = self.write();
+        for (revision, change) in changes {
+            inner.apply(revision, change);
+        }
+        inner.complete(up_to);
+        self.publish(up_to, inner);
     }
 
     /// Takes over the whole state as it is at `revision`, in one step: what is not in it is gone, but for what newer
     /// commits wrote. Does nothing if the index is as far already.
     pub fn reset(&self, revision: Revision, objects: Vec<(Revision, Object)>, counters: Vec<(Revision, CounterKey, u64)>) {
-        let complete = {
-            let mut inner = self.write();
-            if revision <= inner.complete {
-                return;
+        let mut inner = self.write();
+        if revision <= inner.complete {
+            return;
+        }
+        if !inner.entries.is_empty() {
+            let known: BTreeSet<Key> = objects.iter().map(|(_, object)| object.key()).collect();
+            let missing: Vec<Key> = inner
+                .entries
+                .iter()
+                .map(|entry| entry.key.clone())
+                .filter(|key| !known.contains(key))
+                .collect();
+            for key in missing {
+                // Does nothing to what is newer.
+                inner.delete(revision, &key);
             }
-            if !inner.entries.is_empty() {
-                let known: BTreeSet<Key> = objects.iter().map(|(_, object)| object.key()).collect();
-                let missing: Vec<Key> = inner
-                    .entries
-                    .iter()
-                    .map(|entry| entry.key.clone())
-                    .filter(|key| !known.contains(key))
-                    .collect();
-                for key in missing {
-                    // Does nothing to what is newer.
-                    inner.delete(revision, &key);
-                }
-            }
-            for (at, object) in objects {
-                inner.put(at, object);
-            }
-            for (at, key, value) in counters {
-                inner.count(at, key, value);
-            }
-            inner.history.forget(revision);
-            inner.complete(revision);
-            inner.complete
-        };
-        self.publish(revision, complete);
+        }
+        for (at, object) in objects {
+            inner.put(at, object);
+        }
+        for (at, key, value) in counters {
+            inner.count(at, key, value);
+        }
+        inner.history.forget(revision);
+        inner.complete(revision);
+        self.publish(revision, inner);
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, newest: Revision, complete: Revision) {
+    /// Tells how far the index is before anybody sees what has changed: who finds an object can answer with its revision.
+    fn publish(&self, newest: Revision, inner: RwLockWriteGuard<'_, Inner>) {
+        let complete = inner.complete;
         self.age.send_modify(|age| age.0 += 1);
         for (sender, revision) in [(&self.newest, newest), (&self.complete, complete)] {
             sender.send_if_modified(|known| {
@@ -281,6 +269,7 @@ impl Index {
                 is_newer
             });
         }
+        drop(inner);
     }
 
     pub fn age(&self) -> Age {

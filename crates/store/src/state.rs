@@ -82,11 +82,12 @@ impl State {
         Ok(state)
     }
 
-    /// From now on `follower`, which knows everything up to a revision, is told of what the index leaves out.
+    /// From now on `follower`, which knows everything up to a revision, is told of what the index leaves out. Where it knows more than
+    /// the index, the index learns of the rest as well: a stretch of history begins where the index is complete, or before.
     pub async fn follow_with(&self, follower: Arc<dyn Follower>, known: Revision) -> Result<(), StoreError> {
         let mut turn = self.following.next().await;
         turn.follow_with(follower);
-        match self.history(known, &turn).await {
+        match self.history(known.min(self.index.complete()), &turn).await {
             Ok(history) => self.take_in(history, &turn),
             Err(StoreError::Compacted(_)) => self.reload(&turn).await?,
             Err(error) => return Err(error),

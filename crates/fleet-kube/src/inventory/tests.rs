@@ -98,7 +98,10 @@ fn whatever_is_wrong_with_a_node_makes_it_no_candidate() {
         change(&mut value);
         assert!(!is_free(&serde_json::from_value(value).unwrap(), &[]), "change {at}");
     }
-    assert!(!is_free(&good, &[Pod::default()]), "a pod of somebody runs on it");
+    assert!(
+        !is_free(&good, &[serde_json::from_value(serde_json::json!({"metadata": {}})).unwrap()]),
+        "a pod of somebody runs on it"
+    );
 }
 
 #[test]

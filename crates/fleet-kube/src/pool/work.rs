@@ -4,12 +4,14 @@ use super::index::Index;
 use crate::amount::Amounts;
 use crate::cache::{Cache, Selection, Task};
 use crate::context::Context;
+use crate::mark;
 use crate::nodes::Nodes;
+use crate::pods::Pod;
 use crate::workloads::{self, Host, Input, Space, WorkKind, WorkObject};
 use domain::meta::Uid;
 use domain::name::FlavorName;
 use fleet::{FleetError, Workloads};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
@@ -17,25 +19,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// The name spaces of pools begin like this: of objects elsewhere nothing is kept.
-const SPACES: &str = "pk-";
-
-/// What is inside of pools' name spaces, by name space and key.
-type Filed<K, V> = Arc<Mutex<BTreeMap<String, BTreeMap<K, V>>>>;
-
-type BySpace = Filed<(WorkKind, String), WorkObject>;
-
-/// Pods without a Node.
-type PodsBySpace = Filed<String, Arc<Pod>>;
+/// What is inside of pools' name spaces, by name space, kind and name.
+type BySpace = Arc<Mutex<BTreeMap<String, BTreeMap<(WorkKind, String), WorkObject>>>>;
 
 pub struct Work {
     context: Arc<Context>,
     nodes: Arc<Nodes>,
     objects: Vec<Arc<Cache<DynamicObject>>>,
     by_space: BySpace,
-    /// Pods without a Node.
-    pods: Arc<Cache<Pod>>,
-    pods_by_space: PodsBySpace,
     lists: Mutex<BTreeMap<Uid, List>>,
 }
 
@@ -71,17 +62,13 @@ impl Work {
             objects.push(cache);
             tasks.push(task);
         }
-        let pods_by_space = PodsBySpace::default();
-        let filing = Filing::new(context, index, &pods_by_space, woken);
-        let (pods, task) = Cache::start(context, select_pods(filing));
-        tasks.push(task);
+        let filing = Filing::new(context, index, &by_space, woken);
+        nodes.tell_of_waiting(move |space| filing.tell(space));
         let work = Self {
             context: Arc::clone(context),
             nodes: Arc::clone(nodes),
             objects,
             by_space,
-            pods,
-            pods_by_space,
             lists: Mutex::default(),
         };
         (work, tasks)
@@ -101,32 +88,23 @@ impl Work {
         for cache in &self.objects {
             cache.synced().await;
         }
-        self.pods.synced().await;
     }
 
     pub fn fresh(&self) -> Result<(), FleetError> {
         self.objects.iter().try_for_each(|cache| cache.fresh())?;
-        self.pods.fresh()?;
         self.nodes.fresh()
     }
 
     fn sources(&self, root: &Uid, spaces: &BTreeMap<String, Space>) -> Sources {
         let is_inside = |pod: &Arc<Pod>| pod.metadata.namespace.as_ref().is_some_and(|name| spaces.contains_key(name));
-        let nodes = self.nodes.of_pool(root);
-        let names = nodes.iter().filter_map(|node| node.metadata.name.as_deref());
-        let mut pods: Vec<Arc<Pod>> = names.flat_map(|name| self.nodes.pods_on(name)).filter(is_inside).collect();
-        {
-            let by_space = self.pods_by_space.lock().unwrap_or_else(PoisonError::into_inner);
-            let waiting = spaces.keys().filter_map(|name| by_space.get(name)).flat_map(BTreeMap::values);
-            pods.extend(waiting.cloned());
-        }
+        let pods = self.nodes.pods_of(root, spaces.keys());
         let by_space = self.by_space.lock().unwrap_or_else(PoisonError::into_inner);
         let objects = spaces.keys().filter_map(|name| by_space.get(name)).flat_map(BTreeMap::values);
         Sources {
             spaces: spaces.clone(),
             objects: objects.cloned().collect(),
-            pods,
-            nodes,
+            pods: pods.into_iter().filter(is_inside).collect(),
+            nodes: self.nodes.of_pool(root),
         }
     }
 
@@ -213,15 +191,15 @@ fn is_same<T>(one: &[Arc<T>], other: &[Arc<T>]) -> bool {
 }
 
 /// Files what is inside of pools' name spaces by name space and key, and tells who reads it.
-struct Filing<K, V> {
+struct Filing {
     context: Arc<Context>,
     index: Arc<Index>,
-    by_space: Filed<K, V>,
+    by_space: BySpace,
     woken: Arc<Notify>,
 }
 
-impl<K: Ord, V> Filing<K, V> {
-    fn new(context: &Arc<Context>, index: &Arc<Index>, by_space: &Filed<K, V>, woken: &Arc<Notify>) -> Self {
+impl Filing {
+    fn new(context: &Arc<Context>, index: &Arc<Index>, by_space: &BySpace, woken: &Arc<Notify>) -> Self {
         Self {
             context: Arc::clone(context),
             index: Arc::clone(index),
@@ -230,11 +208,11 @@ impl<K: Ord, V> Filing<K, V> {
         }
     }
 
-    fn file(&self, meta: &ObjectMeta, key: impl FnOnce(String) -> K, value: Option<V>) {
-        let Some(space) = meta.namespace.as_ref().filter(|space| space.starts_with(SPACES)) else {
+    fn file(&self, meta: &ObjectMeta, kind: WorkKind, value: Option<WorkObject>) {
+        let Some(space) = meta.namespace.as_ref().filter(|space| mark::is_space(space)) else {
             return;
         };
-        let key = key(meta.name.clone().unwrap_or_default());
+        let key = (kind, meta.name.clone().unwrap_or_default());
         let mut known = self.by_space.lock().unwrap_or_else(PoisonError::into_inner);
         let inside = known.entry(space.clone()).or_default();
         match value {
@@ -245,6 +223,10 @@ impl<K: Ord, V> Filing<K, V> {
             known.remove(space);
         }
         drop(known);
+        self.tell(space);
+    }
+
+    fn tell(&self, space: &str) {
         if let Some(root) = self.index.root_of_space(space) {
             self.context.touch(&root);
         }
@@ -252,43 +234,23 @@ impl<K: Ord, V> Filing<K, V> {
     }
 }
 
-fn select(kind: WorkKind, filing: Filing<(WorkKind, String), WorkObject>) -> Selection<DynamicObject> {
+fn select(kind: WorkKind, filing: Filing) -> Selection<DynamicObject> {
     let api = Api::all_with(filing.context.client.clone(), &kind.resource().into());
     Selection {
         trim: trim_object,
         listener: Box::new(move |before, after| {
             let Some(object) = after.or(before) else { return };
             let value = after.map(|object| (kind, Arc::clone(object)));
-            filing.file(&object.metadata, |name| (kind, name), value);
+            filing.file(&object.metadata, kind, value);
         }),
         is_optional: true,
         ..Selection::all(api)
     }
 }
 
-fn select_pods(filing: Filing<String, Arc<Pod>>) -> Selection<Pod> {
-    let api = Api::all(filing.context.client.clone());
-    Selection {
-        fields: Some("spec.nodeName=".to_owned()),
-        trim: trim_pod,
-        listener: Box::new(move |before, after| {
-            let Some(pod) = after.or(before) else { return };
-            filing.file(&pod.metadata, |name| name, after.cloned());
-        }),
-        ..Selection::all(api)
-    }
-}
-
-fn trim_pod(pod: &mut Pod) {
-    pod.metadata.managed_fields = None;
-    if !pod.metadata.namespace.as_ref().is_some_and(|space| space.starts_with(SPACES)) {
-        (pod.spec, pod.status) = (None, None);
-    }
-}
-
 fn trim_object(object: &mut DynamicObject) {
     object.metadata.managed_fields = None;
-    if !object.metadata.namespace.as_ref().is_some_and(|space| space.starts_with(SPACES)) {
+    if !object.metadata.namespace.as_deref().is_some_and(mark::is_space) {
         object.data = serde_json::Value::Null;
     }
 }

@@ -1,10 +1,10 @@
 //! Ends the pods of a Node: asks first, then tells, then takes.
 
 use super::{Next, Running, Worker};
+use crate::cache;
 use crate::failure::Failure;
-use crate::{cache, pods};
+use crate::pods::Pod;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, EvictParams, ListParams, Preconditions};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Worker {
     /// Empties a Node; goes on with the action once the server says that it is empty.
     pub(super) async fn empty(&self, running: &Running) -> Next {
         let known = self.side.nodes.pods_on(&running.name());
-        let mut left: Vec<Arc<Pod>> = known.into_iter().filter(|pod| pods::is_movable(pod)).collect();
+        let mut left: Vec<Arc<Pod>> = known.into_iter().filter(|pod| pod.is_movable()).collect();
         if left.is_empty() {
             left = self.left_on_server(&running.name()).await?;
         }
@@ -40,7 +40,7 @@ impl Worker {
         let api: Api<Pod> = Api::all(context.client.clone());
         let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
         let listed = context.call(api.list(&params)).await?;
-        Ok(listed.items.into_iter().filter(pods::is_movable).map(Arc::new).collect())
+        Ok(listed.items.into_iter().filter(Pod::is_movable).map(Arc::new).collect())
     }
 
     async fn drain(&self, running: &Running, left: &[Arc<Pod>]) -> Next {
@@ -60,8 +60,7 @@ impl Worker {
             Force::Take => self.side.context.after(drain.retry()),
         };
         for pod in left {
-            let is_going = pod.metadata.deletion_timestamp.is_some();
-            if is_going && force != Force::Take {
+            if pod.is_leaving() && force != Force::Take {
                 continue;
             }
             if !self.end(running, pod, force).await? {

@@ -1,5 +1,4 @@
 use super::*;
-use crate::amount::Amount;
 use crate::quota::tests::mark as pool;
 use serde_json::{Value, json};
 
@@ -291,14 +290,4 @@ fn the_objects_at_the_top_are_ended() {
             (Some(WorkKind::Deployment), "serve".to_owned())
         ]
     );
-}
-
-#[test]
-fn a_pod_asks_for_the_most_it_needs_at_one_time() {
-    let container = |cpu: &str| json!({"name": "c", "resources": {"requests": {"cpu": cpu}}});
-    let mut sidecar = container("1");
-    sidecar["restartPolicy"] = json!("Always");
-    let spec = json!({"containers": [container("1"), container("500m")], "initContainers": [container("2"), sidecar], "overhead": {"cpu": "100m"}});
-    let sum = requests(&serde_json::from_value(spec).unwrap());
-    assert_eq!(sum["cpu"], Amount::parse("2600m").unwrap());
 }

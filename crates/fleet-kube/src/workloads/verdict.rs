@@ -1,10 +1,10 @@
 //! How far a workload is, by its object, its pods and its scheduler.
 
 use super::{Group, Host, WorkKind};
+use crate::pods::{Phase, Pod};
 use crate::scopes::{condition, is_true};
 use domain::workload::WorkloadStatus;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use kube::api::DynamicObject;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -39,15 +39,12 @@ pub(super) fn verdict(group: &Group<'_>, word: Option<(WorkKind, &DynamicObject)
         return over;
     }
     let is_going = own_word_is_going(group);
-    if group.meta.is_leaving
-        || is_going
-        || (group.owner.is_none() && group.pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()))
-    {
+    if group.meta.is_leaving || is_going || (group.owner.is_none() && group.pods.iter().all(|pod| pod.is_leaving())) {
         return WorkloadStatus::Terminating.into();
     }
-    let live = || group.pods.iter().filter(|pod| !is_over(pod));
+    let live = || group.pods.iter().filter(|pod| !pod.is_finished());
     let phase = word.map(|(_, object)| object.data["status"]["phase"].as_str().unwrap_or_default());
-    let is_sick = live().filter_map(|pod| hosts.get(node(pod)?)).any(|host| !host.is_sound);
+    let is_sick = live().filter_map(|pod| hosts.get(pod.node.as_ref()?)).any(|host| !host.is_sound);
     if is_sick || phase == Some("Unknown") {
         let reason = if is_sick {
             "a node of it is abnormal"
@@ -59,10 +56,10 @@ pub(super) fn verdict(group: &Group<'_>, word: Option<(WorkKind, &DynamicObject)
             ..WorkloadStatus::Abnormal.into()
         };
     }
-    if phase == Some("Running") || live().any(|pod| phase_of(pod) == "Running") {
+    if phase == Some("Running") || live().any(|pod| pod.phase == Phase::Running) {
         return WorkloadStatus::Running.into();
     }
-    if live().any(|pod| node(pod).is_some()) {
+    if live().any(|pod| pod.node.is_some()) {
         return WorkloadStatus::Creating.into();
     }
     waiting(group, word)
@@ -72,7 +69,7 @@ pub(super) fn verdict(group: &Group<'_>, word: Option<(WorkKind, &DynamicObject)
 fn waiting(group: &Group<'_>, word: Option<(WorkKind, &DynamicObject)>) -> Verdict {
     let Some((kind, object)) = word else {
         let is_suspended = group.owner.is_some_and(|(_, object)| object.data["spec"]["suspend"] == true);
-        let unscheduled = group.pods.iter().find_map(|pod| unscheduled(pod));
+        let unscheduled = group.pods.iter().find_map(|pod| pod.unscheduled.clone());
         return Verdict {
             reason: unscheduled,
             ..if is_suspended {
@@ -177,41 +174,15 @@ fn own_word(kind: WorkKind, object: &DynamicObject) -> Option<Verdict> {
     }
 }
 
-fn phase_of(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
-}
-
-pub(super) fn is_over(pod: &Pod) -> bool {
-    matches!(phase_of(pod), "Succeeded" | "Failed")
-}
-
-pub(super) fn node(pod: &Pod) -> Option<&str> {
-    pod.spec.as_ref()?.node_name.as_deref().filter(|name| !name.is_empty())
-}
-
-/// Why a pod has no node.
-fn unscheduled(pod: &Pod) -> Option<String> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let scheduled = conditions
-        .iter()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
-    scheduled.message.clone().filter(|message| !message.is_empty())
-}
-
 /// How pods ended that nobody speaks for. `None`: not all of them have.
 fn all_over(pods: &[&Pod]) -> Option<Verdict> {
-    if pods.is_empty() || !pods.iter().all(|pod| is_over(pod)) {
+    if pods.is_empty() || !pods.iter().all(|pod| pod.is_finished()) {
         return None;
     }
-    let failed = pods.iter().find(|pod| phase_of(pod) == "Failed");
-    let containers = pods
-        .iter()
-        .filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref())
-        .flatten();
-    let ends = containers.filter_map(|container| Some(container.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
+    let failed = pods.iter().find(|pod| pod.phase == Phase::Failed);
     Some(Verdict {
-        reason: failed.and_then(|pod| pod.status.as_ref()?.message.clone()),
-        ended_at: ends.max(),
+        reason: failed.and_then(|pod| pod.message.clone()),
+        ended_at: pods.iter().filter_map(|pod| pod.ended_at).max(),
         ..if failed.is_some() {
             WorkloadStatus::Failed
         } else {

@@ -7,12 +7,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 const WATCH: &str = "
-CREATE TABLE history (seq BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, body TEXT, epoch BIGINT);
+CREATE TABLE history (seq BIGSERIAL PRIMARY KEY, at TIMESTAMPTZ, kind TEXT, name TEXT NOT NULL, revision BIGINT, body TEXT, epoch BIGINT);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO history (name, body, epoch) VALUES (NEW.name, NEW.body, (SELECT epoch FROM lease WHERE lease.name = 'fleet'));
+    INSERT INTO history (at, kind, name, revision, body, epoch)
+        VALUES (clock_timestamp(), NEW.kind, NEW.name, NEW.revision, NEW.body, (SELECT epoch FROM lease WHERE lease.name = 'fleet'));
     RETURN NEW;
 END $$;
-CREATE TRIGGER note AFTER INSERT OR UPDATE ON object FOR EACH ROW WHEN (NEW.kind = 'machine') EXECUTE FUNCTION note();
+CREATE TRIGGER note AFTER INSERT OR UPDATE ON object FOR EACH ROW
+    WHEN (NEW.kind IN ('machine', 'node', 'pool')) EXECUTE FUNCTION note();
 ";
 
 /// From now on it looks.
@@ -33,7 +35,7 @@ pub struct Seen {
 pub fn check(cluster: &Cluster) -> Result<Seen> {
     let text = cluster.postgres.query(
         &cluster.database,
-        "SELECT json_build_object('name', name, 'body', body::json, 'epoch', epoch) FROM history ORDER BY seq",
+        "SELECT json_build_object('name', name, 'body', body::json, 'epoch', epoch) FROM history WHERE kind = 'machine' ORDER BY seq",
     )?;
     let mut seen = Seen::default();
     let mut last = 0;
@@ -59,4 +61,13 @@ pub fn check(cluster: &Cluster) -> Result<Seen> {
     }
     seen.nodes = machines.len();
     Ok(seen)
+}
+
+/// What became of a pool, its nodes and their machines: a line for each write, with the epoch of the lease.
+pub fn of_pool(cluster: &Cluster, pool: &str) -> Result<String> {
+    let sql = format!(
+        "SELECT seq, at, kind, revision, epoch, left(body, 1500) FROM history
+         WHERE name = '{pool}' OR (kind IN ('node', 'machine') AND body LIKE '%\"{pool}\"%') ORDER BY seq"
+    );
+    cluster.postgres.query(&cluster.database, &sql)
 }

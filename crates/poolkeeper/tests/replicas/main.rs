@@ -3,6 +3,7 @@
 //! Nothing that was acknowledged is lost, no node has two machines, every pool reaches its spec, no order of a holder whose
 //! lease is over is carried out, and whoever reads with a revision sees what was written elsewhere.
 
+mod autopsy;
 mod cluster;
 mod history;
 mod proxy;
@@ -11,13 +12,13 @@ mod users;
 
 use anyhow::{Context, Result, ensure};
 use clock::{Clock, Entropy, SystemClock, SystemEntropy};
-use cluster::{Cluster, REPLICAS, STALE, TTL, lasting, pools};
+use cluster::{Cluster, REPLICAS, Replica, STALE, TTL, lasting, pools};
 use proxy::Line;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::watch;
 use users::User;
@@ -84,8 +85,12 @@ async fn three_replicas_lose_nothing_and_double_nothing() -> Result<()> {
     let Some(mut cluster) = Cluster::start(0).await? else {
         return Ok(());
     };
-    let outcome = live(&mut cluster, seed).await;
-    outcome.with_context(|| format!("seed {seed}\n{}\nhistory: {:?}", cluster.logs(), history::check(&cluster)))
+    let Err(failure) = live(&mut cluster, seed).await else {
+        return Ok(());
+    };
+    let found = autopsy::look(&cluster, &format!("{failure:#}")).await;
+    let history = history::check(&cluster);
+    Err(failure.context(format!("seed {seed}\n{}\nhistory: {history:?}\n{found}", cluster.logs())))
 }
 
 async fn live(cluster: &mut Cluster, seed: u64) -> Result<()> {
@@ -225,13 +230,12 @@ async fn cut_all(cluster: &Cluster) -> Result<String> {
             refuses.await,
             "reads are answered, or it is ready, long after {STALE:?} without the database"
         );
-        let body = json!({"kind": "Pool"});
-        let write = replica.client.post(&pools(), &body).await;
-        ensure!(
-            write.status == 503 && write.header("retry-after") == "1",
-            "a write without the database: {}",
-            write.text
-        );
+        // The store may have been heard of a little after the index last had everything.
+        let refuses = within(left(), async || {
+            let write = replica.client.post(&pools(), &json!({"kind": "Pool"})).await;
+            write.status == 503 && write.header("retry-after") == "1"
+        });
+        ensure!(refuses.await, "writes are not refused long after {STALE:?} without the database");
         ensure!(
             replica.get("/healthz").await.is_some_and(|answer| answer.status == 200),
             "it does not live"
@@ -251,32 +255,69 @@ async fn cut_all(cluster: &Cluster) -> Result<String> {
 /// All replicas show the same pools, and the fleet has a machine for each node, and no others.
 async fn agree(cluster: &Cluster, wanted: u64) -> Result<()> {
     let mut bound = Vec::new();
+    let mut differing = Vec::new();
     let all_agree = within(Duration::from_secs(30), async || {
         let (mut lists, mut machines) = (Vec::new(), Vec::new());
         for replica in &cluster.replicas {
             lists.push(replica.get(&pools()).await.map(|answer| answer.body));
-            machines.push(replica.get("/admin/v1/machines").await.map(|answer| answer.body));
+            machines.push(machines_of(replica).await);
         }
-        let nodes = machines[0]
-            .as_ref()
-            .and_then(|all| all["machines"].as_array().cloned())
-            .unwrap_or_default();
-        bound = nodes
-            .iter()
-            .filter_map(|machine| machine["node"].as_str().map(ToOwned::to_owned))
-            .collect();
-        let is_same = |all: &[Option<serde_json::Value>]| all[0].is_some() && all.iter().all(|one| *one == all[0]);
-        is_same(&lists) && is_same(&machines) && bound.len() as u64 == wanted
+        bound = bound_to(machines[0].as_deref());
+        differing.clear();
+        differing.extend(differs(&lists).then_some("pools"));
+        differing.extend(differs(&machines).then_some("machines"));
+        differing.is_empty() && bound.len() as u64 == wanted
     });
-    ensure!(
-        all_agree.await,
-        "the replicas do not agree, or {} machines are bound where {wanted} are wanted",
-        bound.len()
-    );
+    if !all_agree.await {
+        let count = bound.len();
+        let nodes = nodes_of(cluster).await;
+        let lost: Vec<_> = nodes.iter().filter(|(_, node)| !bound.contains(node)).collect();
+        anyhow::bail!("{count} machines are bound where {wanted} are wanted, and none to {lost:?}; the replicas differ in {differing:?}");
+    }
     bound.sort();
     bound.dedup();
     ensure!(bound.len() as u64 == wanted, "a node has two machines");
     Ok(())
+}
+
+fn differs<T: PartialEq>(all: &[Option<T>]) -> bool {
+    all.iter().any(|one| one.is_none() || *one != all[0])
+}
+
+/// All machines, page after page: users register more than one page has.
+async fn machines_of(replica: &Replica) -> Option<Vec<Value>> {
+    let mut all = Vec::new();
+    let mut path = "/admin/v1/machines".to_owned();
+    loop {
+        let page = replica.get(&path).await?.body;
+        all.extend(page["machines"].as_array()?.iter().cloned());
+        let Some(next) = page["metadata"]["continue"].as_str() else {
+            return Some(all);
+        };
+        path = format!("/admin/v1/machines?continue={next}");
+    }
+}
+
+/// The nodes that have a machine.
+fn bound_to(machines: Option<&[Value]>) -> Vec<String> {
+    let nodes = machines.into_iter().flatten().filter_map(|machine| machine["node"].as_str());
+    nodes.map(ToOwned::to_owned).collect()
+}
+
+/// Pools and their nodes on the first replica.
+async fn nodes_of(cluster: &Cluster) -> Vec<(String, String)> {
+    let replica = &cluster.replicas[0];
+    let all = replica.get(&pools()).await.map(|answer| answer.body).unwrap_or_default();
+    let mut found = Vec::new();
+    for pool in all["items"].as_array().into_iter().flatten() {
+        let name = pool["metadata"]["name"].as_str().unwrap_or_default();
+        let nodes = replica.get(&format!("{}/{name}/nodes", pools())).await;
+        let nodes = nodes.map(|answer| answer.body).unwrap_or_default();
+        let nodes = nodes["items"].as_array().into_iter().flatten();
+        let nodes = nodes.filter_map(|node| node["metadata"]["name"].as_str());
+        found.extend(nodes.map(|node| (name.to_owned(), node.to_owned())));
+    }
+    found
 }
 
 /// Seconds until what one replica has acknowledged is seen on the others, without asking for it.

@@ -4,11 +4,12 @@
 use crate::cluster::pools;
 use crate::{FLAVOR, PROJECT, breathe};
 use anyhow::{Context, Result, ensure};
+use clock::{Clock, SystemClock};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use testkit::Client;
 use testkit::client::Answer;
@@ -19,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// For how many attempts a user goes on.
 const ATTEMPTS: usize = 60;
 const POOLS: u64 = 2;
+/// Requests of a user that are remembered.
+const LOGGED: usize = 30;
 
 /// What is known of a pool that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub struct User {
     pub beliefs: BTreeMap<String, Belief>,
     pub acknowledged: usize,
     pub checked: usize,
+    /// What was asked for and answered last, for who looks for the cause of a failure.
+    log: VecDeque<String>,
 }
 
 /// What is read of a pool.
@@ -84,6 +89,7 @@ impl User {
             beliefs: BTreeMap::new(),
             acknowledged: 0,
             checked: 0,
+            log: VecDeque::new(),
         }
     }
 
@@ -94,9 +100,19 @@ impl User {
                 breathe(Duration::from_millis(20)).await;
                 continue;
             };
-            self.want(wish).await?;
+            if let Err(failure) = self.want(wish).await {
+                let log: Vec<String> = self.log.into_iter().collect();
+                return Err(failure.context(format!("user {}:\n{}", self.number, log.join("\n"))));
+            }
         }
         Ok(self)
+    }
+
+    fn tell(&mut self, line: String) {
+        self.log.push_back(format!("{} {line}", SystemClock.now()));
+        if self.log.len() > LOGGED {
+            self.log.pop_front();
+        }
     }
 
     /// What it wants of one of its pools; of those in doubt it wants nothing.
@@ -172,6 +188,8 @@ impl User {
                 belief.known = wish.result;
                 self.acknowledged += 1;
             }
+            // An attempt whose answer was lost has deleted it.
+            Some((404, _)) if wish.result.is_none() && !is_certain => belief.known = None,
             Some((404, answer)) if belief.known.is_some() => {
                 anyhow::bail!("{} was acknowledged, and is not there: {}", wish.name, answer.text);
             }
@@ -198,7 +216,14 @@ impl User {
             let client = self.any().with_header("idempotency-key", &key);
             let body = wish.body.to_string().into_bytes();
             let sent = client.try_send(wish.method.clone(), &wish.target, "application/json", body);
-            match tokio::time::timeout(PATIENCE, sent).await {
+            let answered = tokio::time::timeout(PATIENCE, sent).await;
+            let outcome = match &answered {
+                Ok(Ok(answer)) => format!("{} at revision {}", answer.status, answer.header("x-poolkeeper-revision")),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer".to_owned(),
+            };
+            self.tell(format!("{} {} {} {key}: {outcome}", wish.method, wish.name, wish.body));
+            match answered {
                 Ok(Ok(answer)) if answer.status < 500 => {
                     self.note(&answer);
                     return Ok((Some(answer), is_certain));

@@ -243,7 +243,7 @@ fn what_was_deleted_stays_deleted() {
     index.apply(at(5), vec![put(user("y", "between"))]);
     assert_eq!(name(&index, "y"), None);
     // A repetition that comes after everything up to it is known, when no deletion is remembered any more.
-    index.complete_up_to(at(9));
+    index.advance(Vec::new(), at(9));
     index.apply(at(1), vec![put(user("x", "late"))]);
     index.advance(vec![(at(5), put(user("y", "between")))], at(5));
     assert_eq!((name(&index, "x"), name(&index, "y")), (None, None));

@@ -456,3 +456,16 @@ async fn a_follower_is_told_of_machines_before_the_index_shows_their_revision() 
     );
     assert_eq!(own.index().complete(), Revision(5));
 }
+
+#[tokio::test]
+async fn a_follower_that_knows_more_than_the_index_hides_nothing_that_others_wrote() {
+    let (_, own, other) = two().await;
+    other.commit(put("user", "name")).await.unwrap();
+    let recorder = Arc::new(Recorder {
+        index: Arc::clone(&own.index),
+        told: Mutex::default(),
+    });
+    own.follow_with(recorder, Revision(1)).await.unwrap();
+    assert_eq!(own.index().complete(), Revision(1));
+    assert_eq!(name(&own, "user").as_deref(), Some("name"));
+}

@@ -65,7 +65,7 @@ VARIANTS = {
             "affinity": {"podAntiAffinity": {}},
             "priorityClassName": "system-cluster-critical",
             "networkPolicy": {"from": [{"namespaceSelector": {}}], "webhookPorts": [8443]},
-            "rbac": {"deviceInfo": "kube-system"},
+            "rbac": {"deviceInfo": "kube-system", "argo": "argocd"},
             "admission": {"mutating": "always", "refuseBlanketTolerations": True},
             "provisioning": {"clusterApi": True, "namespace": "clusters", "bootstrapResources": ["kubeadmconfigs", "kubeadmconfigtemplates"]},
         },

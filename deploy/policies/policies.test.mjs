@@ -132,6 +132,7 @@ for (const [what, labels, spec, count] of [
   ['of a pool, toleration of holds', OWN, { tolerations: [{ key: 'poolkeeper.io/hold', operator: 'Exists' }] }, 1],
   ['of a pool, named node', OWN, { nodeName: 'n' }, 1],
   ['of a pool that is being closed', { ...OWN, 'poolkeeper.io/closing': 'true' }, {}, 1],
+  ['of a pool that is open, and says so', { ...OWN, 'poolkeeper.io/closing': 'false' }, {}, 0],
 ]) {
   test(`a pod ${what}`, () => assert.equal(pods(labels, spec).length, count))
 }

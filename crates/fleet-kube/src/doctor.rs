@@ -10,7 +10,7 @@ mod rights;
 mod scheduler;
 
 pub use load::load;
-pub use required::{Grant, Shipped, machine_grants};
+pub use required::{Grant, Shipped, argo_grants, machine_grants};
 
 use crate::config::KubeConfig;
 use domain::meta::Uid;

@@ -206,7 +206,7 @@ fn shrunk(seen: &DynamicObject, key: &Key, wanted: Option<&Object>) -> Option<Ob
 fn removals(wanted: &BTreeMap<&Key, &Object>, seen: &SeenObjects, idle: &BTreeSet<Uid>) -> impl Iterator<Item = Key> {
     let is_part = |key: &Key| match key.kind {
         Kind::ResourceFlavor | Kind::Cohort | Kind::ClusterQueue | Kind::LocalQueue => true,
-        Kind::Namespace | Kind::Queue | Kind::QueueCommand | Kind::HelmRelease | Kind::NvidiaDriver => false,
+        Kind::Namespace | Kind::Queue | Kind::QueueCommand | Kind::HelmRelease | Kind::Application | Kind::NvidiaDriver => false,
     };
     let is_removed = |(key, object): &(&Key, &Arc<DynamicObject>)| {
         let pool = object.metadata.labels.as_ref().and_then(|labels| labels.get(mark::POOL));
@@ -238,7 +238,13 @@ fn removals(wanted: &BTreeMap<&Key, &Object>, seen: &SeenObjects, idle: &BTreeSe
             Kind::LocalQueue => 0,
             Kind::ClusterQueue => 1,
             Kind::Cohort => 2,
-            Kind::Namespace | Kind::Queue | Kind::QueueCommand | Kind::ResourceFlavor | Kind::HelmRelease | Kind::NvidiaDriver => 3,
+            Kind::Namespace
+            | Kind::Queue
+            | Kind::QueueCommand
+            | Kind::ResourceFlavor
+            | Kind::HelmRelease
+            | Kind::Application
+            | Kind::NvidiaDriver => 3,
         };
         (rank, std::cmp::Reverse(depth(key)))
     });

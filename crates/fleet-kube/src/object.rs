@@ -18,6 +18,7 @@ pub enum Kind {
     ClusterQueue,
     LocalQueue,
     HelmRelease,
+    Application,
     NvidiaDriver,
 }
 
@@ -32,6 +33,7 @@ impl Kind {
             Self::ClusterQueue => Resource("kueue.x-k8s.io", "v1beta2", "ClusterQueue", "clusterqueues"),
             Self::LocalQueue => Resource("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues"),
             Self::NvidiaDriver => Resource("nvidia.com", "v1alpha1", "NVIDIADriver", "nvidiadrivers"),
+            Self::Application => Resource("argoproj.io", "v1alpha1", "Application", "applications"),
             Self::HelmRelease => Resource("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
         }
     }
@@ -80,6 +82,8 @@ pub struct Object {
     pub key: Key,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
+    /// What others have to do before it may go.
+    pub finalizers: Vec<String>,
     /// Everything but type and metadata.
     pub body: Map<String, Value>,
 }
@@ -93,6 +97,7 @@ impl Object {
                 .map(|(name, uid)| (name.to_owned(), uid.to_string()))
                 .into(),
             annotations: BTreeMap::new(),
+            finalizers: Vec::new(),
             body: Map::new(),
         }
     }
@@ -118,6 +123,7 @@ impl Object {
         object.metadata.namespace.clone_from(&self.key.namespace);
         object.metadata.labels = Some(self.labels.clone());
         object.metadata.annotations = Some(self.annotations.clone());
+        object.metadata.finalizers = (!self.finalizers.is_empty()).then(|| self.finalizers.clone());
         object
     }
 

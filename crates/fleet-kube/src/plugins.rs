@@ -1,4 +1,6 @@
-//! Plug-ins of pools. One of a chart is a release of Flux; one that the operator has installed for the whole cluster is looked at.
+//! Plug-ins of pools. One of a chart is a release of Flux or an Application of Argo CD; one that the operator has installed for the whole cluster is looked at.
+
+pub mod argo;
 
 use crate::mark;
 use crate::object::{Key, Kind, Object};
@@ -94,9 +96,31 @@ pub fn is_asked(release: &DynamicObject, attempt: u32) -> bool {
     release.metadata.deletion_timestamp.is_none() && note_of(release).is_some_and(|known| known.note.attempt >= attempt)
 }
 
-/// What Flux says of a release. `None`: it is not one of ours.
-pub fn fact(release: &DynamicObject) -> Option<(TemplateName, PluginFact)> {
-    let ReleaseNote { template, note } = note_of(release)?;
+/// Whether an object is a chart's, of whoever installs it.
+pub fn is_chart(key: &Key) -> bool {
+    matches!(key.kind, Kind::HelmRelease | Kind::Application)
+}
+
+/// What its installer says of a chart. `None`: it is not one of ours.
+pub fn fact(key: &Key, object: &DynamicObject) -> Option<(TemplateName, PluginFact)> {
+    let ReleaseNote { template, note } = note_of(object)?;
+    let (running, state) = if key.kind == Kind::Application {
+        argo::state(&note, object)
+    } else {
+        state(&note, object)
+    };
+    let fact = PluginFact {
+        version: note.version,
+        attempt: note.attempt,
+        running,
+        state,
+        objects: Vec::new(),
+    };
+    Some((template, fact))
+}
+
+/// What Flux says of a release: the version that runs, and how far it is.
+fn state(note: &Note, release: &DynamicObject) -> (Option<String>, PluginState) {
     let status = &release.data["status"];
     let conditions = &status["conditions"];
     let generation = release.metadata.generation.unwrap_or(0);
@@ -130,14 +154,7 @@ pub fn fact(release: &DynamicObject) -> Option<(TemplateName, PluginFact)> {
         PluginState::Running => Some(note.version.clone()),
         PluginState::Installing | PluginState::Failed(_) | PluginState::Removing => running.map(str::to_owned),
     };
-    let fact = PluginFact {
-        version: note.version,
-        attempt: note.attempt,
-        running,
-        state,
-        objects: Vec::new(),
-    };
-    Some((template, fact))
+    (running, state)
 }
 
 /// A plug-in of the whole cluster, as a pool that uses it sees it.

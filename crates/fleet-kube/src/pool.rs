@@ -1,7 +1,9 @@
 //! What a pool has besides its Nodes: name spaces, queues, plug-ins, workloads.
 
 mod carry;
+mod closing;
 mod index;
+mod levels;
 mod parts;
 mod plugin;
 mod queues;
@@ -18,21 +20,20 @@ use crate::kueue::SeenObjects;
 use crate::nodes::Nodes;
 use crate::object::{Change, Key, Kind};
 use crate::plugins;
-use crate::quota::{PerNode, QuotaTree, ordered};
+use crate::quota::PerNode;
 use crate::report::Reporter;
 use crate::scopes::{Checker, first_missing};
 use crate::settings::PluginRule;
 use domain::meta::Uid;
 use domain::pool::JobType;
 use fleet::observation::ClusterFact;
-use fleet::{Command, FleetError, Observation, PoolMark, Quota, Workloads};
+use fleet::{Command, FleetError, Observation, PoolMark, Workloads};
 use index::Index;
 use kube::Api;
 use kube::api::DynamicObject;
 use parts::Parts;
-use queues::Queues;
 use spaces::Note;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -185,6 +186,7 @@ impl PoolSide {
 /// The kinds of objects that pools have.
 fn kinds(config: &KubeConfig) -> Vec<Kind> {
     let mut kinds = vec![Kind::Namespace, Kind::HelmRelease];
+    kinds.extend(config.pool.argo.is_some().then_some(Kind::Application));
     kinds.extend((config.driver.mode == DriverMode::Operator).then_some(Kind::NvidiaDriver));
     kinds.extend(match config.scheduler {
         Scheduler::Volcano => [Kind::Queue].as_slice(),
@@ -196,6 +198,13 @@ fn kinds(config: &KubeConfig) -> Vec<Kind> {
 
 fn select(context: &Arc<Context>, kind: Kind, index: &Arc<Index>, woken: &Arc<Notify>) -> Selection<DynamicObject> {
     let (teller, index, woken) = (Arc::clone(context), Arc::clone(index), Arc::clone(woken));
+    let (client, resource) = (context.client.clone(), kind.resource().into());
+    // The right to read Applications is given for one name space.
+    let argo = context.config.pool.argo.as_ref().filter(|_| kind == Kind::Application);
+    let api = match argo {
+        Some(argo) => Api::namespaced_with(client, &argo.namespace, &resource),
+        None => Api::all_with(client, &resource),
+    };
     Selection {
         labels: Some(crate::mark::ROOT.to_owned()),
         trim: |object| object.metadata.managed_fields = None,
@@ -206,7 +215,7 @@ fn select(context: &Arc<Context>, kind: Kind, index: &Arc<Index>, woken: &Arc<No
             woken.notify_one();
         }),
         is_optional: kind != Kind::Namespace,
-        ..Selection::all(Api::all_with(context.client.clone(), &kind.resource().into()))
+        ..Selection::all(api)
     }
 }
 
@@ -237,14 +246,13 @@ impl Inner {
         let first = seen.get(&Key::cluster(Kind::Namespace, &spaces::first(root)));
         let is_up = first.is_some_and(|space| space.metadata.deletion_timestamp.is_none() && !spaces::is_removing(space));
         observation.cluster = if is_up { ClusterFact::Ready } else { ClusterFact::Starting };
-        observation.quotas = self.quotas(root, &seen);
         let workloads = self.work.workloads(root, &spaces::workload_spaces(&seen));
+        observation.quotas = self.quotas(root, &seen, &workloads);
         for fact in workloads.facts().filter(|fact| !fact.status.is_over()) {
             *observation.workloads.entry(fact.kind.job_type()).or_default() += 1;
         }
-        let releases = seen.iter().filter(|(key, _)| key.kind == Kind::HelmRelease);
-        for (key, release) in releases {
-            let Some((template, mut fact)) = plugins::fact(release) else {
+        for (key, release) in seen.iter().filter(|(key, _)| plugins::is_chart(key)) {
+            let Some((template, mut fact)) = plugins::fact(key, release) else {
                 continue;
             };
             if fact.running.is_some() {
@@ -276,71 +284,6 @@ impl Inner {
         }
     }
 
-    /// The quotas that hold: those of which everything is as it should be. Of a pool that is being ended something is left for as
-    /// long as it is shown here.
-    fn quotas(&self, root: &Uid, seen: &SeenObjects) -> Vec<Quota> {
-        let mut open = Vec::new();
-        let mut ending = Vec::new();
-        for (_, space) in spaces::of(seen) {
-            let Some(quota) = spaces::note(space).quota else { continue };
-            if spaces::is_ending(space) || space.metadata.deletion_timestamp.is_some() {
-                ending.push(quota);
-            } else {
-                open.push(quota);
-            }
-        }
-        let open = ordered(open);
-        let tree = QuotaTree::new(&open, &self.per_node(first_note(seen, root).counts));
-        let queues = Queues::of(&self.context.config, root, &tree);
-        let seen_queues = queues::volcano_queues(seen);
-        let holds = |quota: &Quota| {
-            let Some(above) = open.first().map(|first| &first.pool) else {
-                return false;
-            };
-            let note = Note {
-                quota: Some(quota.clone()),
-                ..first_note(seen, &quota.pool.uid)
-            };
-            let spaces = spaces::wanted(above, &quota.pool, &note, self.security());
-            tree.pool(&quota.pool.uid).is_some()
-                && spaces
-                    .iter()
-                    .all(|space| seen.get(&space.key).is_some_and(|seen| space.is_met(seen)))
-                && queues
-                    .as_ref()
-                    .is_ok_and(|queues| queues.is_conform(&quota.pool.uid, seen, &seen_queues))
-        };
-        let mut quotas: Vec<Quota> = open.iter().filter(|quota| holds(quota)).cloned().collect();
-        let spaces = spaces::workload_spaces(seen);
-        quotas.extend(ending.into_iter().filter(|quota| {
-            let uid = &quota.pool.uid;
-            uid != root || has_queues(uid, seen) || !self.work.is_idle(uid, root, &spaces)
-        }));
-        ordered(quotas)
-    }
-
-    /// What a node of each flavor counts: what the configuration says goes before what was read off Nodes.
-    fn per_node(&self, counts: PerNode) -> PerNode {
-        let mut all = counts;
-        all.extend(self.per_node.clone());
-        all
-    }
-
-    /// What a pool has noted of flavors, with those that it lacks. What is noted stays: queues must not change with every Node.
-    fn counts(&self, mut noted: PerNode, quotas: &[Quota]) -> PerNode {
-        if self.context.config.scheduler != Scheduler::None {
-            for flavor in quotas.iter().flat_map(|quota| quota.amounts.keys()) {
-                if !self.per_node.contains_key(flavor) && !noted.contains_key(flavor) {
-                    let least = self.work.least(flavor);
-                    if !least.is_empty() {
-                        noted.insert(flavor.clone(), least);
-                    }
-                }
-            }
-        }
-        noted
-    }
-
     /// Whether it was not there before.
     async fn ensure(&self, pool: &PoolMark, epoch: Epoch) -> Result<bool, FleetError> {
         let seen = self.index.of(&pool.uid);
@@ -357,69 +300,6 @@ impl Inner {
         }
         Ok(first.is_none())
     }
-
-    async fn set_quotas(&self, pool: &PoolMark, quotas: &[Quota], epoch: Epoch) -> Result<(), FleetError> {
-        let root = &pool.uid;
-        let seen = self.index.of(root);
-        let first = seen.get(&Key::cluster(Kind::Namespace, &spaces::first(root)));
-        let is_going = first.is_some_and(|space| space.metadata.deletion_timestamp.is_some() || spaces::is_removing(space));
-        if is_going || (seen.is_empty() && quotas.is_empty()) {
-            return Ok(());
-        }
-        let counts = self.counts(first_note(&seen, root).counts, quotas);
-        let tree = QuotaTree::new(quotas, &self.per_node(counts.clone()));
-        let refused = |reason| FleetError::Refused { reason };
-        let queues = Queues::of(&self.context.config, root, &tree).map_err(refused)?;
-        let mut changes = Vec::new();
-        for quota in quotas.iter().filter(|quota| tree.pool(&quota.pool.uid).is_some()) {
-            let note = Note {
-                quota: Some(quota.clone()),
-                plugins: first_note(&seen, &quota.pool.uid).plugins,
-                counts: if quota.pool.uid == *root { counts.clone() } else { PerNode::new() },
-            };
-            let spaces = spaces::wanted(pool, &quota.pool, &note, self.security());
-            let unmet = spaces
-                .into_iter()
-                .filter(|space| seen.get(&space.key).is_none_or(|seen| !space.is_met(seen)));
-            changes.extend(unmet.map(Change::Put));
-        }
-        let ending = |space: &DynamicObject| spaces::pool_of(space).is_none_or(|uid| tree.pool(&uid).is_none());
-        let closed = spaces::of(&seen).filter(|(_, space)| ending(space));
-        changes.extend(closed.filter_map(|(key, space)| spaces::closed(key, space, false)).map(Change::Put));
-        self.carry_out(&seen, changes, epoch).await?;
-        let seen = self.index.of(root);
-        let mut workload_spaces = spaces::workload_spaces(&seen);
-        workload_spaces.retain(|_, space| tree.pool(&space.pool.uid).is_none());
-        let idle = self.end_workloads(root, &workload_spaces, &seen, epoch).await?;
-        let changes = queues.plan(&self.context.config, root, &seen, &idle);
-        self.carry_out(&seen, changes, epoch).await?;
-        let gone = spaces::of(&seen).filter(|(_, space)| {
-            let pool = spaces::pool_of(space).filter(|pool| pool != root && tree.pool(pool).is_none());
-            space.metadata.deletion_timestamp.is_none() && pool.is_some_and(|pool| idle.contains(&pool))
-        });
-        let gone = gone.map(|(key, _)| Change::Delete(key.clone())).collect();
-        self.carry_out(&seen, gone, epoch).await
-    }
-
-    /// Ends what runs or waits in name spaces, and gives the pools that have nothing left there.
-    async fn end_workloads(
-        &self,
-        root: &Uid,
-        workload_spaces: &BTreeMap<String, crate::workloads::Space>,
-        seen: &SeenObjects,
-        epoch: Epoch,
-    ) -> Result<BTreeSet<Uid>, FleetError> {
-        for target in self.work.targets(root, workload_spaces) {
-            self.end(&target, epoch).await?;
-        }
-        let pools = spaces::of(seen).filter_map(|(_, space)| spaces::pool_of(space));
-        Ok(pools.filter(|pool| self.work.is_idle(pool, root, workload_spaces)).collect())
-    }
-}
-
-fn has_queues(pool: &Uid, seen: &SeenObjects) -> bool {
-    seen.iter()
-        .any(|(key, object)| queues::is_part(key) && spaces::pool_of(object).as_ref() == Some(pool))
 }
 
 /// What is said on the first name space of a pool.

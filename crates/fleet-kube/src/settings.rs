@@ -15,6 +15,8 @@ pub struct PoolSettings {
     pub pod_security: Option<String>,
     /// How plug-ins are installed, by template. Others are charts of their own name from the repository `poolkeeper`.
     pub plugin: BTreeMap<TemplateName, PluginRule>,
+    /// Charts are installed by Argo CD where Flux is not there. Absent: they are not.
+    pub argo: Option<Argo>,
     /// What must be there for workloads of any type. Absent: the parts of the scheduler.
     pub requires: Option<Vec<Requirement>>,
     /// What must be there besides, by job type.
@@ -26,6 +28,7 @@ impl Default for PoolSettings {
         Self {
             pod_security: Some("baseline".to_owned()),
             plugin: BTreeMap::new(),
+            argo: None,
             requires: None,
             scope: BTreeMap::new(),
         }
@@ -48,9 +51,34 @@ pub struct Chart {
     pub chart: String,
     #[serde(default)]
     pub source: Source,
+    /// URL of its repository, for Argo CD. Absent: that of `argo`.
+    #[serde(default)]
+    pub repository: Option<String>,
     /// Name space that it is installed into. Absent: ours.
     #[serde(default)]
     pub namespace: Option<String>,
+}
+
+/// How Argo CD is told of charts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Argo {
+    /// Name space of its Applications.
+    pub namespace: String,
+    /// Its project that they belong to.
+    pub project: String,
+    /// URL of the repository of charts that name none.
+    pub repository: Option<String>,
+}
+
+impl Default for Argo {
+    fn default() -> Self {
+        Self {
+            namespace: "argocd".to_owned(),
+            project: "default".to_owned(),
+            repository: None,
+        }
+    }
 }
 
 /// Where Flux finds a chart.
@@ -156,6 +184,7 @@ impl PoolSettings {
             PluginRule::Chart(Chart {
                 chart: template.to_string(),
                 source: Source::default(),
+                repository: None,
                 namespace: None,
             })
         };

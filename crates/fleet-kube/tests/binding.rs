@@ -4,6 +4,7 @@
 
 mod world;
 
+use domain::pool::JobType;
 use domain::pool::tree::Amount;
 use fleet::{Command, Fleet, PoolMark, Quota};
 use kube::api::PostParams;
@@ -22,6 +23,7 @@ fn quota(number: usize, parent: Option<usize>, count: u64, max_count: u64) -> Qu
         pool: pool(number),
         parent: parent.map(|number| pool(number).uid),
         amounts: BTreeMap::from([(flavor(), Amount { count, max_count })]),
+        open: JobType::ALL.into(),
         is_shut: false,
     }
 }

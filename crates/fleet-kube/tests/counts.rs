@@ -5,6 +5,7 @@
 mod world;
 
 use domain::name::FlavorName;
+use domain::pool::JobType;
 use domain::pool::tree::Amount;
 use fleet::{Command, Fleet, FleetError, Quota};
 use kube_fake::{NodeSpec, ResourceType};
@@ -46,6 +47,7 @@ fn quotas() -> Vec<Quota> {
         pool: pool(1),
         parent: None,
         amounts: BTreeMap::from([(flavor, Amount { count: 2, max_count: 2 })]),
+        open: JobType::ALL.into(),
         is_shut: false,
     }]
 }

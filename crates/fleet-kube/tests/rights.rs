@@ -5,8 +5,8 @@
 use clock::{Clock, RuntimeClock};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName, PoolName, ProjectId, ZoneName};
-use domain::pool::PoolRef;
 use domain::pool::tree::Amount;
+use domain::pool::{JobType, PoolRef};
 use fleet::{Command, Fleet, NodeRequest, PoolMark, Quota, ResetRequest};
 use http::{Method, Request, header};
 use jiff::Timestamp;
@@ -151,6 +151,7 @@ fn commands() -> Vec<Command> {
                 pool: pool.clone(),
                 parent: None,
                 amounts: BTreeMap::from([(flavor.clone(), Amount::default())]),
+                open: JobType::ALL.into(),
                 is_shut: false,
             }],
         },

@@ -8,7 +8,7 @@ use crate::workload::Quota;
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, NodeName, PoolName, ProjectId, TemplateName, ZoneName};
 use domain::pool::tree::Amount;
-use domain::pool::{NodeOs, PoolRef};
+use domain::pool::{JobType, NodeOs, PoolRef};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -409,15 +409,28 @@ impl Subject {
     async fn quotas_are_told_as_they_were_asked_for(&self) {
         let (pool, logical) = (mark(1), mark(2));
         self.ready_node(&pool).await;
-        let quota = |pool: &PoolMark, parent: Option<&PoolMark>, is_shut| Quota {
+        let quota = |pool: &PoolMark, parent: Option<&PoolMark>, open: &[JobType], is_shut| Quota {
             pool: pool.clone(),
             parent: parent.map(|parent| parent.uid.clone()),
             amounts: BTreeMap::from([(self.flavor.clone(), Amount { count: 1, max_count: 1 })]),
+            open: open.iter().copied().collect(),
             is_shut,
         };
-        let told = |is_shut| vec![quota(&pool, None, false), quota(&logical, Some(&pool), is_shut)];
-        for is_shut in [false, true, false] {
-            let quotas = told(is_shut);
+        let told = |open: &[JobType], is_shut| {
+            let train: &[JobType] = if open.contains(&JobType::Train) { &[JobType::Train] } else { &[] };
+            vec![quota(&pool, None, open, false), quota(&logical, Some(&pool), train, is_shut)]
+        };
+        let stages: [(&[JobType], bool); 7] = [
+            (&[JobType::Train], false),
+            (&[JobType::Train], true),
+            (&[JobType::Train], false),
+            (&JobType::ALL, false),
+            (&[JobType::Infer], true),
+            (&[], false),
+            (&[JobType::Train, JobType::Notebook], false),
+        ];
+        for (open, is_shut) in stages {
+            let quotas = told(open, is_shut);
             let set = Command::SetQuotas {
                 pool: pool.clone(),
                 quotas: quotas.clone(),

@@ -93,7 +93,7 @@ pub enum Removal {
 /// Why a workload is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("the pool takes no workloads yet")]
+    #[error("the pool takes no workloads of the type yet, or any more")]
     Closed,
     #[error("the pool may use {at_most} nodes of the flavor at most")]
     TooLarge { at_most: u64 },

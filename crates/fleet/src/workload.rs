@@ -3,6 +3,7 @@
 use crate::command::PoolMark;
 use domain::meta::Uid;
 use domain::name::{FlavorName, NodeName};
+use domain::pool::JobType;
 use domain::pool::tree::Amount;
 use domain::quantities::Quantities;
 use domain::workload::{WorkloadKind, WorkloadStatus};
@@ -20,9 +21,25 @@ pub struct Quota {
     pub parent: Option<Uid>,
     /// Guaranteed and greatest numbers of nodes by flavor.
     pub amounts: BTreeMap<FlavorName, Amount>,
+    /// Job types whose workloads may come. Those of others that are there go on until they end. In a logical pool only training
+    /// can be among them.
+    #[serde(default = "every_type")]
+    pub open: BTreeSet<JobType>,
     /// No workload starts in it. Those that run go on.
     #[serde(default)]
     pub is_shut: bool,
+}
+
+/// What was written down before quotas spoke of job types let all of them in.
+fn every_type() -> BTreeSet<JobType> {
+    BTreeSet::from(JobType::ALL)
+}
+
+impl Quota {
+    /// Whether new workloads of a job type are taken.
+    pub fn takes(&self, job_type: JobType) -> bool {
+        !self.is_shut && self.open.contains(&job_type)
+    }
 }
 
 /// A workload of a pool, or one that has ended lately.

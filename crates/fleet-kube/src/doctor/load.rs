@@ -1,6 +1,6 @@
 //! Reading what the checks look at. What cannot be read is told with its reason, and the rest goes on.
 
-use super::required::{Grant, Shipped, machine_grants};
+use super::required::{Grant, Shipped, argo_grants, machine_grants};
 use super::{Cluster, Loaded, scheduler};
 use crate::config::{DriverMode, KubeConfig};
 use crate::failure::explained;
@@ -221,7 +221,8 @@ impl Reader<'_> {
             Ok(shipped) => shipped.grants().to_vec(),
             Err(_) => Vec::new(),
         };
-        let asked = grants.into_iter().chain(machine_grants(config)).map(|grant| async move {
+        let more = machine_grants(config).into_iter().chain(argo_grants(config));
+        let asked = grants.into_iter().chain(more).map(|grant| async move {
             let answer = if is_self {
                 self.may_self(&grant).await
             } else {

@@ -2,6 +2,7 @@
 
 use crate::config::KubeConfig;
 use crate::machine;
+use crate::object::Kind;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::api::ApiResource;
 use serde::Serialize;
@@ -119,6 +120,21 @@ pub fn machine_grants(config: &KubeConfig) -> Vec<Grant> {
         grants.insert(grant(&machine::made_resource(reference), "create"));
     }
     grants.into_iter().collect()
+}
+
+/// What installing charts by Argo CD needs.
+pub fn argo_grants(config: &KubeConfig) -> Vec<Grant> {
+    let Some(argo) = &config.pool.argo else { return Vec::new() };
+    let kind: ApiResource = Kind::Application.resource().into();
+    let verbs = ["get", "list", "watch", "create", "patch", "delete"];
+    let grant = |verb: &str| Grant {
+        group: kind.group.clone(),
+        resource: kind.plural.clone(),
+        verb: verb.to_owned(),
+        namespace: Some(argo.namespace.clone()),
+        name: None,
+    };
+    verbs.into_iter().map(grant).collect()
 }
 
 fn grants(text: &str, role: &str, namespace: &str) -> Result<Vec<Grant>, String> {

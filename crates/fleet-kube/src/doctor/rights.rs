@@ -24,7 +24,7 @@ pub(super) fn check(cluster: &Cluster, found: &mut Vec<Finding>) {
         found.push(Finding::error(
             RIGHTS,
             format!("{} may not: {}", cluster.account, missing.join(", ")),
-            "apply deploy/kubernetes/rbac.yaml, or set rbac.create in the chart",
+            "apply deploy/kubernetes/rbac.yaml, or set rbac.create in the chart; rbac.argo for Applications",
         ));
     } else if unknown.is_none() {
         found.push(Finding::ok(RIGHTS, format!("{} may do all it has to", cluster.account)));

@@ -23,6 +23,8 @@ const KUEUE: &[(&str, &str)] = &[
 ];
 const NVIDIA: &[(&str, &str)] = &[("nvidiadrivers.nvidia.com", "v1alpha1")];
 
+const ARGO: &[(&str, &str)] = &[(crate::plugins::argo::CRD, "v1alpha1")];
+
 const CLUSTER_API: &[(&str, &str)] = &[("machines.cluster.x-k8s.io", "v1beta2")];
 
 pub(super) fn check(config: &KubeConfig, cluster: &Cluster, found: &mut Vec<Finding>) {
@@ -46,6 +48,9 @@ pub(super) fn needed(config: &KubeConfig) -> Vec<(&'static [(&'static str, &'sta
     match config.provisioner {
         Provisioner::ClusterApi => needed.push((CLUSTER_API, "install Cluster API 1.11 or newer, or set provisioner to none")),
         Provisioner::None => {}
+    }
+    if config.pool.argo.is_some() {
+        needed.push((ARGO, "install Argo CD, or take pool.argo out of the configuration"));
     }
     needed
 }

@@ -474,3 +474,18 @@ fn what_machines_are_made_from_is_looked_for() {
     assert_eq!(worst, Some(Severity::Ok));
     assert_eq!(of(&super::tests::config(), &sound(), "machines"), []);
 }
+
+#[test]
+fn where_argo_installs_charts_it_has_to_be_there_and_may_be_asked() {
+    let mut config = KubeConfig::default();
+    assert_eq!(argo_grants(&config), []);
+    config.pool.argo = Some(serde_json::from_value(json!({"namespace": "cd"})).unwrap());
+    let grants: Vec<String> = argo_grants(&config).iter().map(ToString::to_string).collect();
+    assert!(
+        grants.len() == 6 && grants.iter().all(|grant| grant.contains("applications") && grant.contains("cd")),
+        "{grants:?}"
+    );
+    let found = examine(&config, &sound(), &Known::default());
+    let missing = found.iter().find(|finding| finding.message.contains("applications.argoproj.io"));
+    assert_eq!(missing.map(|finding| finding.severity), Some(Severity::Error));
+}

@@ -16,6 +16,7 @@ fn chart() -> Chart {
     Chart {
         chart: "monitor".to_owned(),
         source: Source::default(),
+        repository: None,
         namespace: Some("monitoring".to_owned()),
     }
 }
@@ -25,6 +26,10 @@ fn example() -> DynamicObject {
     let mut seen = object.to_dynamic();
     seen.metadata.generation = Some(4);
     seen
+}
+
+fn key() -> Key {
+    Key::inside(Kind::HelmRelease, "own", "any")
 }
 
 fn status(ready: &str, more: Value) -> Value {
@@ -42,7 +47,7 @@ fn status(ready: &str, more: Value) -> Value {
 fn state(status: Value) -> (Option<String>, PluginState) {
     let mut release = example();
     release.data["status"] = status;
-    let (template, fact) = fact(&release).unwrap();
+    let (template, fact) = fact(&key(), &release).unwrap();
     assert_eq!((template.as_str(), fact.version.as_str(), fact.attempt), ("monitor", "1.2.0", 3));
     (fact.running, fact.state)
 }
@@ -90,7 +95,7 @@ fn what_flux_says_is_believed_when_it_is_about_the_last_attempt() {
 fn a_release_that_goes_is_being_removed() {
     let mut release = example();
     release.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-11-21T10:00:00Z")).unwrap());
-    assert_eq!(fact(&release).unwrap().1.state, PluginState::Removing);
+    assert_eq!(fact(&key(), &release).unwrap().1.state, PluginState::Removing);
     assert!(!is_asked(&release, 3));
 }
 

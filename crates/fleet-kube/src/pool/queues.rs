@@ -21,8 +21,9 @@ pub enum Queues {
 }
 
 impl Queues {
-    /// Of the pools of a tree; of none, where it is empty. `Err` says why there cannot be any.
-    pub fn of(config: &KubeConfig, root: &Uid, tree: &QuotaTree) -> Result<Self, String> {
+    /// Of the pools of a tree; of none, where it is empty. What is in name spaces is wanted in those that are there.
+    /// `Err` says why there cannot be any.
+    pub fn of(config: &KubeConfig, tree: &QuotaTree, seen: &SeenObjects) -> Result<Self, String> {
         if let Some(flavor) = tree.unknown_flavors().first().filter(|_| config.scheduler != Scheduler::None) {
             return Err(format!(
                 "the configuration does not say what a node of flavor {flavor} counts, and no node of it is well"
@@ -36,10 +37,9 @@ impl Queues {
                 }
                 Ok(Self::Volcano(wanted))
             }
-            Scheduler::Kueue => {
-                let spaces = spaces::names(root, tree.pools().iter().map(|pool| pool.mark.uid.clone()));
-                kueue::wanted(tree, &spaces).map(Self::Kueue).map_err(|error| error.to_string())
-            }
+            Scheduler::Kueue => kueue::wanted(tree, &spaces::names(seen))
+                .map(Self::Kueue)
+                .map_err(|error| error.to_string()),
             Scheduler::None => Ok(Self::None),
         }
     }
@@ -76,7 +76,7 @@ impl Queues {
 pub fn is_part(key: &Key) -> bool {
     match key.kind {
         Kind::Queue | Kind::Cohort | Kind::ClusterQueue | Kind::LocalQueue | Kind::ResourceFlavor => true,
-        Kind::Namespace | Kind::QueueCommand | Kind::HelmRelease | Kind::NvidiaDriver => false,
+        Kind::Namespace | Kind::QueueCommand | Kind::HelmRelease | Kind::Application | Kind::NvidiaDriver => false,
     }
 }
 

@@ -4,6 +4,7 @@ use super::queues::Queues;
 use super::{Inner, PERIOD, spaces};
 use crate::context::Epoch;
 use crate::object::{Change, Key, Kind};
+use crate::plugins;
 use crate::quota::QuotaTree;
 use domain::meta::Uid;
 use fleet::FleetError;
@@ -36,10 +37,10 @@ impl Inner {
         }
         let none = QuotaTree::new(&[], &self.per_node);
         let refused = |reason| FleetError::Refused { reason };
-        let queues = Queues::of(&self.context.config, root, &none).map_err(refused)?;
+        let queues = Queues::of(&self.context.config, &none, &seen).map_err(refused)?;
         let mut changes = queues.plan(&self.context.config, root, &seen, &idle);
         let is_there = |key: &&Key| seen[*key].metadata.deletion_timestamp.is_none();
-        let releases = seen.keys().filter(|key| key.kind == Kind::HelmRelease).filter(is_there);
+        let releases = seen.keys().filter(|key| plugins::is_chart(key)).filter(is_there);
         changes.extend(releases.cloned().map(Change::Delete));
         let drivers: Vec<&Key> = seen.keys().filter(|key| key.kind == Kind::NvidiaDriver).collect();
         // Without its object the driver goes, while work that ends may still need it.

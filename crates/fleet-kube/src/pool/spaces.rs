@@ -53,12 +53,23 @@ pub fn note(space: &DynamicObject) -> Note {
     }
 }
 
-/// A pool's name spaces: one for each job type, or for training only in a logical pool. They are open where it has a quota, and
-/// workloads may start in it.
+/// The name spaces that a pool should have: the first one, and in a physical pool one for each further job type that is open.
 pub fn wanted(root: &PoolMark, pool: &PoolMark, note: &Note, security: Option<&str>) -> Vec<Object> {
-    let is_root = root.uid == pool.uid;
-    let types = JobType::ALL.into_iter().filter(|job_type| is_root || *job_type == JobType::Train);
+    let types = JobType::ALL.into_iter().filter(|job_type| is_wanted(root, pool, note, *job_type));
     types.map(|job_type| space(root, pool, job_type, note, security)).collect()
+}
+
+/// Its name spaces that are there for job types that are not open any more. They take no pods, and go once their workloads
+/// have ended.
+pub fn closing(root: &PoolMark, pool: &PoolMark, note: &Note, security: Option<&str>, seen: &SeenObjects) -> Vec<(JobType, Object)> {
+    let types = JobType::ALL.into_iter().filter(|job_type| !is_wanted(root, pool, note, *job_type));
+    let spaces = types.map(|job_type| (job_type, space(root, pool, job_type, note, security)));
+    spaces.filter(|(_, space)| seen.contains_key(&space.key)).collect()
+}
+
+fn is_wanted(root: &PoolMark, pool: &PoolMark, note: &Note, job_type: JobType) -> bool {
+    let is_open = || note.quota.as_ref().is_some_and(|quota| quota.open.contains(&job_type));
+    job_type == JobType::Train || (root.uid == pool.uid && is_open())
 }
 
 /// The first of them.
@@ -68,17 +79,11 @@ pub fn wanted_first(root: &PoolMark, pool: &PoolMark, note: &Note, security: Opt
 
 fn space(root: &PoolMark, pool: &PoolMark, job_type: JobType, note: &Note, security: Option<&str>) -> Object {
     let key = Key::cluster(Kind::Namespace, &name(&pool.uid, job_type));
+    let takes = note.quota.as_ref().is_some_and(|quota| quota.takes(job_type));
     let mut object = Object::of_pool(key, &root.uid, &pool.uid)
         .label(mark::POOL_NAME, mark::pool_slug(root))
         .label(mark::TYPE, job_type.as_str())
-        .label(
-            mark::CLOSING,
-            if note.quota.as_ref().is_some_and(|quota| !quota.is_shut) {
-                "false"
-            } else {
-                "true"
-            },
-        )
+        .label(mark::CLOSING, (!takes).to_string())
         .label(ENDING, "false")
         .label(REMOVING, "false");
     if let Some(level) = security {
@@ -107,6 +112,7 @@ pub fn closed(key: &Key, space: &DynamicObject, is_removing: bool) -> Option<Obj
         key: key.clone(),
         labels: ours(&space.metadata.labels),
         annotations: ours(&space.metadata.annotations),
+        finalizers: Vec::new(),
         body: serde_json::Map::new(),
     };
     for label in [mark::CLOSING, ENDING] {
@@ -142,15 +148,25 @@ pub fn of(seen: &SeenObjects) -> impl Iterator<Item = (&Key, &DynamicObject)> {
     spaces.map(|(key, space)| (key, space.as_ref()))
 }
 
-/// The names of the name spaces that each pool should have.
-pub fn names(root: &Uid, pools: impl Iterator<Item = Uid>) -> BTreeMap<Uid, Vec<String>> {
-    let of = |uid: &Uid| {
-        let types = JobType::ALL
-            .into_iter()
-            .filter(|job_type| uid == root || *job_type == JobType::Train);
-        types.map(|job_type| name(uid, job_type)).collect()
+/// The names of the name spaces that each pool has and keeps.
+pub fn names(seen: &SeenObjects) -> BTreeMap<Uid, Vec<String>> {
+    let mut names: BTreeMap<Uid, Vec<String>> = BTreeMap::new();
+    for (key, space) in of(seen).filter(|(_, space)| space.metadata.deletion_timestamp.is_none()) {
+        if let Some(pool) = pool_of(space) {
+            names.entry(pool).or_default().push(key.name.clone());
+        }
+    }
+    names
+}
+
+/// The workloads of a job type in a pool.
+pub fn space_of(pool: &PoolMark, job_type: JobType) -> Space {
+    let kind = match job_type {
+        JobType::Train => WorkloadKind::Train,
+        JobType::Infer => WorkloadKind::Infer,
+        JobType::Notebook => WorkloadKind::Notebook,
     };
-    pools.map(|uid| (uid.clone(), of(&uid))).collect()
+    Space { pool: pool.clone(), kind }
 }
 
 /// Whose workloads are in which name space. Of a pool that never had a quota only the uid is known; it has no workloads.
@@ -160,13 +176,8 @@ pub fn workload_spaces(seen: &SeenObjects) -> BTreeMap<String, Space> {
         .collect();
     of(seen)
         .filter_map(|(key, space)| {
-            let kind = match JobType::parse(label(space, mark::TYPE)?)? {
-                JobType::Train => WorkloadKind::Train,
-                JobType::Infer => WorkloadKind::Infer,
-                JobType::Notebook => WorkloadKind::Notebook,
-            };
-            let pool = notes.get(&pool_of(space)?)?.clone();
-            Some((key.name.clone(), Space { pool, kind }))
+            let job_type = JobType::parse(label(space, mark::TYPE)?)?;
+            Some((key.name.clone(), space_of(notes.get(&pool_of(space)?)?, job_type)))
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 use super::*;
 use domain::name::{PoolName, ProjectId};
-use domain::pool::PoolRef;
 use domain::pool::tree::Amount as Nodes;
+use domain::pool::{JobType, PoolRef};
 use proptest::prelude::*;
 
 pub const FLAVORS: [&str; 3] = ["a100", "h100", "cpu"];
@@ -38,6 +38,7 @@ pub fn quota(number: usize, parent: Option<usize>, amounts: &[(&str, u64, u64)])
     Quota {
         pool: mark(number),
         parent: parent.map(|number| mark(number).uid),
+        open: JobType::ALL.into(),
         is_shut: false,
         amounts: amounts.iter().map(read).collect(),
     }

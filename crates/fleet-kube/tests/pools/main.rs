@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod plugins;
+mod scopes;
 mod world;
 
 use domain::pool::JobType;

@@ -3,8 +3,8 @@
 use clock::{Clock, RuntimeClock};
 use domain::meta::{Fence, Uid};
 use domain::name::{FlavorName, PoolName, ProjectId};
-use domain::pool::PoolRef;
 use domain::pool::tree::Amount;
+use domain::pool::{JobType, PoolRef};
 use fleet::{Command, Fleet, FleetError, Observation, PoolMark, Quota};
 use jiff::Timestamp;
 use kube_fake::FakeCluster;
@@ -117,6 +117,7 @@ pub fn quota(number: usize, parent: Option<usize>, amounts: &[(&str, u64, u64)])
         pool: mark(number),
         parent: parent.map(|number| mark(number).uid),
         amounts: amounts.collect(),
+        open: JobType::ALL.into(),
         is_shut: false,
     }
 }

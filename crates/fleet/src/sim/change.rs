@@ -186,7 +186,8 @@ impl<'a> Change<'a> {
             return Ok(());
         }
         let quotas = self.pool(root).map(|state| state.quotas.as_slice()).unwrap_or_default();
-        let quota = quotas.iter().find(|quota| quota.pool.uid == *pool && !quota.is_shut);
+        let job_type = submission.kind.job_type();
+        let quota = quotas.iter().find(|quota| quota.pool.uid == *pool && quota.takes(job_type));
         let quota = quota.ok_or(Refusal::Closed)?;
         let at_most = quota.amounts.get(&submission.flavor).map_or(0, |amount| amount.max_count);
         if u64::from(submission.nodes) > at_most {

@@ -2,10 +2,10 @@
 
 use super::work::Work;
 use domain::pool::tree::amounts;
-use domain::pool::{Pool, PoolPhase, PoolRef, Restricted};
+use domain::pool::{JobType, Pool, PoolPhase, PoolRef, Restricted, ScopeState};
 use fleet::observation::ClusterFact;
 use fleet::{Command, Observation, PoolMark, Quota};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Work<'_> {
     /// Tells the fleet the quotas of the tree when they are not what it has. Workloads are let in when the pool is up.
@@ -28,7 +28,7 @@ impl Work<'_> {
 
     /// The physical pool, then its descendants, parents before their children and by name. Those that wait for approval are
     /// no part of it yet.
-    fn quotas(&self) -> Vec<Quota> {
+    pub(super) fn quotas(&self) -> Vec<Quota> {
         let mut all = vec![(mark(&self.pool), quota(&self.pool, None))];
         let mut rest: BTreeMap<PoolRef, &Pool> = self.descendants.iter().flatten().map(|pool| (mark(pool).pool, pool)).collect();
         rest.retain(|_, pool| matches!(pool.status.phase, PoolPhase::Running | PoolPhase::Abnormal { .. }));
@@ -54,13 +54,27 @@ fn mark(pool: &Pool) -> PoolMark {
     }
 }
 
-/// What restricts a pool restricts those inside it too.
+/// What restricts a pool restricts those inside it too; what is closed in it is closed in them.
 fn quota(pool: &Pool, parent: Option<&Quota>) -> Quota {
     let amounts = amounts(&pool.spec.resources);
     Quota {
         pool: mark(pool),
         parent: parent.map(|parent| parent.pool.uid.clone()),
         amounts: amounts.into_iter().map(|(flavor, amount)| (flavor.clone(), amount)).collect(),
+        open: parent.map_or_else(
+            || open_types(pool),
+            |parent| parent.open.iter().copied().filter(|job_type| *job_type == JobType::Train).collect(),
+        ),
         is_shut: pool.spec.control.refuses(Restricted::Service).is_some() || parent.is_some_and(|parent| parent.is_shut),
     }
+}
+
+/// Job types of a physical pool that are enabled or on their way there. A logical pool has of them what it can have: training.
+fn open_types(pool: &Pool) -> BTreeSet<JobType> {
+    let is_open = |state| match state {
+        ScopeState::Enabling | ScopeState::Enabled => true,
+        ScopeState::EnableFailed | ScopeState::Disabling | ScopeState::Disabled => false,
+    };
+    let scopes = pool.status.scopes.iter().filter(|scope| is_open(scope.state));
+    scopes.map(|scope| scope.job_type).collect()
 }

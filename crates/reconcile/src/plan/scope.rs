@@ -1,11 +1,12 @@
 //! Job types and the plug-ins that they need (semantics §4, README §8.2 and §8.4).
 
 use super::work::Work;
+use domain::meta::Uid;
 use domain::name::TemplateName;
 use domain::plugin::{Plugin, PluginPhase};
 use domain::pool::{Accelerator, JobType, PoolPhase, ScopeState, ScopeStatus};
 use fleet::observation::PluginState;
-use fleet::{Command, Observation, PluginRequest};
+use fleet::{Command, Observation, PluginRequest, Quota};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,14 +48,27 @@ impl Work<'_> {
             .values()
             .filter(|template| !template.is_optional)
             .map(|template| template.name.clone());
-        let kept = self.pool.status.scopes.iter().filter(|scope| {
-            scope.state.is_on()
-                || (scope.state == ScopeState::Disabling && observed.workloads.get(&scope.job_type).is_some_and(|count| *count > 0))
-        });
+        let kept = self
+            .pool
+            .status
+            .scopes
+            .iter()
+            .filter(|scope| scope.state.is_on() || (scope.state == ScopeState::Disabling && !self.has_ended(scope.job_type, observed)));
         mandatory
             .chain(kept.flat_map(|scope| self.plugins_of(scope.job_type)))
             .filter(|name| !Accelerator::is_driver_template(name))
             .collect()
+    }
+
+    /// Whether the fleet lets no workload of the type in any more and has none. Before it was told, a new one may be on its way.
+    fn has_ended(&self, job_type: JobType, observed: &Observation) -> bool {
+        let is_closed = |pool: &Uid| {
+            let told = observed.quotas.iter().find(|quota| quota.pool.uid == *pool);
+            told.is_some_and(|quota| !quota.open.contains(&job_type))
+        };
+        let may_have_it = |quota: &Quota| quota.parent.is_none() || job_type == JobType::Train;
+        let pools = self.quotas().into_iter().filter(may_have_it);
+        pools.map(|quota| quota.pool.uid).all(|pool| is_closed(&pool)) && observed.workloads.get(&job_type).is_none_or(|count| *count == 0)
     }
 
     /// Installs what is needed and takes away what the system installed and nobody needs.
@@ -231,9 +245,8 @@ impl Work<'_> {
                 Readiness::Waiting => {}
             },
             ScopeState::Disabling => {
-                let has_work = observed.workloads.get(&scope.job_type).is_some_and(|count| *count > 0);
                 let is_kept = |name: &TemplateName| needed.contains(name) || self.plugins.get(name).is_none_or(|plugin| !plugin.is_system);
-                if !has_work && names.iter().all(is_kept) {
+                if self.has_ended(scope.job_type, observed) && names.iter().all(is_kept) {
                     scope.state = ScopeState::Disabled;
                     scope.plugins.clear();
                 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::workload::Quota;
+use domain::pool::JobType;
 use domain::pool::tree::Amount;
 use domain::workload::{WorkloadKind, WorkloadStatus};
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ fn quota(uid: &str, parent: Option<&str>, count: u64, max_count: u64) -> Quota {
         pool: pool(uid),
         parent: parent.map(Uid::from_text),
         amounts: BTreeMap::from([(FlavorName::parse("gpu").unwrap(), Amount { count, max_count })]),
+        open: JobType::ALL.into(),
         is_shut: false,
     }
 }
@@ -251,6 +253,34 @@ async fn workloads_go_with_their_pool() {
     fixture.command(Command::RemovePool { pool: mark() }).await.unwrap();
     assert!(fixture.fleet.workloads(&mark().uid).await.unwrap().is_empty());
     assert!(fixture.reopened().await.workloads(&mark().uid).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_type_that_is_closed_takes_no_workloads_and_keeps_those_it_has() {
+    let fixture = Fixture::floor(1.0).await;
+    let submit = async |job: Submission| fixture.fleet.submit(&mark().uid, &mark().uid, job).await.unwrap();
+    let served = |uid: &str| Submission {
+        kind: WorkloadKind::XInfer,
+        ..job(uid, 1, None)
+    };
+    assert_eq!(submit(served("one")).await, Ok(()));
+    let mut closed = quotas();
+    for quota in &mut closed {
+        quota.open.remove(&JobType::Infer);
+    }
+    fixture.set_quotas(closed.clone()).await;
+    assert_eq!(submit(served("two")).await, Err(Refusal::Closed));
+    assert_eq!(submit(job("three", 1, None)).await, Ok(()));
+    assert_eq!(fixture.status("one").await, WorkloadStatus::Creating);
+    let reopened = fixture.reopened().await.observe(&mark().uid).await.unwrap();
+    assert_eq!((reopened.quotas, reopened.workloads[&JobType::Infer]), (closed, 1));
+}
+
+#[test]
+fn quotas_that_were_written_down_before_they_spoke_of_job_types_let_all_in() {
+    let mut old = serde_json::to_value(quota("0190", None, 3, 3)).unwrap();
+    old.as_object_mut().unwrap().remove("open").unwrap();
+    assert_eq!(serde_json::from_value::<Quota>(old).unwrap(), quota("0190", None, 3, 3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -277,8 +277,14 @@ fn command(command: &Command) -> String {
                     .amounts
                     .iter()
                     .map(|(flavor, amount)| format!("{}-{} {flavor}", amount.count, amount.max_count));
+                let types: Vec<&str> = quota.open.iter().map(|job_type| job_type.as_str()).collect();
+                let open = if types.is_empty() {
+                    String::new()
+                } else {
+                    format!(" for {}", types.join(" and "))
+                };
                 let shut = if quota.is_shut { " shut" } else { "" };
-                format!(" {}: {}{shut}", quota.pool.pool.name, amounts.collect::<Vec<_>>().join(", "))
+                format!(" {}: {}{open}{shut}", quota.pool.pool.name, amounts.collect::<Vec<_>>().join(", "))
             };
             format!("{name}{}", quotas.iter().map(quota).collect::<String>())
         }

@@ -1,7 +1,7 @@
 //! Job types and their plug-ins (semantics §4, README §8.2 and §8.4).
 
 use super::World;
-use crate::plan::fixtures::template;
+use crate::plan::fixtures::{logical, template};
 use domain::pool::JobType;
 use fleet::PluginFact;
 use fleet::observation::PluginState;
@@ -29,6 +29,7 @@ fn a_job_type_is_enabled_when_its_plugins_run() {
     + plugin queue: phase 1.0 Pending since now
     pool root: +scope Train Enabling[queue Pending]
     > ensure-plugin queue 1.0
+    > set-quotas root: 1-1 cpu for Train
     wake +30m
     ");
     assert_snapshot!(world.step(), @r"
@@ -51,6 +52,7 @@ fn a_job_type_without_plugins_is_enabled_at_once() {
     world.want(&[JobType::Notebook]);
     assert_snapshot!(world.settle(), @r"
     pool root: +scope Notebook Enabling[]
+    > set-quotas root: 1-1 cpu for Notebook
     ---
     pool root: scope Notebook Enabling[] -> Enabled[]
     ---
@@ -79,6 +81,7 @@ fn a_job_type_waits_for_its_external_dependency_and_fails_with_it() {
     assert_snapshot!(world.settle(), @r#"
     pool root: scope Infer Enabling[queue Running, gateway Running] -> EnableFailed[queue Running, gateway Running] (the external dependency is down: no route)
     pool root: +dependency Infer {"message":"no route","network_access":{"message":"no route","status":"False","type":"Enabled"},"status":"False","type":"Enabled"}
+    > set-quotas root: 1-1 cpu
     ---
     nothing
     "#);
@@ -98,6 +101,7 @@ fn plugins_that_do_not_come_up_in_time_fail_their_job_type() {
     plugin queue: phase 1.0 Pending since -30m -> 1.0 Abnormal since now
     plugin queue: +reason did not come up in time
     pool root: scope Train Enabling[queue Pending] -> EnableFailed[queue Abnormal] (plug-in queue is abnormal: did not come up in time)
+    > set-quotas root: 1-1 cpu
     ");
 }
 
@@ -111,6 +115,7 @@ fn a_plugin_that_has_run_for_long_does_not_use_up_the_time_of_a_new_one() {
     pool root: +dependency Infer {"message":"","network_access":{"message":"","status":"True","type":"Enabled"},"status":"True","type":"Enabled"}
     pool root: +scope Infer Enabling[queue Running, gateway Pending]
     > ensure-plugin gateway 1.0
+    > set-quotas root: 1-1 cpu for Train and Infer
     wake +30m
     "#);
     world.install();
@@ -134,6 +139,7 @@ fn a_plugin_that_fails_fails_its_job_type_and_a_retry_installs_it_again() {
     plugin queue: phase 1.0 Pending since now -> 1.0 Abnormal since now
     plugin queue: +reason no image
     pool root: scope Train Enabling[queue Pending] -> EnableFailed[queue Abnormal] (plug-in queue is abnormal: no image)
+    > set-quotas root: 1-1 cpu
     ---
     nothing
     ");
@@ -149,6 +155,7 @@ fn a_plugin_that_fails_fails_its_job_type_and_a_retry_installs_it_again() {
     assert_snapshot!(world.step(), @r"
     pool root: scope Train Enabling[queue Abnormal] -> Enabling[queue Updating]
     > ensure-plugin queue 1.0
+    > set-quotas root: 1-1 cpu for Train
     wake +30m
     ");
     world.install();
@@ -183,6 +190,7 @@ fn a_retry_that_fails_again_is_not_repeated_by_itself() {
     plugin queue: phase 1.0 Updating since -1m -> 1.0 Abnormal since now
     plugin queue: +reason no image
     pool root: scope Train Enabling[queue Updating] (plug-in queue is abnormal: no image) -> EnableFailed[queue Abnormal] (plug-in queue is abnormal: no image)
+    > set-quotas root: 1-1 cpu
     ---
     nothing
     ");
@@ -195,6 +203,7 @@ fn a_job_type_is_disabled_when_its_last_workload_has_ended() {
     world.want(&[JobType::Notebook]);
     assert_snapshot!(world.settle(), @r"
     pool root: scope Train Enabled[queue Running] -> Disabling[queue Running]
+    > set-quotas root: 1-1 cpu for Notebook
     ---
     nothing
     ");
@@ -210,6 +219,42 @@ fn a_job_type_is_disabled_when_its_last_workload_has_ended() {
     - plugin 00000000000071018101010101010101/queue
     ---
     nothing
+    ");
+}
+
+/// Until the fleet has closed it, a workload may come that nobody has seen yet.
+#[test]
+fn a_job_type_is_not_disabled_before_the_fleet_has_closed_it() {
+    let mut world = supporting(&[JobType::Train, JobType::Notebook]);
+    world.put(logical("child", Some(("root", "root")), &[("cpu", 1)]));
+    world.settle();
+    world.want(&[JobType::Notebook]);
+    assert_snapshot!(world.step_refused(), @r"
+    pool root: scope Train Enabled[queue Running] -> Disabling[queue Running]
+    pool child: scope Train Enabled[queue Running] -> Disabling[queue Running]
+    > set-quotas root: 1-1 cpu for Notebook child: 1-1 cpu
+    ");
+    assert_snapshot!(world.step_refused(), @r"
+    > set-quotas root: 1-1 cpu for Notebook child: 1-1 cpu
+    ");
+    // Closed, but for the part of a logical pool.
+    world.step();
+    let child = world.fleet().quotas.pop().unwrap();
+    assert_snapshot!(world.step_refused(), @r"
+    > set-quotas root: 1-1 cpu for Notebook child: 1-1 cpu
+    ");
+    world.fleet().quotas.push(child);
+    assert_snapshot!(world.step(), @r"
+    plugin queue: phase 1.0 Running since -24h -> 1.0 Deleting since now
+    pool root: scope Train Disabling[queue Running] -> Disabling[queue Deleting]
+    pool child: scope Train Disabling[queue Running] -> Disabling[queue Deleting]
+    > remove-plugin queue
+    ");
+    world.install();
+    world.settle();
+    assert_snapshot!(world.scopes(), @r"
+    Train Disabled
+    Notebook Enabled
     ");
 }
 
@@ -327,6 +372,7 @@ fn a_plugin_of_a_user_is_brought_to_its_version_and_outlives_job_types() {
     world.want(&[JobType::Notebook]);
     assert_snapshot!(world.settle(), @r"
     pool root: scope Train Enabled[queue Running] -> Disabling[queue Running]
+    > set-quotas root: 1-1 cpu for Notebook
     ---
     pool root: scope Train Disabling[queue Running] -> Disabled[]
     ---
@@ -341,8 +387,10 @@ fn a_job_type_whose_plugin_is_not_in_the_catalogue_cannot_be_enabled() {
     world.want(&[JobType::Train]);
     assert_snapshot!(world.settle(), @r"
     pool root: +scope Train Enabling[]
+    > set-quotas root: 1-1 cpu for Train
     ---
     pool root: scope Train Enabling[] -> EnableFailed[] (there is no template for plug-in queue)
+    > set-quotas root: 1-1 cpu
     ---
     nothing
     ");

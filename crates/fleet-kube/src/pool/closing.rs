@@ -6,12 +6,11 @@ use crate::failure::Failure;
 use crate::kueue::SeenObjects;
 use crate::mark;
 use crate::object::{Change, Key};
-use crate::pods::is_finished;
+use crate::pods::Pod;
 use crate::workloads::{self, Input, Space, WorkKind, WorkObject};
 use domain::meta::Uid;
 use domain::pool::JobType;
 use fleet::{FleetError, PoolMark, Workloads};
-use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,8 +55,7 @@ impl Closed {
 }
 
 impl Inner {
-    /// Deletes those in which nothing is left. That there is nothing is asked of the server: a cache may not have heard of it yet,
-    /// and knows only pods without a Node and those on Nodes of pools.
+    /// Deletes those in which nothing is left. That there is nothing is asked of the server: a cache may not have heard of it yet.
     pub(super) async fn take_away(&self, root: &Uid, closed: &[Closed], epoch: Epoch) -> Result<(), FleetError> {
         let seen = self.index.of(root);
         let live = live(&self.work.workloads(root, &spaces::workload_spaces(&seen)));
@@ -106,6 +104,6 @@ impl Inner {
             pods: &pods,
             hosts: &BTreeMap::new(),
         });
-        Ok(pods.iter().any(|pod| !is_finished(pod)) || facts.iter().any(|fact| !fact.status.is_over()))
+        Ok(pods.iter().any(|pod| !pod.is_finished()) || facts.iter().any(|fact| !fact.status.is_over()))
     }
 }

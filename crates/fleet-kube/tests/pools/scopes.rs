@@ -120,9 +120,9 @@ async fn a_job_type_that_is_closed_keeps_its_name_space_until_its_work_has_ended
     assert_eq!(spaces(&world), named(&[("train", true)]));
 }
 
-/// A pod on a Node of nobody's is in no cache, and still is somebody's work.
+/// A pod on a Node of nobody's is told by no list of workloads, and still is somebody's work.
 #[tokio::test(start_paused = true)]
-async fn a_name_space_with_work_that_no_cache_knows_is_not_deleted() {
+async fn a_name_space_with_work_that_no_list_tells_is_not_deleted() {
     let world = World::new(Scheduler::None);
     let fleet = world.fleet().await;
     run(&fleet, 1, &[ensure(), set(&small())]).await;

@@ -27,7 +27,7 @@ impl Inner {
         Ok(())
     }
 
-    fn api(&self, key: &Key) -> Api<DynamicObject> {
+    pub(super) fn api(&self, key: &Key) -> Api<DynamicObject> {
         let client = self.context.client.clone();
         let resource = key.kind.resource().into();
         match &key.namespace {

@@ -65,6 +65,15 @@ impl Index {
         self.known().removing.iter().cloned().collect()
     }
 
+    /// Physical pools of which something is there, but not the first name space: it comes first and goes last. What is left then was
+    /// written by somebody whose request came after the pool had gone.
+    pub fn remains(&self) -> Vec<Uid> {
+        let known = self.known();
+        let has_first = |root: &Uid, objects: &SeenObjects| objects.contains_key(&Key::cluster(Kind::Namespace, &spaces::first(root)));
+        let remains = known.roots.iter().filter(|(root, objects)| !has_first(root, objects));
+        remains.map(|(root, _)| root.clone()).collect()
+    }
+
     /// Everything that has the mark of a physical pool.
     pub fn of(&self, root: &Uid) -> SeenObjects {
         self.known().roots.get(root).cloned().unwrap_or_default()

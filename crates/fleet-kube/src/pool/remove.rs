@@ -3,6 +3,7 @@
 use super::queues::Queues;
 use super::{Inner, PERIOD, spaces};
 use crate::context::Epoch;
+use crate::failure::Failure;
 use crate::object::{Change, Key, Kind};
 use crate::plugins;
 use crate::quota::QuotaTree;
@@ -80,6 +81,26 @@ impl Inner {
                     tracing::info!(%error, pool = %root, "the removal is gone on with later");
                 }
             }
+            for root in self.index.remains() {
+                if let Err(error) = self.clear(&root, epoch).await {
+                    tracing::info!(%error, pool = %root, "what is left of a pool is taken away later");
+                }
+            }
         }
+    }
+
+    /// Takes away what is left of a pool, once the server says that the pool is not there.
+    async fn clear(&self, root: &Uid, epoch: Epoch) -> Result<(), FleetError> {
+        let first = Key::cluster(Kind::Namespace, &spaces::first(root));
+        let api = self.api(&first);
+        let found = self.context.call(api.get_opt(&first.name)).await.map_err(Failure::on_read)?;
+        if let Some(found) = found {
+            if let Some(cache) = self.caches.get(&Kind::Namespace) {
+                cache.note(found);
+            }
+            return Ok(());
+        }
+        tracing::warn!(pool = %root, "something is left of a pool that has gone");
+        self.remove(root, epoch).await
     }
 }

@@ -111,24 +111,47 @@ async fn a_crash_after_any_write_is_mended_by_the_next_process() {
     }
 }
 
+async fn create_queue(world: &World, queue: Value) {
+    let kind = kube::api::GroupVersionKind::gvk("scheduling.volcano.sh", "v1beta1", "Queue");
+    let resource = kube::api::ApiResource::from_gvk_with_plural(&kind, "queues");
+    let api: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(world.cluster.client(), &resource);
+    let queue = serde_json::from_value(queue).unwrap();
+    api.create(&kube::api::PostParams::default(), &queue).await.unwrap();
+}
+
+/// As of a controller whose lease is over, and whose request was long on its way.
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_comes_after_its_pool_has_gone_is_taken_away() {
+    let world = World::new(Scheduler::Volcano);
+    let fleet = world.fleet().await;
+    run(&fleet, 1, &[ensure()]).await;
+    world.reach(&fleet, &small(), 1).await;
+    let mut late = world.state(QUEUES, "", &format!("{}.tree", mark(0).pool.name));
+    run(&fleet, 1, &[remove()]).await;
+    for _ in 0..5 {
+        world.pass().await;
+    }
+    assert_eq!((world.spaces().len(), world.cluster.objects(QUEUES).len()), (0, 0));
+    for key in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
+        late["metadata"].as_object_mut().unwrap().remove(key);
+    }
+    create_queue(&world, late).await;
+    assert_eq!(world.cluster.objects(QUEUES).len(), 1);
+    for _ in 0..5 {
+        world.pass().await;
+    }
+    assert_eq!(world.cluster.objects(QUEUES).len(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_somebody_else_has_is_left_alone() {
     let world = World::new(Scheduler::Volcano);
     let fleet = world.fleet().await;
     run(&fleet, 1, &[ensure()]).await;
-    let api: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(
-        world.cluster.client(),
-        &kube::api::ApiResource::from_gvk_with_plural(
-            &kube::api::GroupVersionKind::gvk("scheduling.volcano.sh", "v1beta1", "Queue"),
-            "queues",
-        ),
-    );
     let name = mark(0).pool.name.to_string();
     let foreign =
         json!({"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "Queue", "metadata": {"name": name}, "spec": {"weight": 3}});
-    api.create(&kube::api::PostParams::default(), &serde_json::from_value(foreign).unwrap())
-        .await
-        .unwrap();
+    create_queue(&world, foreign).await;
     let results = run(&fleet, 1, &[set(&small())]).await;
     assert!(
         matches!(&results[0], Err(FleetError::Refused { reason }) if reason.contains(&name)),

@@ -106,6 +106,32 @@ async fn a_connection_too_many_waits_for_another_to_end() {
     assert!(heard(&mut third).await.contains("200 OK"));
 }
 
+/// Most clients send all of a body before they read the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_too_much_hears_that_it_is_too_much() {
+    const PIECE: usize = 64 * 1024;
+    const PIECES: usize = 64;
+    let server = TestServer::start(Backend::Sqlite).await;
+    let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n", server.pools());
+    let announced = format!("{head}Content-Length: {}\r\n", PIECE * PIECES);
+    let whole = vec![b'x'; PIECE];
+    let chunk = [format!("{PIECE:x}\r\n").as_bytes(), &whole, b"\r\n"].concat();
+    for (head, piece, end) in [
+        (format!("{announced}\r\n"), whole, ""),
+        (format!("{head}Transfer-Encoding: chunked\r\n\r\n"), chunk, "0\r\n\r\n"),
+    ] {
+        let mut stream = ask(&server, &head).await;
+        for _ in 0..PIECES {
+            stream.write_all(&piece).await.unwrap();
+        }
+        stream.write_all(end.as_bytes()).await.unwrap();
+        let told = heard(&mut stream).await;
+        assert!(told.contains("413 Payload Too Large"), "{told}");
+    }
+    let mut waiting = ask(&server, &format!("{announced}Expect: 100-continue\r\n\r\n")).await;
+    assert!(heard(&mut waiting).await.starts_with("HTTP/1.1 413"));
+}
+
 /// A server whose connections live by a clock that only the test moves.
 async fn patient() -> (TestServer, ManualClock) {
     let clock = ManualClock::starting_at(Timestamp::UNIX_EPOCH);

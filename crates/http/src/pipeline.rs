@@ -6,7 +6,7 @@ use crate::call::Authenticated;
 use crate::error::ApiError;
 use crate::peer::Peer;
 use auth::{AuthnError, BodyDigest, HeaderField, RequestView, TokenHash, TokenProblem, require_project_scope};
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -16,6 +16,7 @@ use clock::Entropy;
 use domain::field::{FieldErrors, FieldPath, Reason};
 use domain::meta::Revision;
 use domain::principal::Principal;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use secrecy::{ExposeSecret, SecretString};
 use service::ServiceError;
 use std::net::{IpAddr, Ipv4Addr};
@@ -30,6 +31,9 @@ const HEADER_LIMIT: usize = 64 * 1024;
 const REVISION: HeaderName = HeaderName::from_static("x-poolkeeper-revision");
 /// How long a body may take to arrive.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of a body that is too large is read before that is said, and for how long.
+const DRAIN_LIMIT: usize = 16 * BODY_LIMIT;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Outermost: request id, panics, the access log and the metrics of whatever happens inside.
 pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -245,13 +249,6 @@ fn check_headers(parts: &Parts) -> Result<(), ApiError> {
     if parts.method == Method::PATCH && !is_patch_type(&parts.headers) {
         return Err(ApiError::media_type());
     }
-    let announced = parts
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > BODY_LIMIT) {
-        return Err(ApiError::too_large());
-    }
     Ok(())
 }
 
@@ -266,21 +263,54 @@ fn is_patch_type(headers: &HeaderMap) -> bool {
 }
 
 /// Reads the whole body: its hash is part of the signature.
-pub(crate) async fn read(app: &App, parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
-    let has_none = parts.headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
-        && parts.headers.get(header::TRANSFER_ENCODING).is_none();
+pub(crate) async fn read(app: &App, parts: &Parts, mut body: Body) -> Result<Bytes, ApiError> {
+    let announced = parts.headers.get(header::CONTENT_LENGTH);
+    let has_none = announced.is_none_or(|length| length == "0") && parts.headers.get(header::TRANSFER_ENCODING).is_none();
     if has_none {
         return Ok(Bytes::new());
     }
-    let deadline = app.parts.clock.now().saturating_add(READ_TIMEOUT).unwrap_or(jiff::Timestamp::MAX);
+    let length = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > BODY_LIMIT) {
+        // Who waits to be told to go on has sent nothing, and is not told to.
+        if parts.headers.get(header::EXPECT).is_none() {
+            drain(app, body).await;
+        }
+        return Err(ApiError::too_large());
+    }
+    let read = tokio::select! {
+        biased;
+        read = Limited::new(&mut body, BODY_LIMIT).collect() => read,
+        () = app.parts.clock.sleep_until(after(app, READ_TIMEOUT)) => return Err(ApiError::read_timeout()),
+    };
+    match read {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            drain(app, body).await;
+            Err(ApiError::too_large())
+        }
+        Err(_) => Err(ApiError::bad_request("the body could not be read")),
+    }
+}
+
+/// Reads what is refused, up to a limit: where a connection ends with something unread, the answer may be lost with it.
+async fn drain(app: &App, mut body: Body) {
+    let mut left = DRAIN_LIMIT;
+    let all = async {
+        while left > 0
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        }
+    };
     tokio::select! {
         biased;
-        read = to_bytes(body, BODY_LIMIT) => read.map_err(|error| {
-            let is_too_long = std::error::Error::source(&error).is_some_and(<dyn std::error::Error + 'static>::is::<http_body_util::LengthLimitError>);
-            if is_too_long { ApiError::too_large() } else { ApiError::bad_request("the body could not be read") }
-        }),
-        () = app.parts.clock.sleep_until(deadline) => Err(ApiError::read_timeout()),
+        () = all => {}
+        () = app.parts.clock.sleep_until(after(app, DRAIN_TIMEOUT)) => {}
     }
+}
+
+fn after(app: &App, wait: Duration) -> jiff::Timestamp {
+    app.parts.clock.now().saturating_add(wait).unwrap_or(jiff::Timestamp::MAX)
 }
 
 async fn identify(app: &App, parts: &Parts, body: &Bytes) -> Result<Principal, ApiError> {

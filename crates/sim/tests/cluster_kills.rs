@@ -3,7 +3,7 @@
 use poolkeeper_sim::{KUBE_OPERATIONS, kube_kill, kube_writes};
 
 /// Every so manieth write, beginning with another one in each operation; `poolkeeper-sim kills` does all.
-const STRIDE: usize = 12;
+const STRIDE: usize = 9;
 
 #[test]
 fn every_operation_survives_the_end_of_its_process_in_the_middle_of_a_write() {

@@ -9,6 +9,7 @@ use clap::{ArgMatches, Args, Parser, Subcommand};
 use clock::SystemEntropy;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A control plane for pools of AI machines that speaks the ModelArts resource-management API.
 #[derive(Debug, Parser)]
@@ -183,28 +184,46 @@ fn diagnose(config: &Config, output: Output) -> Result<()> {
 fn serve(config: &Config) -> Result<()> {
     telemetry::start(config)?;
     runtime()?.block_on(async {
-        let mut server = Server::start(config, Overrides::default()).await?;
+        // Whoever has read the greeting may ask for the end.
+        let mut signals = Signals::new()?;
+        let mut server = tokio::select! {
+            server = Server::start(config, Overrides::default()) => server?,
+            // Nobody is served yet.
+            () = signals.stop() => return Ok(()),
+        };
         print(&server.greeting())?;
         let failure = tokio::select! {
-            signal = stop_signal() => signal.map(|()| None)?,
+            () = signals.stop() => None,
             failure = server.failed() => Some(failure),
         };
         tracing::info!("stopping");
         tokio::select! {
             stopped = server.stop() => stopped?,
-            signal = stop_signal() => {
-                signal?;
-                bail!("stopped without waiting for the requests in flight");
-            }
+            () = signals.stop() => bail!("stopped without waiting for the requests in flight"),
         }
         failure.map_or(Ok(()), Err)
     })
 }
 
-async fn stop_signal() -> Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupt = tokio::signal::ctrl_c() => Ok(interrupt?),
+/// The orders to stop, from when this is made on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
